@@ -1,0 +1,2 @@
+//! The `hearthgate` program: everything is in `hearthgate-cli`.
+fn main() {}
