@@ -1,1 +1,54 @@
-//! hearthgate-core
+//! The control plane as one pure state machine.
+//!
+//! [`World`] holds everything the control server knows: users, nodes, keys, approvals, presence. One writer owns it;
+//! each method is one command, takes the time ([`Now`]) and random bytes ([`Entropy`]) as arguments and does no I/O.
+//! What a batch of commands did is taken out by [`World::take_batch`]: records to make durable, and facts for the
+//! shell. After the records are on flash, [`World::publish`] gives an immutable [`Snapshot`] that every reader shares.
+//!
+//! A map stream keeps only a cursor (the sequence number it has told its client about); [`map`] computes what is
+//! between the cursor and a snapshot, once for each kind of viewer.
+//!
+//! Invariants:
+//! * this crate knows no socket, file, clock or global random source;
+//! * node ids are never used twice, and a node key belongs to one node only;
+//! * volatile facts (online, endpoints, last seen, home DERP) are never in a [`Write`] of their own.
+
+pub mod address;
+mod admin;
+mod api_keys;
+mod credentials;
+mod error;
+pub mod map;
+mod model;
+pub mod names;
+mod nodes;
+mod now;
+mod pending;
+mod persist;
+mod policy;
+mod preauth;
+mod presence;
+mod register;
+mod report;
+mod routes;
+mod settings;
+mod snapshot;
+mod users;
+mod world;
+
+pub use api_keys::ApiKey;
+pub use credentials::MintedKey;
+pub use error::{CoreError, Result};
+pub use model::{MAX_ROUTES_PER_NODE, Node, NodeId, NodeRecord, PathFacts, RegisterMethod, TAGGED_DEVICES, User, UserId};
+pub use now::{Entropy, Now};
+pub use pending::{AuthId, PENDING_LIFETIME_MS, PENDING_MAX, PendingLogin};
+pub use persist::{LoadError, Stored, Write};
+pub use policy::{AllowAll, ClassId, Policy};
+pub use preauth::{NewPreAuthKey, PreAuthKey};
+pub use presence::OFFLINE_GRACE_MS;
+pub use register::{Registered, Registration};
+pub use routes::is_exit_route;
+pub use settings::{AddressAllocation, Settings};
+pub use snapshot::{Change, ChangeBits, PAGE_NODES, Page, Snapshot, TICKS_KEPT, Tick};
+pub use users::NewUser;
+pub use world::{Batch, Fact, World};

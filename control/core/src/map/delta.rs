@@ -1,0 +1,129 @@
+//! What changed between a stream's cursor and a snapshot.
+
+use super::{dns_config, node::user_profile, peer_node, self_node};
+use crate::{Change, ChangeBits, ClassId, Node, NodeId, Snapshot, UserId};
+use hearthgate_tailcfg::{MapResponse, PeerChange};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Changes merged per node: a removal beats an upsert, an upsert beats patches.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    upserted: BTreeSet<NodeId>,
+    removed: BTreeSet<NodeId>,
+    patched: BTreeMap<NodeId, ChangeBits>,
+    selves: BTreeSet<NodeId>,
+    users: BTreeSet<UserId>,
+    dns: bool,
+    derp_map: bool,
+    /// Visibility or filters changed: every stream needs a whole map.
+    pub resync: bool,
+}
+
+impl Delta {
+    /// Merges what changed after `cursor`; `None` when that is no longer kept and a whole map is needed.
+    #[must_use]
+    pub fn since(snap: &Snapshot, cursor: u64) -> Option<Self> {
+        let mut delta = Self::default();
+        for change in snap.changes_since(cursor)? {
+            match *change {
+                Change::Upserted(id) => {
+                    delta.upserted.insert(id);
+                }
+                Change::Removed(id) => {
+                    delta.removed.insert(id);
+                }
+                Change::Patched(id, bits) => {
+                    let known = delta.patched.entry(id).or_default();
+                    *known = known.or(bits);
+                }
+                Change::SelfOnly(id) => {
+                    delta.selves.insert(id);
+                }
+                Change::User(id) => {
+                    delta.users.insert(id);
+                }
+                Change::Dns => delta.dns = true,
+                Change::DerpMap => delta.derp_map = true,
+                Change::Policy => delta.resync = true,
+            }
+        }
+        // Ids are never used again, so a removed node stays removed.
+        delta.upserted.retain(|id| !delta.removed.contains(id));
+        delta.patched.retain(|id, bits| !bits.is_empty() && !delta.removed.contains(id) && !delta.upserted.contains(id));
+        Some(delta)
+    }
+
+    /// Whether `node`'s own stream needs a body of its own.
+    #[must_use]
+    pub fn is_private_to(&self, node: NodeId) -> bool {
+        self.upserted.contains(&node) || self.selves.contains(&node) || self.removed.contains(&node)
+    }
+
+    /// The message for every viewer of `class` that this is not private to; `None` when there is nothing to say.
+    #[must_use]
+    pub fn shared(&self, snap: &Snapshot, class: ClassId, now: Timestamp) -> Option<MapResponse> {
+        self.message(snap, class, None, now)
+    }
+
+    /// The message for `viewer`'s own stream; `None` when there is nothing to say.
+    #[must_use]
+    pub fn private(&self, snap: &Snapshot, viewer: &Node, now: Timestamp) -> Option<MapResponse> {
+        let class = snap.policy.class_of(viewer);
+        self.message(snap, class, Some(viewer), now)
+    }
+
+    fn message(&self, snap: &Snapshot, class: ClassId, viewer: Option<&Node>, now: Timestamp) -> Option<MapResponse> {
+        let own = viewer.map(|n| n.id);
+        let visible = |id: &NodeId| snap.node(*id).filter(|n| Some(n.id) != own && snap.policy.sees(class, n));
+        let changed: Vec<_> = self.upserted.iter().filter_map(visible).collect();
+        let mut owners: BTreeSet<UserId> = changed.iter().map(|n| n.owner()).collect();
+        owners.extend(self.users.iter().copied());
+        let mut response = MapResponse {
+            peers_changed: changed.iter().map(|n| peer_node(snap, class, n, now)).collect(),
+            peers_removed: self.removed.iter().filter(|id| Some(**id) != own).map(|id| id.0.cast_signed()).collect(),
+            peers_changed_patch: self.patched.iter().filter_map(|(id, bits)| Some(patch(visible(id)?, *bits))).collect(),
+            user_profiles: owners.into_iter().map(|o| user_profile(snap, o)).collect(),
+            ..Default::default()
+        };
+        if self.dns {
+            response.dns_config = Some(dns_config(&snap.settings));
+        }
+        if self.derp_map {
+            response.derp_map = Some((*snap.derp_map).clone());
+        }
+        if let Some(viewer) = viewer.filter(|v| self.upserted.contains(&v.id) || self.selves.contains(&v.id)) {
+            response.node = Some(self_node(snap, viewer));
+            response.packet_filters = Some(BTreeMap::from([("base".to_owned(), Some(snap.policy.filters(viewer)))]));
+            response.user_profiles.push(user_profile(snap, viewer.owner()));
+        }
+        (response != MapResponse::default()).then_some(response)
+    }
+}
+
+/// The patch of one node (`tailcfg.PeerChange`).
+fn patch(node: &Node, bits: ChangeBits) -> PeerChange {
+    let mut change = PeerChange { node_id: node.id.0.cast_signed(), ..Default::default() };
+    if bits.has(ChangeBits::ONLINE) {
+        change.online = Some(node.path.online);
+        if !node.path.online {
+            change.last_seen = node.last_seen.into();
+        }
+    }
+    if bits.has(ChangeBits::ENDPOINTS) {
+        change.endpoints = Some(node.path.endpoints.clone());
+    }
+    if bits.has(ChangeBits::DERP) {
+        change.derp_region = i32::try_from(node.path.home_derp).unwrap_or(0);
+    }
+    if bits.has(ChangeBits::DISCO) {
+        change.disco_key = Some(node.disco_key);
+    }
+    if bits.has(ChangeBits::EXPIRY) {
+        change.key_expiry = Some(node.expiry.into());
+    }
+    if bits.has(ChangeBits::CAP) {
+        change.cap = node.cap;
+    }
+    change
+}

@@ -1,0 +1,33 @@
+//! The DNS part of a map (`tailcfg.DNSConfig`).
+
+use crate::Settings;
+use hearthgate_tailcfg::{DnsConfig, Resolver};
+use std::collections::BTreeMap;
+
+/// DNS settings as clients get them; the same for every node.
+#[must_use]
+pub fn dns_config(settings: &Settings) -> DnsConfig {
+    let resolvers = |list: &[String]| -> Vec<Resolver> {
+        list.iter().map(|addr| Resolver { addr: addr.clone(), ..Default::default() }).collect()
+    };
+    let mut routes: BTreeMap<String, Option<Vec<Resolver>>> =
+        settings.split_dns.iter().map(|(suffix, list)| (suffix.clone(), Some(resolvers(list)))).collect();
+    let mut domains = Vec::new();
+    if settings.magic_dns {
+        domains.push(settings.base_domain.clone());
+        // An empty list: the client answers for the suffix itself.
+        routes.entry(settings.base_domain.clone()).or_insert(Some(Vec::new()));
+    }
+    domains.extend(settings.search_domains.iter().filter(|d| **d != settings.base_domain).cloned());
+    let global = resolvers(&settings.resolvers);
+    let (resolvers, fallback_resolvers) = if settings.override_local_dns { (global, Vec::new()) } else { (Vec::new(), global) };
+    DnsConfig {
+        resolvers,
+        fallback_resolvers,
+        routes,
+        domains,
+        proxied: settings.magic_dns,
+        extra_records: settings.extra_records.clone(),
+        ..Default::default()
+    }
+}

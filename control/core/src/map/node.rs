@@ -1,0 +1,127 @@
+//! A node as others see it, as it sees itself, and the profiles of owners (`tailcfg.Node`, `tailcfg.UserProfile`).
+
+use crate::{ClassId, Node, Settings, Snapshot, TAGGED_DEVICES, User, UserId, is_exit_route, names};
+use hearthgate_tailcfg::{self as tailcfg, UserProfile};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// `node` as a viewer of class `class` sees it.
+#[must_use]
+pub fn peer_node(snap: &Snapshot, _class: ClassId, node: &Node, now: Timestamp) -> tailcfg::Node {
+    let mut peer = common(snap, node);
+    peer.hostinfo = Some(shown_hostinfo(node));
+    if !node.path.online {
+        peer.last_seen = node.last_seen.into();
+    }
+    if offers_exit(node) {
+        peer.cap_map = Some(flags(["suggest-exit-node"]));
+    }
+    peer.expired = node.is_expired(now);
+    if peer.expired {
+        peer.endpoints.clear();
+    }
+    peer
+}
+
+/// `node` as it sees itself.
+#[must_use]
+pub fn self_node(snap: &Snapshot, node: &Node) -> tailcfg::Node {
+    let mut own = common(snap, node);
+    own.hostinfo = Some(tailcfg::Hostinfo::clone(&node.hostinfo));
+    own.machine = node.machine_key;
+    own.online = Some(true);
+    own.cap_map = Some(self_capabilities(snap, node));
+    own
+}
+
+/// Login name, display name and picture of an owner.
+#[must_use]
+pub fn profile_of(user: Option<&User>, owner: UserId, settings: &Settings) -> (String, String, String) {
+    match user {
+        _ if owner == TAGGED_DEVICES => (format!("tagged-devices@{}", settings.base_domain), "Tagged Devices".into(), String::new()),
+        Some(u) => (u.login_name(&settings.base_domain), u.shown_name().to_owned(), u.picture_url.clone()),
+        None => (format!("user-{owner}@{}", settings.base_domain), format!("User {owner}"), String::new()),
+    }
+}
+
+/// The profile of an owner as sent in a map.
+pub(super) fn user_profile(snap: &Snapshot, owner: UserId) -> UserProfile {
+    let (login_name, display_name, profile_pic_url) = profile_of(snap.users.get(&owner), owner, &snap.settings);
+    UserProfile { id: owner.0.cast_signed(), login_name, display_name, profile_pic_url, ..Default::default() }
+}
+
+fn common(snap: &Snapshot, node: &Node) -> tailcfg::Node {
+    let addresses = node.addresses();
+    let mut allowed = addresses.clone();
+    allowed.extend(node.primary_routes.iter().copied());
+    // Two default routes or none: clients take only a node that carries both for an exit node.
+    let exits: Vec<IpNet> = node.enabled_routes().filter(is_exit_route).collect();
+    if exits.len() == 2 {
+        allowed.extend(exits);
+    }
+    tailcfg::Node {
+        id: node.id.0.cast_signed(),
+        stable_id: node.stable_id(),
+        name: names::fqdn(&node.given_name, &snap.settings.base_domain),
+        user: node.owner().0.cast_signed(),
+        key: node.node_key,
+        key_expiry: node.expiry.into(),
+        disco_key: node.disco_key,
+        addresses,
+        allowed_ips: Some(allowed),
+        endpoints: node.path.endpoints.clone(),
+        home_derp: i32::try_from(node.path.home_derp).unwrap_or(0),
+        created: Some(node.created).into(),
+        cap: node.cap,
+        tags: node.tags.clone(),
+        primary_routes: node.primary_routes.clone(),
+        online: Some(node.path.online),
+        machine_authorized: true,
+        ..Default::default()
+    }
+}
+
+fn offers_exit(node: &Node) -> bool {
+    node.enabled_routes().filter(is_exit_route).count() == 2
+}
+
+/// What peers need of a node's self-description: names, PeerAPI ports, SSH host keys; no push tokens or log ids.
+fn shown_hostinfo(node: &Node) -> tailcfg::Hostinfo {
+    let own = &node.hostinfo;
+    tailcfg::Hostinfo {
+        os: own.os.clone(),
+        os_version: own.os_version.clone(),
+        hostname: own.hostname.clone(),
+        ipn_version: own.ipn_version.clone(),
+        services: own.services.clone(),
+        shields_up: own.shields_up,
+        ssh_host_keys: own.ssh_host_keys.clone(),
+        routable_ips: own.routable_ips.clone(),
+        app: own.app.clone(),
+        location: own.location.clone(),
+        peer_relay: own.peer_relay,
+        ..Default::default()
+    }
+}
+
+fn self_capabilities(snap: &Snapshot, node: &Node) -> tailcfg::CapMap {
+    let mut caps = flags(["https://tailscale.com/cap/is-admin", "https://tailscale.com/cap/ssh"]);
+    if snap.settings.taildrop {
+        caps.extend(flags(["https://tailscale.com/cap/file-sharing"]));
+    }
+    if snap.settings.randomize_client_port {
+        caps.extend(flags(["randomize-client-port"]));
+    }
+    caps.insert("default-auto-update".into(), Some(vec![Value::Bool(snap.settings.auto_update)]));
+    for cap in snap.policy.self_capabilities(node) {
+        caps.insert(cap, None);
+    }
+    caps
+}
+
+fn flags<const N: usize>(names: [&str; N]) -> tailcfg::CapMap {
+    let flags: BTreeMap<String, Option<Vec<Value>>> = names.into_iter().map(|n| (n.to_owned(), None)).collect();
+    flags
+}

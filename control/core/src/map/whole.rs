@@ -1,0 +1,44 @@
+//! The first message of a stream: everything.
+
+use super::{dns_config, node::user_profile, peer_node, self_node};
+use crate::{ClassId, NodeId, Page, Snapshot, UserId};
+use hearthgate_tailcfg::{Debug, MapResponse};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The whole map for `viewer` without its peers; `None` when there is no such node.
+#[must_use]
+pub fn head(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Option<MapResponse> {
+    let node = snap.node(viewer)?;
+    let class = snap.policy.class_of(node);
+    let mut owners: BTreeSet<UserId> = snap.nodes().filter(|n| snap.policy.sees(class, n)).map(|n| n.owner()).collect();
+    owners.insert(node.owner());
+    Some(MapResponse {
+        node: Some(self_node(snap, node)),
+        derp_map: Some((*snap.derp_map).clone()),
+        dns_config: Some(dns_config(&snap.settings)),
+        domain: snap.settings.base_domain.clone(),
+        collect_services: Some(false),
+        packet_filters: Some(BTreeMap::from([("base".to_owned(), Some(snap.policy.filters(node)))])),
+        user_profiles: owners.into_iter().map(|o| user_profile(snap, o)).collect(),
+        ssh_policy: snap.policy.ssh(node),
+        control_time: Some(now).into(),
+        debug: Some(Debug { disable_log_tail: !snap.settings.logtail, ..Default::default() }),
+        ..Default::default()
+    })
+}
+
+/// The peers of one page as JSON objects with commas between them, `except` left out; empty when there are none.
+///
+/// # Errors
+/// Serialisation failed, which the types rule out.
+pub fn peers_of_page(snap: &Snapshot, page: &Page, class: ClassId, except: Option<NodeId>, now: Timestamp) -> serde_json::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for node in page.iter().filter(|n| Some(n.id) != except && snap.policy.sees(class, n)) {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut out, &peer_node(snap, class, node, now))?;
+    }
+    Ok(out)
+}

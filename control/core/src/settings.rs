@@ -1,0 +1,78 @@
+//! What the operator decides, as the core needs it. The shell makes this from the configuration.
+
+use hearthgate_tailcfg::DnsRecord;
+use ipnet::{Ipv4Net, Ipv6Net};
+use std::collections::BTreeMap;
+
+/// How addresses are picked from the prefixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressAllocation {
+    /// The next free one.
+    #[default]
+    Sequential,
+    /// A free one at random.
+    Random,
+}
+
+/// Settings of the tailnet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// URL that clients use, without a trailing slash.
+    pub server_url: String,
+    /// Suffix of MagicDNS names, without dots around it.
+    pub base_domain: String,
+    /// IPv4 pool; `None` gives no IPv4 addresses.
+    pub prefix_v4: Option<Ipv4Net>,
+    /// IPv6 pool; `None` gives no IPv6 addresses.
+    pub prefix_v6: Option<Ipv6Net>,
+    /// How addresses are picked.
+    pub allocation: AddressAllocation,
+    /// MagicDNS is on.
+    pub magic_dns: bool,
+    /// Global resolvers replace the client's own.
+    pub override_local_dns: bool,
+    /// Global resolvers.
+    pub resolvers: Vec<String>,
+    /// Split DNS: suffix to resolvers.
+    pub split_dns: BTreeMap<String, Vec<String>>,
+    /// Search domains besides the base domain.
+    pub search_domains: Vec<String>,
+    /// Extra A and AAAA records.
+    pub extra_records: Vec<DnsRecord>,
+    /// Lifetime of an untagged node's key in seconds; 0 is for ever.
+    pub node_expiry_s: u64,
+    /// How long an ephemeral node may be offline, in milliseconds.
+    pub ephemeral_timeout_ms: u64,
+    /// Taildrop may be used.
+    pub taildrop: bool,
+    /// Clients may send their logs to Tailscale.
+    pub logtail: bool,
+    /// Default of the clients' automatic updates.
+    pub auto_update: bool,
+    /// Clients pick a random WireGuard port.
+    pub randomize_client_port: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            server_url: "http://127.0.0.1:8080".into(),
+            base_domain: "hearthgate.internal".into(),
+            prefix_v4: "100.64.0.0/10".parse().ok(),
+            prefix_v6: "fd7a:115c:a1e0::/48".parse().ok(),
+            allocation: AddressAllocation::Sequential,
+            magic_dns: true,
+            override_local_dns: false,
+            resolvers: Vec::new(),
+            split_dns: BTreeMap::new(),
+            search_domains: Vec::new(),
+            extra_records: Vec::new(),
+            node_expiry_s: 0,
+            ephemeral_timeout_ms: 120_000,
+            taildrop: true,
+            logtail: false,
+            auto_update: false,
+            randomize_client_port: false,
+        }
+    }
+}

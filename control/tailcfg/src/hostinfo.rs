@@ -1,0 +1,144 @@
+//! What a client says about itself (`tailcfg.Hostinfo`).
+
+use crate::{is_false, is_zero, null::or_default};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Self-description of a client. Only what a server or a peer has use for is kept; the rest is ignored.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hostinfo {
+    /// Client version.
+    #[serde(rename = "IPNVersion", skip_serializing_if = "String::is_empty")]
+    pub ipn_version: String,
+    /// Log id of the daemon; official servers want one.
+    #[serde(rename = "BackendLogID", skip_serializing_if = "String::is_empty")]
+    pub backend_log_id: String,
+    /// `linux`, `windows`, `macOS`, `iOS`, `android`…
+    #[serde(rename = "OS", skip_serializing_if = "String::is_empty")]
+    pub os: String,
+    /// Version of the operating system.
+    #[serde(rename = "OSVersion", skip_serializing_if = "String::is_empty")]
+    pub os_version: String,
+    /// Linux distribution.
+    #[serde(rename = "Distro", skip_serializing_if = "String::is_empty")]
+    pub distro: String,
+    /// Version of the distribution.
+    #[serde(rename = "DistroVersion", skip_serializing_if = "String::is_empty")]
+    pub distro_version: String,
+    /// Program that embeds the client.
+    #[serde(rename = "App", skip_serializing_if = "String::is_empty")]
+    pub app: String,
+    /// How the client was packaged.
+    #[serde(rename = "Package", skip_serializing_if = "String::is_empty")]
+    pub package: String,
+    /// Device model.
+    #[serde(rename = "DeviceModel", skip_serializing_if = "String::is_empty")]
+    pub device_model: String,
+    /// Host name.
+    #[serde(rename = "Hostname", skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
+    /// Blocks inbound connections.
+    #[serde(rename = "ShieldsUp", skip_serializing_if = "is_false")]
+    pub shields_up: bool,
+    /// Processor architecture of the machine.
+    #[serde(rename = "Machine", skip_serializing_if = "String::is_empty")]
+    pub machine: String,
+    /// Architecture of the program.
+    #[serde(rename = "GoArch", skip_serializing_if = "String::is_empty")]
+    pub go_arch: String,
+    /// Routes it advertises now; absent withdraws them all.
+    #[serde(rename = "RoutableIPs", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub routable_ips: Vec<IpNet>,
+    /// Tags it asks for.
+    #[serde(rename = "RequestTags", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub request_tags: Vec<String>,
+    /// Services; PeerAPI ports among them.
+    #[serde(rename = "Services", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
+    /// What it measured of its network; absent is "nothing new".
+    #[serde(rename = "NetInfo", skip_serializing_if = "Option::is_none")]
+    pub net_info: Option<NetInfo>,
+    /// SSH host keys; not empty means that Tailscale SSH is on.
+    #[serde(rename = "sshHostKeys", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub ssh_host_keys: Vec<String>,
+    /// Runs without TUN.
+    #[serde(rename = "Userspace", skip_serializing_if = "Option::is_none")]
+    pub userspace: Option<bool>,
+    /// Advertises itself as app connector.
+    #[serde(rename = "AppConnector", skip_serializing_if = "Option::is_none")]
+    pub app_connector: Option<bool>,
+    /// Offers itself as peer relay.
+    #[serde(rename = "PeerRelay", skip_serializing_if = "is_false")]
+    pub peer_relay: bool,
+    /// Where it is.
+    #[serde(rename = "Location", skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Exit node in use.
+    #[serde(rename = "ExitNodeID", skip_serializing_if = "String::is_empty")]
+    pub exit_node_id: String,
+}
+
+/// A service of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    /// `tcp`, `udp`, `peerapi4`, `peerapi6`, `peerapi-dns-proxy`…
+    #[serde(rename = "Proto")]
+    pub proto: String,
+    /// Port.
+    #[serde(rename = "Port")]
+    pub port: u16,
+    /// Text.
+    #[serde(rename = "Description", skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+/// A place.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Location {
+    /// Country.
+    #[serde(rename = "Country", skip_serializing_if = "String::is_empty")]
+    pub country: String,
+    /// Two-letter code.
+    #[serde(rename = "CountryCode", skip_serializing_if = "String::is_empty")]
+    pub country_code: String,
+    /// City.
+    #[serde(rename = "City", skip_serializing_if = "String::is_empty")]
+    pub city: String,
+    /// City code.
+    #[serde(rename = "CityCode", skip_serializing_if = "String::is_empty")]
+    pub city_code: String,
+    /// Degrees north.
+    #[serde(rename = "Latitude", skip_serializing_if = "is_zero")]
+    pub latitude: f64,
+    /// Degrees east.
+    #[serde(rename = "Longitude", skip_serializing_if = "is_zero")]
+    pub longitude: f64,
+    /// Preference among nodes of one place.
+    #[serde(rename = "Priority", skip_serializing_if = "is_zero")]
+    pub priority: i32,
+}
+
+/// What a client measured of its network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetInfo {
+    /// Hard NAT.
+    #[serde(rename = "MappingVariesByDestIP", skip_serializing_if = "Option::is_none")]
+    pub mapping_varies_by_dest_ip: Option<bool>,
+    /// IPv6 works.
+    #[serde(rename = "WorkingIPv6", skip_serializing_if = "Option::is_none")]
+    pub working_ipv6: Option<bool>,
+    /// UDP works.
+    #[serde(rename = "WorkingUDP", skip_serializing_if = "Option::is_none")]
+    pub working_udp: Option<bool>,
+    /// Home DERP region; 0 is unknown.
+    #[serde(rename = "PreferredDERP", skip_serializing_if = "is_zero")]
+    pub preferred_derp: i32,
+    /// Latency in seconds, by `<region>-v4` or `<region>-v6`.
+    #[serde(rename = "DERPLatency", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub derp_latency: BTreeMap<String, f64>,
+}
