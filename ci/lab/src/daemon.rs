@@ -1,0 +1,67 @@
+//! A program that goes on running inside a namespace.
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use crate::command;
+use crate::outcome::{Failure, Outcome};
+
+/// Time a program has to end after SIGTERM.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Handle of a running program. It does not end it when dropped: the namespace's removal does.
+pub struct Daemon {
+    name: String,
+    child: Child,
+    /// Where its output goes.
+    pub log: PathBuf,
+}
+
+impl Daemon {
+    /// Takes over a started program.
+    pub fn new(name: &str, child: Child, log: PathBuf) -> Self {
+        Self { name: name.to_owned(), child, log }
+    }
+
+    /// Fails if the program has ended by itself.
+    pub fn check(&mut self) -> Outcome {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(Failure(format!("{} ended: {status}", self.name))),
+        }
+    }
+
+    /// Sends SIGTERM and waits. An unclean end is a failure.
+    pub fn stop(mut self) -> Outcome {
+        command::signal("TERM", &[self.child.id()]);
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(Failure(format!("{} did not end cleanly: {status}", self.name)))
+                };
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        Err(Failure(format!("{} ignored SIGTERM for {PATIENCE:?}", self.name)))
+    }
+
+    /// Sends SIGKILL and waits: the program gets no chance to say good-bye.
+    pub fn kill(mut self) -> Outcome {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Text of its log so far.
+    pub fn output(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,95 @@
+//! The parts of a scenario put together: the steps every scenario begins with.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::client::{Client, Relay};
+use crate::context::Context;
+use crate::internet::{Host, Internet};
+use crate::outcome::{Failure, Outcome};
+use crate::server::{self, Server};
+
+/// What a scenario works with.
+pub struct Lab {
+    /// Folder, deadline, log.
+    pub context: Rc<Context>,
+    internet: Option<Internet>,
+    server: Option<Server>,
+}
+
+impl Lab {
+    /// An empty lab.
+    pub fn new(context: Rc<Context>) -> Self {
+        Self { context, internet: None, server: None }
+    }
+
+    /// The Internet; made on first use.
+    pub fn internet(&mut self) -> Outcome<&mut Internet> {
+        if self.internet.is_none() {
+            self.internet = Some(Internet::new(&self.context)?);
+        }
+        self.internet.as_mut().ok_or_else(|| Failure("no Internet".into()))
+    }
+
+    /// Starts the server in the plain case.
+    pub fn serve(&mut self) -> Outcome {
+        let host = self.internet()?.server()?;
+        self.server = Some(server::plain(host)?);
+        Ok(())
+    }
+
+    /// Starts the server with a configuration and a URL of the scenario's own.
+    pub fn serve_with(&mut self, config: &str, url: &str) -> Outcome {
+        let host = self.internet()?.server()?;
+        self.server = Some(Server::start(host, config, url)?);
+        Ok(())
+    }
+
+    /// The running server.
+    pub fn server(&mut self) -> Outcome<&mut Server> {
+        self.server.as_mut().ok_or_else(|| Failure("no server was started".into()))
+    }
+
+    /// Makes a user and a reusable key for it.
+    pub fn reusable_key(&mut self, user: &str) -> Outcome<String> {
+        let server = self.server()?;
+        let id = server.user(user)?;
+        server.key(&id, &["--reusable"])
+    }
+
+    /// A client on a machine directly on the Internet, logged in.
+    pub fn join(&mut self, name: &str, key: &str, flags: &[&str]) -> Outcome<Client> {
+        let host = self.internet()?.host(name)?;
+        self.join_on(host, name, key, flags)
+    }
+
+    /// A client on the given machine, logged in.
+    pub fn join_on(&mut self, host: Host, name: &str, key: &str, flags: &[&str]) -> Outcome<Client> {
+        let client = self.install_on(host, name)?;
+        client.up(&self.server()?.url.clone(), key, flags)?;
+        Ok(client)
+    }
+
+    /// A client on a machine directly on the Internet, started but not logged in.
+    pub fn install(&mut self, name: &str) -> Outcome<Client> {
+        let host = self.internet()?.host(name)?;
+        self.install_on(host, name)
+    }
+
+    /// A client on the given machine, started but not logged in.
+    pub fn install_on(&mut self, host: Host, name: &str) -> Outcome<Client> {
+        let mut client = Client::install(host, name, Relay::Http)?;
+        client.launch()?;
+        Ok(client)
+    }
+
+    /// Time passes.
+    pub fn pause(&self, time: Duration) {
+        std::thread::sleep(self.context.within(time));
+    }
+
+    /// At the end: the server must still be there.
+    pub fn check(&mut self) -> Outcome {
+        self.server.as_mut().map_or(Ok(()), Server::check)
+    }
+}

@@ -1,0 +1,202 @@
+//! The server under test, and its command line.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::ensure;
+use crate::command::Output;
+use crate::internet::{Host, SERVER};
+use crate::outcome::{Failure, Outcome};
+use crate::server_config::{self, PORT};
+
+/// Limit for one command of the server's command line.
+const COMMAND: Duration = Duration::from_secs(15);
+/// Limit for the server to answer after its start.
+const START: Duration = Duration::from_secs(20);
+
+/// A Hearthgate in the server namespace.
+pub struct Server {
+    /// Its machine.
+    pub host: Host,
+    /// What clients are told to log in to.
+    pub url: String,
+    config: PathBuf,
+    state: PathBuf,
+    daemon: Option<Daemon>,
+    context: Rc<Context>,
+}
+
+impl Server {
+    /// Writes the configuration and starts it. `url` is what clients and the server itself use.
+    pub fn start(host: Host, config: &str, url: &str) -> Outcome<Self> {
+        let context = host.ns.context().clone();
+        let state = context.folder("server/state")?;
+        let file = context.folder("server")?.join("config.toml");
+        std::fs::write(&file, config)?;
+        let mut server =
+            Self { host, url: url.to_owned(), config: file, state, daemon: None, context };
+        server.launch()?;
+        Ok(server)
+    }
+
+    /// Starts the program and waits until it answers.
+    pub fn launch(&mut self) -> Outcome {
+        let mut command = self.host.ns.command(&self.context.options.hearthgate);
+        command.arg("serve").arg("--config").arg(&self.config);
+        self.environment(&mut command);
+        let mut daemon = self.host.ns.spawn("server", &mut command)?;
+        let health = format!("http://{SERVER}:{PORT}/health");
+        self.context.eventually("the server answers", START, || {
+            daemon.check()?;
+            let words = ["curl", "-fsS", "-m", "2", health.as_str()];
+            self.host.ns.run(&words, COMMAND)?.ok().map(drop)
+        })?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// Ends it as a service manager would.
+    pub fn stop(&mut self) -> Outcome {
+        self.take()?.stop()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) -> Outcome {
+        self.take()?.kill()
+    }
+
+    /// Fails if the server has ended by itself.
+    pub fn check(&mut self) -> Outcome {
+        self.daemon.as_mut().map_or(Ok(()), Daemon::check)
+    }
+
+    /// Runs one command of its command line, e.g. `nodes list -o json`.
+    pub fn command(&self, words: &[&str]) -> Outcome<Output> {
+        let mut command = Command::new(&self.context.options.hearthgate);
+        command.args(words);
+        self.environment(&mut command);
+        self.context.run(&mut command, COMMAND)
+    }
+
+    /// The same with JSON output, read.
+    pub fn json(&self, words: &[&str]) -> Outcome<Value> {
+        let mut words = words.to_vec();
+        words.extend(["-o", "json"]);
+        let output = self.command(&words)?.ok()?;
+        serde_json::from_str(&output.stdout)
+            .map_err(|e| Failure(format!("`{}` is not JSON: {e}: {}", output.line, output.stdout)))
+    }
+
+    /// Makes a user and gives its id.
+    pub fn user(&self, name: &str) -> Outcome<String> {
+        self.command(&["users", "create", name])?.ok()?;
+        let users = self.json(&["users", "list"])?;
+        let user = list(&users)
+            .iter()
+            .find(|user| user["name"] == name)
+            .ok_or_else(|| Failure(format!("user {name} is not in the list: {users}")))?;
+        id(user)
+    }
+
+    /// Makes a pre-auth key.
+    pub fn key(&self, user_id: &str, flags: &[&str]) -> Outcome<String> {
+        let mut words = vec!["preauthkeys", "create", "-u", user_id, "-e", "1h"];
+        words.extend_from_slice(flags);
+        let key = self.json(&words)?;
+        let text = key["key"].as_str().unwrap_or_default();
+        ensure!(!text.is_empty(), "no key in {key}");
+        Ok(text.to_owned())
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> Outcome<Vec<Value>> {
+        Ok(list(&self.json(&["nodes", "list"])?).to_vec())
+    }
+
+    /// The node with that name in DNS.
+    pub fn node(&self, name: &str) -> Outcome<Value> {
+        let nodes = self.nodes()?;
+        let found = nodes.iter().find(|node| field(node, "givenName", "given_name") == name);
+        found.cloned().ok_or_else(|| Failure(format!("no node {name} in {}", names(&nodes))))
+    }
+
+    /// Its id.
+    pub fn node_id(&self, name: &str) -> Outcome<String> {
+        id(&self.node(name)?)
+    }
+
+    /// Its addresses as the server has them.
+    pub fn addresses(&self, name: &str) -> Outcome<Vec<String>> {
+        Ok(strings(field(&self.node(name)?, "ipAddresses", "ip_addresses")))
+    }
+
+    /// Approves routes of a node, by its name.
+    pub fn approve(&self, name: &str, prefixes: &str) -> Outcome {
+        let id = self.node_id(name)?;
+        self.command(&["nodes", "approve-routes", "-i", &id, "-r", prefixes])?.ok().map(drop)
+    }
+
+    /// Waits until the server says that a node is, or is not, connected.
+    pub fn wait_online(&self, name: &str, online: bool, limit: Duration) -> Outcome {
+        let what = format!("the server has {name} as {}", if online { "online" } else { "offline" });
+        self.context.eventually(&what, limit, || {
+            let node = self.node(name)?;
+            ensure!(node["online"].as_bool().unwrap_or(false) == online, "{node}");
+            Ok(())
+        })
+    }
+
+    fn environment(&self, command: &mut Command) {
+        command
+            .env("HEARTHGATE_CONFIG", &self.config)
+            .env("HEARTHGATE_STATE_DIR", &self.state)
+            .env("HEARTHGATE_LISTEN_ADDR", format!("0.0.0.0:{PORT}"))
+            .env("HEARTHGATE_SERVER_URL", &self.url);
+    }
+
+    fn take(&mut self) -> Outcome<Daemon> {
+        self.daemon.take().ok_or_else(|| Failure("the server does not run".into()))
+    }
+}
+
+/// A node's field. The JSON output follows the HTTP API's spelling; the second spelling is the
+/// one of older scripts.
+pub fn field<'a>(node: &'a Value, name: &str, older: &str) -> &'a Value {
+    node.get(name).unwrap_or_else(|| &node[older])
+}
+
+/// A list of texts.
+pub fn strings(value: &Value) -> Vec<String> {
+    list(value).iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+/// A list, where JSON `null` means an empty one.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The `id` of a user or node: a number, or a text with one in it.
+fn id(value: &Value) -> Outcome<String> {
+    match &value["id"] {
+        Value::String(text) if !text.is_empty() => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(Failure(format!("no id in {value}"))),
+    }
+}
+
+fn names(nodes: &[Value]) -> String {
+    let names: Vec<String> =
+        nodes.iter().map(|n| field(n, "givenName", "given_name").to_string()).collect();
+    format!("[{}]", names.join(", "))
+}
+
+/// The configuration of the plain case, for scenarios without wishes.
+pub fn plain(host: Host) -> Outcome<Server> {
+    Server::start(host, server_config::PLAIN, &server_config::url())
+}
