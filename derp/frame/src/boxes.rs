@@ -1,5 +1,6 @@
 //! Client info and server info: JSON in a NaCl box, which proves that the client owns its node key.
 
+use crate::MAX_APP_NAME;
 use hearthgate_keys::{BOX_NONCE_LEN, BOX_TAG_LEN, KEY_LEN, NodePrivate, NodePublic, OpenError, Secret};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,14 @@ pub struct ClientInfo {
     pub is_prober: bool,
     /// Proof of being a relay of the same mesh.
     pub mesh_key: Option<Secret>,
+    /// What the application calls itself; empty for most. Not checked: see [`is_app_name`].
+    pub app_name: String,
+}
+
+/// Whether a server takes this application name: at most [`MAX_APP_NAME`] bytes of printable ASCII.
+#[must_use]
+pub fn is_app_name(name: &str) -> bool {
+    name.len() <= MAX_APP_NAME && name.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -26,6 +35,8 @@ struct Wire {
     can_ack_pings: bool,
     #[serde(rename = "IsProber", skip_serializing_if = "std::ops::Not::not")]
     is_prober: bool,
+    #[serde(rename = "AppName", skip_serializing_if = "String::is_empty")]
+    app_name: String,
 }
 
 /// What a server says about itself.
@@ -34,6 +45,16 @@ struct Wire {
 pub struct ServerInfo {
     /// Protocol version.
     pub version: u32,
+    /// A client has to drop what it would send beyond so many bytes per second; 0 for no limit.
+    #[serde(rename = "TokenBucketBytesPerSecond", skip_serializing_if = "is_zero")]
+    pub bytes_per_second: u64,
+    /// Bytes that it may send at once beyond that rate.
+    #[serde(rename = "TokenBucketBytesBurst", skip_serializing_if = "is_zero")]
+    pub burst_bytes: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Payload of a client-info frame.
@@ -44,6 +65,7 @@ pub fn seal_client_info(client: &NodePrivate, server: &NodePublic, info: &Client
         version: info.version,
         can_ack_pings: info.can_ack_pings,
         is_prober: info.is_prober,
+        app_name: info.app_name.clone(),
     };
     let mut out = client.public().as_bytes().to_vec();
     out.extend(client.seal_to(server, nonce, &serde_json::to_vec(&wire).unwrap_or_default()));
@@ -66,6 +88,7 @@ pub fn open_client_info(server: &NodePrivate, payload: &[u8]) -> Result<(NodePub
         version: wire.version,
         can_ack_pings: wire.can_ack_pings,
         is_prober: wire.is_prober,
+        app_name: wire.app_name,
         mesh_key: wire.mesh_key.filter(|k| !k.is_empty()).map(Secret::new),
     };
     Ok((key, info))

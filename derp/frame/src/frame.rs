@@ -115,6 +115,7 @@ pub fn parse_header(bytes: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
         Some(FrameType::Ping | FrameType::Pong) => 1000,
         _ => MAX_PACKET + 32,
     };
+    // The fixed ones (home note, close peer) are left to the receiver, which has to close on any other length.
     if len > max { Err(FrameError { kind, len }) } else { Ok(Some((kind, len))) }
 }
 
