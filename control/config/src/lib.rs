@@ -1,1 +1,19 @@
-//! hearthgate-config
+//! The configuration: a TOML file with Headscale's names and nesting where the meaning is the same, every key
+//! overridable by environment, every mistake named with its place and a remedy.
+//!
+//! Reading is pure: file text and environment are handed in. [`KEYS`] is the one table of keys; the environment names
+//! come from it, and a test holds it, the annotated example in `docs/config.toml` and the types together.
+
+mod duration;
+mod env;
+mod file;
+mod load;
+mod problem;
+
+pub use duration::parse_duration;
+pub use env::{KEYS, Kind, env_name};
+pub use file::{
+    Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers, NodeConfig, Prefixes, Routes, StoreConfig, Switch,
+};
+pub use load::{Loaded, load};
+pub use problem::{Problem, Severity};

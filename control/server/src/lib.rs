@@ -1,1 +1,201 @@
-//! hearthgate-server
+//! The control server, the relay and STUN as one running thing: listeners, the writer, and what happens in between.
+//!
+//! [`start`] opens the store, makes missing keys, binds the listeners and answers a [`Running`] server. Everything
+//! about protocols is in other crates; this one moves bytes and keeps time.
+
+mod api_v1;
+mod api_views;
+mod derp_map;
+mod encode;
+mod health;
+mod http_api;
+mod keys;
+mod listener;
+mod maps;
+mod metrics;
+mod noise_api;
+mod options;
+mod pages;
+mod pings;
+mod reply;
+mod state;
+mod stream;
+mod writer;
+
+pub use http_api::version;
+pub use options::{DerpOptions, Options, guess_lan_address};
+pub use writer::Unavailable;
+
+use crate::{
+    maps::Maps,
+    metrics::Metrics,
+    pings::Pings,
+    state::{App, Parts},
+};
+use hearthgate_core::{AllowAll, Fact, Now, Stored, World};
+use hearthgate_derp::{Admission, Relay, RelayLimits, StunMetrics, tls};
+use hearthgate_keys::NodePublic;
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use tokio::{net::UdpSocket, sync::broadcast, task::JoinHandle};
+
+/// Facts that may wait for slow listeners.
+const FACTS: usize = 1024;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] hearthgate_store::StoreError),
+    /// A stored record.
+    #[error(transparent)]
+    Load(#[from] hearthgate_core::LoadError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// A listener or a file.
+    #[error("{what} {place}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        place: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A file that is not as expected.
+    #[error("{path}: {message}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+}
+
+impl StartError {
+    pub(crate) fn io(what: &'static str, place: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let place = place.into();
+        move |source| Self::Io { what, place, source }
+    }
+}
+
+/// A running server.
+pub struct Running {
+    app: App,
+    writer: writer::WriterThread,
+    tasks: Vec<JoinHandle<()>>,
+    socket: PathBuf,
+    /// URL that clients use.
+    pub server_url: String,
+}
+
+impl Running {
+    /// Puts reloaded settings in force: names, DNS, node settings, further relays.
+    ///
+    /// # Errors
+    /// A DERP map file cannot be read, or the store failed. The old settings stay then.
+    pub async fn reload(&self, options: &Options) -> Result<(), StartError> {
+        let pin = self.app.relay_pin.clone();
+        let derp_map = derp_map::build(options, pin.as_deref())?;
+        let settings = options.settings.clone();
+        let done = self.app.control.call(move |world, _| {
+            world.set_settings(settings);
+            world.set_derp_map(derp_map);
+        });
+        done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })
+    }
+
+    /// Stops: no new connections, what is queued becomes durable, the store is closed.
+    pub async fn stop(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for task in self.tasks {
+            // Aborted is what we asked for.
+            let _ = task.await;
+        }
+        let _ = std::fs::remove_file(&self.socket);
+        self.app.control.stop().await;
+        let writer = self.writer;
+        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+    }
+}
+
+/// Lets nodes of the tailnet use the relay.
+struct NodesOnly(writer::Control);
+
+impl Admission for NodesOnly {
+    fn may_connect(&self, key: &NodePublic, _source: Option<IpAddr>) -> bool {
+        self.0.current().node_by_key(key).is_some()
+    }
+}
+
+/// Starts everything.
+///
+/// # Errors
+/// The store cannot be opened, a key file is not readable, an address is taken, a file is not as expected.
+pub async fn start(options: Options) -> Result<Running, StartError> {
+    let store = hearthgate_store::open(&options.state_dir.join("store"), options.engine)?;
+    let noise_key = keys::machine(&options.state_dir.join("noise_private.key"))?;
+    let relay_key = keys::node(&options.state_dir.join("derp_server_private.key"))?;
+    let mut stored = Stored::default();
+    for prefix in Stored::PREFIXES {
+        for (key, value) in store.scan(prefix.as_bytes())? {
+            stored.add(&String::from_utf8_lossy(&key), &value)?;
+        }
+    }
+    let certificate = keys::certificate(&options)?;
+    let pin = if options.certificate.is_some() { None } else { Some(tls::pin_of(&certificate)?) };
+    let tls_config = tls::server_config(&certificate, Some(&relay_key.public()))?;
+    let derp_map = derp_map::build(&options, pin.as_deref())?;
+    let now = Now { wall: jiff::Timestamp::now(), mono_ms: 0 };
+    let world = World::load(stored, options.settings.clone(), Arc::new(AllowAll), derp_map, now);
+    let (facts, mut heard) = broadcast::channel(FACTS);
+    let (control, writer) = writer::start(world, store, facts.clone()).map_err(StartError::io("starting", "the writer"))?;
+    let relay = options.derp.enabled.then(|| {
+        let admission: Box<dyn Admission> =
+            if options.derp.verify_clients { Box::new(NodesOnly(control.clone())) } else { Box::new(hearthgate_derp::AllowAll) };
+        Relay::new(relay_key, admission, RelayLimits::default())
+    });
+    let app = App::new(Parts {
+        control,
+        facts,
+        maps: Arc::new(Maps::new().map_err(StartError::io("setting up", "the compressor"))?),
+        pings: Arc::default(),
+        noise_key,
+        relay,
+        relay_pin: pin,
+        metrics: Metrics::default(),
+        stun: Arc::new(StunMetrics::default()),
+        bootstrap_dns: Vec::new(),
+    });
+    let mut tasks = Vec::new();
+    let tcp = listener::bind_tcp(options.listen)?;
+    tasks.push(tokio::spawn(listener::serve_tcp(app.clone(), tcp, tls_config)));
+    let unix = listener::bind_unix(&options.unix_socket, options.unix_socket_mode)?;
+    tasks.push(tokio::spawn(listener::serve_unix(app.clone(), unix)));
+    if let Some(addr) = options.derp.stun_listen.filter(|_| options.derp.enabled) {
+        let socket = UdpSocket::bind(addr).await.map_err(StartError::io("listening for STUN on", addr.to_string()))?;
+        tasks.push(tokio::spawn(hearthgate_derp::run_stun(socket, app.stun.clone(), std::future::pending())));
+    }
+    if !options.probe_interval.is_zero() {
+        tasks.push(tokio::spawn(health::watch_routers(app.clone(), options.probe_interval, options.probe_timeout)));
+    }
+    let relay = app.relay.clone();
+    tasks.push(tokio::spawn(async move {
+        loop {
+            match heard.recv().await {
+                Ok(Fact::KeyRetired(key)) => {
+                    if let Some(relay) = &relay {
+                        relay.close_peer(&key);
+                    }
+                }
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }));
+    Ok(Running { app, writer, tasks, socket: options.unix_socket, server_url: options.settings.server_url })
+}

@@ -1,0 +1,71 @@
+//! Overrides by environment: `HEARTHGATE_`, then the key in upper case with `_` for `.`.
+
+/// What kind of value a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Text.
+    Text,
+    /// Number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// Texts with commas between them.
+    List,
+}
+
+/// Every key that can be overridden, with its kind. Tables of records and of split DNS cannot.
+pub const KEYS: [(&str, Kind); 37] = [
+    ("server_url", Kind::Text),
+    ("listen_addr", Kind::Text),
+    ("state_dir", Kind::Text),
+    ("unix_socket", Kind::Text),
+    ("unix_socket_permission", Kind::Text),
+    ("tls_cert_path", Kind::Text),
+    ("tls_key_path", Kind::Text),
+    ("store.engine", Kind::Text),
+    ("prefixes.v4", Kind::Text),
+    ("prefixes.v6", Kind::Text),
+    ("prefixes.allocation", Kind::Text),
+    ("derp.server.enabled", Kind::Bool),
+    ("derp.server.region_id", Kind::Number),
+    ("derp.server.region_code", Kind::Text),
+    ("derp.server.region_name", Kind::Text),
+    ("derp.server.verify_clients", Kind::Bool),
+    ("derp.server.stun_listen_addr", Kind::Text),
+    ("derp.server.automatically_add_embedded_derp_region", Kind::Bool),
+    ("derp.server.ipv4", Kind::Text),
+    ("derp.server.ipv6", Kind::Text),
+    ("derp.paths", Kind::List),
+    ("dns.magic_dns", Kind::Bool),
+    ("dns.base_domain", Kind::Text),
+    ("dns.override_local_dns", Kind::Bool),
+    ("dns.nameservers.global", Kind::List),
+    ("dns.search_domains", Kind::List),
+    ("dns.extra_records_path", Kind::Text),
+    ("node.expiry", Kind::Text),
+    ("node.ephemeral.inactivity_timeout", Kind::Text),
+    ("node.routes.ha.probe_interval", Kind::Text),
+    ("node.routes.ha.probe_timeout", Kind::Text),
+    ("log.level", Kind::Text),
+    ("log.format", Kind::Text),
+    ("taildrop.enabled", Kind::Bool),
+    ("logtail.enabled", Kind::Bool),
+    ("auto_update.enabled", Kind::Bool),
+    ("config", Kind::Text),
+];
+
+/// The environment variable of a key.
+#[must_use]
+pub fn env_name(key: &str) -> String {
+    format!("HEARTHGATE_{}", key.to_uppercase().replace('.', "_"))
+}
+
+/// The value of a variable as TOML.
+pub(crate) fn value_of(kind: Kind, text: &str) -> Result<toml::Value, String> {
+    match kind {
+        Kind::Text => Ok(text.into()),
+        Kind::Number => text.parse::<i64>().map(Into::into).map_err(|_| format!("{text:?} is not a whole number")),
+        Kind::Bool => text.parse::<bool>().map(Into::into).map_err(|_| format!("{text:?} is neither true nor false")),
+        Kind::List => Ok(toml::Value::Array(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect())),
+    }
+}

@@ -1,0 +1,290 @@
+//! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// URL that clients use; empty lets the server pick `http://<its LAN address>:<port>`.
+    pub server_url: String,
+    /// Address of the HTTP listener; plain HTTP and TLS are told apart by their first byte.
+    pub listen_addr: String,
+    /// Folder of keys and store; empty is the usual place for the user that runs it.
+    pub state_dir: PathBuf,
+    /// Path of the socket for the command line; empty is `<state_dir>/hearthgate.sock`.
+    pub unix_socket: PathBuf,
+    /// Mode of that socket, as octal text.
+    pub unix_socket_permission: String,
+    /// Certificate chain for TLS (PEM); empty for a self-signed one.
+    pub tls_cert_path: PathBuf,
+    /// Private key for TLS (PEM).
+    pub tls_key_path: PathBuf,
+    /// Store.
+    pub store: StoreConfig,
+    /// Address pools.
+    pub prefixes: Prefixes,
+    /// Relays.
+    pub derp: DerpConfig,
+    /// DNS of the tailnet.
+    pub dns: DnsConfig,
+    /// Nodes.
+    pub node: NodeConfig,
+    /// Log.
+    pub log: LogConfig,
+    /// Taildrop.
+    pub taildrop: Switch,
+    /// Clients may send their logs to Tailscale.
+    pub logtail: Switch,
+    /// Default of the clients' automatic updates.
+    pub auto_update: Switch,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server_url: String::new(),
+            listen_addr: "0.0.0.0:8080".into(),
+            state_dir: PathBuf::new(),
+            unix_socket: PathBuf::new(),
+            unix_socket_permission: "0770".into(),
+            tls_cert_path: PathBuf::new(),
+            tls_key_path: PathBuf::new(),
+            store: StoreConfig::default(),
+            prefixes: Prefixes::default(),
+            derp: DerpConfig::default(),
+            dns: DnsConfig::default(),
+            node: NodeConfig::default(),
+            log: LogConfig::default(),
+            taildrop: Switch { enabled: true },
+            logtail: Switch { enabled: false },
+            auto_update: Switch { enabled: false },
+        }
+    }
+}
+
+/// A thing that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// Whether it is on.
+    pub enabled: bool,
+}
+
+/// Store.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `log`, `redb` or `sled`.
+    pub engine: String,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { engine: "log".into() }
+    }
+}
+
+/// Address pools.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prefixes {
+    /// IPv4 pool, within 100.64.0.0/10.
+    pub v4: Option<Ipv4Net>,
+    /// IPv6 pool, within `fd7a:115c:a1e0::/48`.
+    pub v6: Option<Ipv6Net>,
+    /// `sequential` or `random`.
+    pub allocation: String,
+}
+
+impl Default for Prefixes {
+    fn default() -> Self {
+        let (v4, v6) = (Ipv4Net::new(Ipv4Addr::new(100, 64, 0, 0), 10), Ipv6Net::new(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0), 48));
+        Self { v4: v4.ok(), v6: v6.ok(), allocation: "sequential".into() }
+    }
+}
+
+/// Relays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DerpConfig {
+    /// The built-in relay.
+    pub server: DerpServer,
+    /// JSON files with further regions; a region set to null removes it.
+    pub paths: Vec<PathBuf>,
+}
+
+/// The built-in relay.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DerpServer {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Region number; 900 to 999 are for self-hosters.
+    pub region_id: u16,
+    /// Short code of the region.
+    pub region_code: String,
+    /// Name of the region.
+    pub region_name: String,
+    /// Only nodes of the tailnet may use it.
+    pub verify_clients: bool,
+    /// UDP address of STUN; empty for none.
+    pub stun_listen_addr: String,
+    /// Put the built-in relay into the map.
+    pub automatically_add_embedded_derp_region: bool,
+    /// Public IPv4 address, when clients cannot find it by the name in `server_url`.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Public IPv6 address, likewise.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+impl Default for DerpServer {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            region_id: 900,
+            region_code: "home".into(),
+            region_name: "Home".into(),
+            verify_clients: true,
+            stun_listen_addr: "0.0.0.0:3478".into(),
+            automatically_add_embedded_derp_region: true,
+            ipv4: None,
+            ipv6: None,
+        }
+    }
+}
+
+/// DNS of the tailnet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DnsConfig {
+    /// MagicDNS: names of nodes resolve.
+    pub magic_dns: bool,
+    /// Suffix of those names. `internal` is reserved for private use and never public (ICANN, 2024).
+    pub base_domain: String,
+    /// Clients use the global resolvers below instead of their own.
+    pub override_local_dns: bool,
+    /// Resolvers.
+    pub nameservers: Nameservers,
+    /// Search domains besides the base domain.
+    pub search_domains: Vec<String>,
+    /// Extra A and AAAA records.
+    pub extra_records: Vec<ExtraRecord>,
+    /// JSON file with extra records, watched.
+    pub extra_records_path: PathBuf,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            magic_dns: true,
+            base_domain: "hearthgate.internal".into(),
+            override_local_dns: false,
+            nameservers: Nameservers::default(),
+            search_domains: Vec::new(),
+            extra_records: Vec::new(),
+            extra_records_path: PathBuf::new(),
+        }
+    }
+}
+
+/// Resolvers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nameservers {
+    /// For all names.
+    pub global: Vec<String>,
+    /// By suffix.
+    pub split: BTreeMap<String, Vec<String>>,
+}
+
+/// An extra record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtraRecord {
+    /// Name.
+    pub name: String,
+    /// `A` or `AAAA`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// Address.
+    pub value: IpAddr,
+}
+
+/// Nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Lifetime of an untagged node's key; `0` is for ever.
+    pub expiry: String,
+    /// Ephemeral nodes.
+    pub ephemeral: Ephemeral,
+    /// Routers.
+    pub routes: Routes,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { expiry: "0".into(), ephemeral: Ephemeral::default(), routes: Routes::default() }
+    }
+}
+
+/// Ephemeral nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ephemeral {
+    /// How long they may be offline before they are removed.
+    pub inactivity_timeout: String,
+}
+
+impl Default for Ephemeral {
+    fn default() -> Self {
+        Self { inactivity_timeout: "120s".into() }
+    }
+}
+
+/// Routers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routes {
+    /// Several routers for one prefix.
+    pub ha: Ha,
+}
+
+/// Several routers for one prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ha {
+    /// How often routers are asked for a sign of life; `0` never.
+    pub probe_interval: String,
+    /// How long they may take.
+    pub probe_timeout: String,
+}
+
+impl Default for Ha {
+    fn default() -> Self {
+        Self { probe_interval: "10s".into(), probe_timeout: "5s".into() }
+    }
+}
+
+/// Log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `trace`, `debug`, `info`, `warn` or `error`.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".into(), format: "text".into() }
+    }
+}

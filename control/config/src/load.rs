@@ -1,0 +1,261 @@
+//! From file text and environment to a configuration, with all mistakes that were found.
+
+use crate::{
+    Config, KEYS, Problem, Severity, env_name, parse_duration,
+    env::value_of,
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::SocketAddr;
+
+/// Keys of Headscale's file that have no meaning here, and what to do instead.
+const FOREIGN: [(&str, &str); 14] = [
+    ("database", "state is kept in state_dir; choose its engine with store.engine"),
+    ("tuning", "the server tunes itself; remove this section"),
+    ("noise", "the Noise key lies in state_dir; remove this section"),
+    ("policy", "the policy engine is not there yet: everything in the tailnet may reach everything"),
+    ("oidc", "OpenID logins are not there yet: approve devices with `hearthgate auth register`"),
+    ("grpc_listen_addr", "there is no gRPC; tools use the HTTP API under /api/v1"),
+    ("grpc_allow_insecure", "there is no gRPC; tools use the HTTP API under /api/v1"),
+    ("metrics_listen_addr", "metrics are at /metrics of listen_addr, for loopback and the unix socket"),
+    ("acl_policy_path", "Headscale renamed this to policy.path"),
+    ("dns_config", "Headscale renamed this to dns"),
+    ("ephemeral_node_inactivity_timeout", "write node.ephemeral.inactivity_timeout"),
+    ("randomize_client_port", "this belongs into the policy (randomizeClientPort)"),
+    ("trusted_proxies", "client addresses behind a proxy are not used yet; remove the key"),
+    ("disable_check_updates", "this server never looks for updates by itself; remove the key"),
+];
+
+/// A configuration, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// What is in force if no problem is an error.
+    pub config: Config,
+    /// What was found.
+    pub problems: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Whether the server can start with it.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.problems.iter().all(|p| p.severity != Severity::Error)
+    }
+}
+
+/// Reads a configuration. `file` is its name and text, `env` the whole environment.
+#[must_use]
+pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
+    let mut problems = Vec::new();
+    let (name, text) = file.unwrap_or(("", ""));
+    let mut table = match text.parse::<toml::Table>() {
+        Ok(table) => table,
+        Err(e) => {
+            problems.push(at(name, text, &e, ""));
+            return Loaded { config: Config::default(), problems };
+        }
+    };
+    let mut usable = text.to_owned();
+    for (key, advice) in FOREIGN {
+        if table.remove(key).is_some() {
+            let (line, column) = place_of_key(text, key);
+            problems.push(Problem { place: name.into(), line, column, key: key.into(), message: advice.into(), severity: Severity::Warning });
+            usable = toml::to_string(&table).unwrap_or_default();
+        }
+    }
+    // The file alone first: its own text gives lines and columns.
+    let from_file = if usable == text { toml::from_str::<Config>(text) } else { table.clone().try_into() };
+    if let Err(e) = from_file {
+        problems.push(at(name, text, &e, ""));
+    }
+    for (key, kind) in KEYS {
+        let variable = env_name(key);
+        let Some((_, value)) = env.iter().find(|(n, _)| *n == variable) else { continue };
+        if key == "config" {
+            continue;
+        }
+        match value_of(kind, value) {
+            Ok(value) => set(&mut table, key, value),
+            Err(message) => problems.push(Problem { place: variable, line: 0, column: 0, key: key.into(), message, severity: Severity::Error }),
+        }
+    }
+    for (variable, _) in env.iter().filter(|(n, _)| n.starts_with("HEARTHGATE_") && !n.starts_with("HEARTHGATE_TEST_")) {
+        if !KEYS.iter().any(|(key, _)| env_name(key) == *variable) {
+            let message = "no key of this name; names are HEARTHGATE_ and the key in capitals, with _ for dots".into();
+            problems.push(Problem { place: variable.clone(), line: 0, column: 0, key: String::new(), message, severity: Severity::Warning });
+        }
+    }
+    let config = match table.try_into::<Config>() {
+        Ok(config) => config,
+        Err(e) => {
+            if problems.iter().all(|p| p.severity != Severity::Error) {
+                problems.push(at("environment", "", &e, ""));
+            }
+            Config::default()
+        }
+    };
+    for (key, message) in relations(&config) {
+        let (line, column) = place_of_key(text, key.rsplit('.').next().unwrap_or(key));
+        problems.push(Problem { place: name.into(), line, column, key: key.into(), message, severity: Severity::Error });
+    }
+    Loaded { config, problems }
+}
+
+/// What is wrong between or within values that have the right type.
+fn relations(c: &Config) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let mut wrong = |key: &'static str, message: String| found.push((key, message));
+    if !c.server_url.is_empty() {
+        let rest = c.server_url.strip_prefix("http://").or_else(|| c.server_url.strip_prefix("https://"));
+        match rest.map(|r| r.trim_end_matches('/')) {
+            None | Some("") => wrong("server_url", format!("{:?} is no URL: write it like http://192.168.1.1:8080 or https://vpn.example.org", c.server_url)),
+            Some(r) if r.contains('/') => wrong("server_url", "the URL must not have a path: clients put their own paths behind the host".into()),
+            Some(r) => {
+                let host = r.rsplit_once(':').map_or(r, |(h, _)| h);
+                if host == c.dns.base_domain || host.ends_with(&format!(".{}", c.dns.base_domain)) {
+                    wrong("dns.base_domain", format!("the server's own name {host} lies within it, so clients would look it up inside the tailnet and lock themselves out: choose another suffix"));
+                }
+            }
+        }
+    }
+    if listen(&c.listen_addr).is_none() {
+        wrong("listen_addr", format!("{:?} is no address to listen on: write it like 0.0.0.0:8080 or :8080", c.listen_addr));
+    }
+    let stun = &c.derp.server.stun_listen_addr;
+    if !stun.is_empty() && listen(stun).is_none() {
+        wrong("derp.server.stun_listen_addr", format!("{stun:?} is no address to listen on: write it like 0.0.0.0:3478, or leave it empty for none"));
+    }
+    if !(1..=999).contains(&c.derp.server.region_id) {
+        wrong("derp.server.region_id", "a region number is 1 to 999; 900 to 999 are for self-hosters".into());
+    }
+    if c.tls_cert_path.as_os_str().is_empty() != c.tls_key_path.as_os_str().is_empty() {
+        wrong("tls_cert_path", "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into());
+    }
+    if !matches!(c.store.engine.as_str(), "log" | "redb" | "sled") {
+        wrong("store.engine", format!("{:?} is no store engine: log, redb or sled", c.store.engine));
+    }
+    if !matches!(c.prefixes.allocation.as_str(), "sequential" | "random") {
+        wrong("prefixes.allocation", format!("{:?} is no way to pick addresses: sequential or random", c.prefixes.allocation));
+    }
+    let within = |net: IpNet, all: &str| all.parse::<IpNet>().is_ok_and(|all| all.contains(&net));
+    if c.prefixes.v4.is_some_and(|p: Ipv4Net| !within(p.into(), "100.64.0.0/10")) {
+        wrong("prefixes.v4", "clients take only addresses within 100.64.0.0/10 for their own network".into());
+    }
+    if c.prefixes.v6.is_some_and(|p: Ipv6Net| !within(p.into(), "fd7a:115c:a1e0::/48")) {
+        wrong("prefixes.v6", "clients take only addresses within fd7a:115c:a1e0::/48 for their own network".into());
+    }
+    if c.prefixes.v4.is_none() && c.prefixes.v6.is_none() {
+        wrong("prefixes.v4", "nodes need addresses of one family at least".into());
+    }
+    if u32::from_str_radix(&c.unix_socket_permission, 8).is_err() {
+        wrong("unix_socket_permission", format!("{:?} is no file mode: write it like \"0770\"", c.unix_socket_permission));
+    }
+    if !is_domain(&c.dns.base_domain) {
+        wrong("dns.base_domain", format!("{:?} is no DNS suffix: write it like tail.example.org", c.dns.base_domain));
+    }
+    if c.dns.override_local_dns && c.dns.nameservers.global.is_empty() {
+        wrong("dns.override_local_dns", "clients would be left without DNS: name at least one resolver in dns.nameservers.global".into());
+    }
+    if let Some(bad) = c.dns.search_domains.iter().chain(c.dns.nameservers.split.keys()).find(|d| !is_domain(d)) {
+        wrong("dns", format!("{bad:?} is no domain"));
+    }
+    if !c.dns.extra_records.is_empty() && !c.dns.extra_records_path.as_os_str().is_empty() {
+        wrong("dns.extra_records_path", "give the records here or in a file, not both".into());
+    }
+    for (key, value) in [
+        ("node.expiry", &c.node.expiry),
+        ("node.ephemeral.inactivity_timeout", &c.node.ephemeral.inactivity_timeout),
+        ("node.routes.ha.probe_interval", &c.node.routes.ha.probe_interval),
+        ("node.routes.ha.probe_timeout", &c.node.routes.ha.probe_timeout),
+    ] {
+        if parse_duration(value).is_none() {
+            wrong(key, format!("{value:?} is no duration: write it like 30s, 5m, 168h or 0"));
+        }
+    }
+    if let (Some(every), Some(wait)) = (parse_duration(&c.node.routes.ha.probe_interval), parse_duration(&c.node.routes.ha.probe_timeout))
+        && !every.is_zero()
+        && wait >= every
+    {
+        wrong("node.routes.ha.probe_timeout", "it has to be shorter than probe_interval".into());
+    }
+    if !matches!(c.log.level.as_str(), "trace" | "debug" | "info" | "warn" | "error") {
+        wrong("log.level", format!("{:?} is no level: trace, debug, info, warn or error", c.log.level));
+    }
+    if !matches!(c.log.format.as_str(), "text" | "json") {
+        wrong("log.format", format!("{:?} is no format: text or json", c.log.format));
+    }
+    found
+}
+
+impl Config {
+    /// Address of the HTTP listener.
+    #[must_use]
+    pub fn listen(&self) -> Option<SocketAddr> {
+        listen(&self.listen_addr)
+    }
+
+    /// Address of the STUN socket; `None` for none.
+    #[must_use]
+    pub fn stun_listen(&self) -> Option<SocketAddr> {
+        listen(&self.derp.server.stun_listen_addr)
+    }
+}
+
+/// `1.2.3.4:80`, `[::]:80`, or `:80` for all IPv4 addresses.
+fn listen(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix(':') {
+        Some(port) => format!("0.0.0.0:{port}").parse().ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    let label = |l: &str| {
+        (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') && !l.starts_with('-') && !l.ends_with('-')
+    };
+    text.len() <= 200 && text.split('.').all(label)
+}
+
+fn set(table: &mut toml::Table, key: &str, value: toml::Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.into(), value);
+        }
+        Some((first, rest)) => {
+            let inner = table.entry(first).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn at(name: &str, text: &str, e: &toml::de::Error, key: &str) -> Problem {
+    let (line, column) = e.span().map_or((0, 0), |span| line_and_column(text, span.start));
+    let key = if key.is_empty() { text.lines().nth(line.wrapping_sub(1)).and_then(|l| l.split('=').next()).map_or("", str::trim) } else { key };
+    Problem { place: name.into(), line, column, key: key.into(), message: remedy(e.message()), severity: Severity::Error }
+}
+
+/// serde's words for an unknown field list all known ones: that is the remedy.
+fn remedy(message: &str) -> String {
+    message.replace("unknown field", "unknown key").replace("expected one of", "known ones here are")
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, str::len) + 1;
+    (line, column)
+}
+
+fn place_of_key(text: &str, key: &str) -> (usize, usize) {
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_start().trim_start_matches('[');
+        if bare.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', '=', ']', '.'])) {
+            return line_and_column(text, offset + (line.len() - line.trim_start().len()));
+        }
+        offset += line.len();
+    }
+    (0, 0)
+}
+

@@ -1,0 +1,366 @@
+//! The administration API, version 1: Headscale's paths and shapes, so that its tools and scripts work.
+//!
+//! Over the unix socket no key is needed (the socket's mode is the protection); over the network a Bearer API key is.
+//! JSON is in camel case, ids are strings, times RFC 3339, errors `application/problem+json`.
+
+use crate::{
+    api_views as views,
+    http_api::Origin,
+    reply::{Reply, json, read_body, typed},
+    state::App,
+    writer::Context,
+};
+use bytes::Bytes;
+use hearthgate_core::{AuthId, CoreError, NewPreAuthKey, NewUser, NodeId, RegisterMethod, UserId, World};
+use http::{Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+/// Largest request body.
+const BODY_MAX: usize = 1024 * 1024;
+/// Lifetime of a pre-auth key whose maker named none: Headscale's hour.
+const PREAUTH_DEFAULT_S: i64 = 3600;
+
+type Answer = Result<Value, CoreError>;
+
+/// Answers one request.
+pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
+    if let Origin::Network(_) = origin
+        && !authorised(&app, &req).await
+    {
+        return problem(StatusCode::UNAUTHORIZED, "an API key is needed: make one with `hearthgate apikeys create` and send it as Bearer token");
+    }
+    let method = req.method().clone();
+    let path = req.uri().path().trim_start_matches("/api/v1").trim_end_matches('/').to_owned();
+    let query = parse_query(req.uri().query().unwrap_or_default());
+    let body = match read_body(req, BODY_MAX).await {
+        Ok(body) => body,
+        Err(reply) => return *reply,
+    };
+    let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(percent_decode).collect();
+    let answer = app.control.call(move |world, context| route(world, context, &method, &parts, &query, &body)).await;
+    match answer {
+        Ok(Some(Ok(value))) => json(&value),
+        Ok(Some(Err(e))) => problem(status_of(&e), &e.to_string()),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "there is no such endpoint"),
+        Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+    }
+}
+
+async fn authorised(app: &App, req: &Request<Incoming>) -> bool {
+    let header = req.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let Some(key) = header.strip_prefix("Bearer ").map(|k| hearthgate_keys::Secret::new(k.to_owned())) else { return false };
+    app.control.call(move |world, c| world.api_key_valid(key.reveal(), c.now)).await.unwrap_or(false)
+}
+
+type Query = Vec<(String, String)>;
+
+fn arg<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
+    query.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
+}
+
+/// `None` when there is no such endpoint.
+fn route(world: &mut World, c: &mut Context<'_>, method: &Method, parts: &[String], query: &Query, body: &Bytes) -> Option<Answer> {
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    Some(match (method.as_str(), parts.as_slice()) {
+        ("GET", ["health"]) => Ok(json!({ "databaseConnectivity": true })),
+        ("GET", ["user"]) => list_users(world, query),
+        ("POST", ["user"]) => create_user(world, c, body),
+        ("POST", ["user", id, "rename", name]) => rename_user(world, id, name),
+        ("DELETE", ["user", id]) => parse::<UserId>("user", id).and_then(|id| world.delete_user(id)).map(|()| json!({})),
+        ("GET", ["preauthkey"]) => Ok(json!({ "preAuthKeys": world.preauth_keys().map(|k| views::preauth_key(world, k)).collect::<Vec<_>>() })),
+        ("POST", ["preauthkey"]) => create_preauth_key(world, c, body),
+        ("POST", ["preauthkey", "expire"]) => body_id(body).and_then(|id| world.expire_preauth_key(id, c.now)).map(|()| json!({})),
+        ("DELETE", ["preauthkey"]) => query_id(query).and_then(|id| world.delete_preauth_key(id)).map(|()| json!({})),
+        ("GET", ["apikey"]) => Ok(json!({ "apiKeys": world.api_keys().map(views::api_key).collect::<Vec<_>>() })),
+        ("POST", ["apikey"]) => create_api_key(world, c, body),
+        ("POST", ["apikey", "expire"]) => api_key_id(world, None, body).and_then(|id| world.expire_api_key(id, c.now)).map(|()| json!({})),
+        ("DELETE", ["apikey", prefix]) => {
+            let id = query_id(query).or_else(|_| world.api_key_by_prefix(prefix));
+            id.and_then(|id| world.delete_api_key(id)).map(|()| json!({}))
+        }
+        ("GET", ["node"]) => Ok(list_nodes(world, query)),
+        ("GET", ["node", id]) => node(world, id),
+        ("DELETE", ["node", id]) => node_id(id).and_then(|id| world.delete_node(id)).map(|()| json!({})),
+        ("POST", ["node", id, "expire"]) => expire_node(world, c, id, body),
+        ("POST", ["node", id, "rename", name]) => node_id(id).and_then(|n| world.rename_node(n, name)).and_then(|()| node(world, id)),
+        ("POST", ["node", id, "tags"]) => set_tags(world, id, body),
+        ("POST", ["node", id, "approve_routes"]) => approve_routes(world, id, body),
+        ("POST", ["node", "register"]) => register(world, c, arg(query, "user"), arg(query, "key")),
+        ("POST", ["node", "backfillips"]) => backfill(world, c, query),
+        ("POST", ["auth", "register"]) => auth_register(world, c, body),
+        ("POST", ["auth", "approve"]) => Err(CoreError::Invalid("no check of this kind is waiting; use auth/register for a login".into())),
+        ("POST", ["auth", "reject"]) => read::<AuthBody>(body).and_then(|b| auth_id(&b.auth_id)).and_then(|id| world.reject_login(&id, c.now)).map(|()| json!({})),
+        ("GET", ["auth"]) => Ok(json!({ "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>() })),
+        _ => return None,
+    })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct UserBody {
+    name: String,
+    display_name: String,
+    email: String,
+    picture_url: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct PreAuthBody {
+    user: Option<Value>,
+    reusable: bool,
+    ephemeral: bool,
+    expiration: Option<String>,
+    acl_tags: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct AuthBody {
+    user: String,
+    auth_id: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ExpireBody {
+    expiry: Option<String>,
+    disable_expiry: bool,
+}
+
+fn list_users(world: &World, query: &Query) -> Answer {
+    let fits = |u: &&hearthgate_core::User| {
+        arg(query, "id").is_none_or(|id| u.id.to_string() == id)
+            && arg(query, "name").is_none_or(|n| u.name == n)
+            && arg(query, "email").is_none_or(|e| u.email == e)
+    };
+    Ok(json!({ "users": world.users().filter(fits).map(views::user).collect::<Vec<_>>() }))
+}
+
+fn create_user(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answer {
+    let b: UserBody = read(body)?;
+    let user = world.create_user(NewUser { name: b.name, display_name: b.display_name, email: b.email, picture_url: b.picture_url }, c.now)?;
+    Ok(json!({ "user": views::user(&user) }))
+}
+
+fn rename_user(world: &mut World, id: &str, name: &str) -> Answer {
+    let user = world.rename_user(parse("user", id)?, name)?;
+    Ok(json!({ "user": views::user(&user) }))
+}
+
+fn create_preauth_key(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answer {
+    let b: PreAuthBody = read(body)?;
+    let user = match &b.user {
+        None | Some(Value::Null) => None,
+        Some(Value::Number(n)) => Some(parse::<UserId>("user", &n.to_string())?),
+        Some(Value::String(s)) if s.is_empty() || s == "0" => None,
+        Some(Value::String(s)) => Some(find_user(world, s)?),
+        Some(other) => return Err(CoreError::Invalid(format!("{other} is not a user id"))),
+    };
+    let expiration = match b.expiration.as_deref().filter(|e| !e.is_empty()) {
+        Some(text) => time(text)?,
+        None => c.now.wall.checked_add(jiff::SignedDuration::from_secs(PREAUTH_DEFAULT_S)).unwrap_or(c.now.wall),
+    };
+    let new = NewPreAuthKey { user, reusable: b.reusable, ephemeral: b.ephemeral, tags: b.acl_tags, expiration: Some(expiration) };
+    let (key, minted) = world.create_preauth_key(new, c.now, c.rng)?;
+    let mut view = views::preauth_key(world, &key);
+    view["key"] = minted.text.reveal().into();
+    Ok(json!({ "preAuthKey": view }))
+}
+
+fn create_api_key(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answer {
+    let b: ExpirationBody = read(body)?;
+    let expiration = b.expiration.as_deref().filter(|e| !e.is_empty()).map(time).transpose()?;
+    let (_, minted) = world.create_api_key(expiration, c.now, c.rng);
+    Ok(json!({ "apiKey": minted.text.reveal() }))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ExpirationBody {
+    expiration: Option<String>,
+}
+
+fn api_key_id(world: &World, prefix: Option<&str>, body: &Bytes) -> Result<u64, CoreError> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Which {
+        prefix: String,
+        id: Option<Value>,
+    }
+    let which: Which = read(body)?;
+    match (which.id, prefix.unwrap_or(&which.prefix)) {
+        (Some(_), p) if !p.is_empty() => Err(CoreError::Invalid("give the prefix or the id of the key, not both".into())),
+        (Some(id), _) => number(&id),
+        (None, p) => world.api_key_by_prefix(p),
+    }
+}
+
+fn list_nodes(world: &World, query: &Query) -> Value {
+    let fits = |n: &&std::sync::Arc<hearthgate_core::Node>| {
+        arg(query, "user").is_none_or(|u| !n.is_tagged() && world.users().any(|user| user.id == n.user && (user.name == u || user.id.to_string() == u)))
+    };
+    json!({ "nodes": world.nodes().filter(fits).map(|n| views::node(world, n)).collect::<Vec<_>>() })
+}
+
+fn node(world: &World, id: &str) -> Answer {
+    let node = world.node(node_id(id)?)?;
+    Ok(json!({ "node": views::node(world, node) }))
+}
+
+fn expire_node(world: &mut World, c: &mut Context<'_>, id: &str, body: &Bytes) -> Answer {
+    let b: ExpireBody = read(body)?;
+    let expiry = match (b.disable_expiry, b.expiry.as_deref().filter(|e| !e.is_empty())) {
+        (true, _) => None,
+        (false, Some(text)) => Some(time(text)?),
+        (false, None) => Some(c.now.wall),
+    };
+    world.set_node_expiry(node_id(id)?, expiry, c.now)?;
+    node(world, id)
+}
+
+fn set_tags(world: &mut World, id: &str, body: &Bytes) -> Answer {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Tags {
+        tags: Vec<String>,
+    }
+    world.set_node_tags(node_id(id)?, read::<Tags>(body)?.tags)?;
+    node(world, id)
+}
+
+fn approve_routes(world: &mut World, id: &str, body: &Bytes) -> Answer {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Routes {
+        routes: Vec<String>,
+    }
+    let texts = read::<Routes>(body)?.routes;
+    let routes: Result<Vec<IpNet>, CoreError> = texts
+        .iter()
+        .filter(|t| !t.is_empty())
+        .map(|t| t.parse().map_err(|_| CoreError::Invalid(format!("{t:?} is not a route: write it like 192.168.1.0/24"))))
+        .collect();
+    world.approve_routes(node_id(id)?, &routes?)?;
+    node(world, id)
+}
+
+fn auth_register(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answer {
+    let b: AuthBody = read(body)?;
+    register(world, c, Some(&b.user), Some(&b.auth_id))
+}
+
+fn register(world: &mut World, c: &mut Context<'_>, user: Option<&str>, key: Option<&str>) -> Answer {
+    let (Some(user), Some(key)) = (user, key) else {
+        return Err(CoreError::Invalid("name the user and the login to approve".into()));
+    };
+    let user = find_user(world, user)?;
+    let registered = world.approve_login(&auth_id(key)?, user, RegisterMethod::Cli, c.now, c.rng)?;
+    node(world, &registered.id.to_string())
+}
+
+fn backfill(world: &mut World, c: &mut Context<'_>, query: &Query) -> Answer {
+    if arg(query, "confirmed") != Some("true") {
+        return Err(CoreError::Invalid("this changes addresses of nodes: confirm it with ?confirmed=true".into()));
+    }
+    Ok(json!({ "changes": world.backfill_addresses(c.rng)? }))
+}
+
+fn find_user(world: &World, text: &str) -> Result<UserId, CoreError> {
+    let by_name = world.user_by_name(text).map(|u| u.id);
+    let by_id = || text.parse().ok().filter(|id| world.users().any(|u| u.id == *id));
+    by_name.or_else(by_id).ok_or_else(|| CoreError::NotFound(format!("user {text:?} (see `hearthgate users list`)")))
+}
+
+fn read<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, CoreError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|e| CoreError::Invalid(format!("the request body is not as expected: {e}")))
+}
+
+fn body_id(body: &Bytes) -> Result<u64, CoreError> {
+    #[derive(Deserialize, Default)]
+    struct Id {
+        id: Value,
+    }
+    number(&read::<Id>(body)?.id)
+}
+
+fn query_id(query: &Query) -> Result<u64, CoreError> {
+    parse("id", arg(query, "id").unwrap_or_default())
+}
+
+fn number(value: &Value) -> Result<u64, CoreError> {
+    let id = value.as_u64().or_else(|| value.as_str().and_then(|s| s.parse().ok()));
+    id.ok_or_else(|| CoreError::Invalid(format!("{value} is not an id")))
+}
+
+fn node_id(text: &str) -> Result<NodeId, CoreError> {
+    parse("node", text)
+}
+
+fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, CoreError> {
+    text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a {what} number")))
+}
+
+fn auth_id(text: &str) -> Result<AuthId, CoreError> {
+    AuthId::find_in(text).ok_or_else(|| CoreError::Invalid(format!("{text:?} is not a login id: it starts with hskey-authreq- and stands in the URL that `tailscale up` printed")))
+}
+
+fn time(text: &str) -> Result<Timestamp, CoreError> {
+    text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a time: write it like 2030-01-31T12:00:00Z")))
+}
+
+fn status_of(e: &CoreError) -> StatusCode {
+    match e {
+        CoreError::NotFound(_) => StatusCode::NOT_FOUND,
+        CoreError::Conflict(_) | CoreError::Full(_) => StatusCode::CONFLICT,
+        CoreError::Denied(_) => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn problem(status: StatusCode, detail: &str) -> Reply {
+    let body = json!({ "title": status.canonical_reason().unwrap_or("error"), "status": status.as_u16(), "detail": detail });
+    typed(status, "application/problem+json", body.to_string())
+}
+
+fn parse_query(query: &str) -> Query {
+    query.split('&').filter_map(|p| p.split_once('=')).map(|(k, v)| (percent_decode(k), percent_decode(&v.replace('+', " ")))).collect()
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        let pair = (b == b'%').then(|| bytes.as_slice_pair()).flatten();
+        match pair {
+            Some(decoded) => {
+                out.push(decoded);
+                bytes.next();
+                bytes.next();
+            }
+            None => out.push(b),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+trait HexPair {
+    /// The byte that the next two hexadecimal digits are.
+    fn as_slice_pair(&self) -> Option<u8>;
+}
+
+impl HexPair for std::str::Bytes<'_> {
+    fn as_slice_pair(&self) -> Option<u8> {
+        let mut ahead = self.clone();
+        let (a, b) = (ahead.next()?, ahead.next()?);
+        let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        Some(digit(a)? << 4 | digit(b)?)
+    }
+}

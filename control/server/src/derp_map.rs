@@ -1,0 +1,89 @@
+//! The DERP map: the built-in relay, and regions from files.
+
+use crate::{Options, StartError};
+use hearthgate_tailcfg::{DerpMap, DerpNode, DerpRegion};
+use serde::Deserialize;
+use std::{collections::BTreeMap, fs, net::IpAddr};
+
+/// Largest map file.
+const FILE_MAX: u64 = 4 * 1024 * 1024;
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(rename = "Regions")]
+    regions: BTreeMap<i32, Option<DerpRegion>>,
+}
+
+/// Puts the map together. `pin` is the certificate pin of a self-signed relay.
+///
+/// # Errors
+/// A file cannot be read, or is no DERP map.
+pub fn build(options: &Options, pin: Option<&str>) -> Result<DerpMap, StartError> {
+    let mut map = DerpMap::default();
+    if options.derp.enabled && options.derp.in_map {
+        map.regions.insert(i32::from(options.derp.region_id), embedded(options, pin));
+    }
+    for path in &options.derp.paths {
+        let wrong = |message: String| StartError::File { path: path.clone(), message };
+        let size = fs::metadata(path).map_err(StartError::io("reading", path.display().to_string()))?.len();
+        if size > FILE_MAX {
+            return Err(wrong(format!("a DERP map of {size} bytes is too large")));
+        }
+        let text = fs::read_to_string(path).map_err(StartError::io("reading", path.display().to_string()))?;
+        let file: File = serde_json::from_str(&text).map_err(|e| wrong(format!("this is no DERP map in JSON: {e}")))?;
+        for (id, region) in file.regions {
+            match region {
+                // Clients once crashed on regions without relays.
+                Some(region) if !region.nodes.is_empty() => map.regions.insert(id, region),
+                _ => map.regions.remove(&id),
+            };
+        }
+    }
+    Ok(map)
+}
+
+fn embedded(options: &Options, pin: Option<&str>) -> DerpRegion {
+    let derp = &options.derp;
+    let url = &options.settings.server_url;
+    let (scheme, authority) = url.split_once("://").unwrap_or(("http", url));
+    let (host, port) = split_host(authority);
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    let literal: Option<IpAddr> = host.parse().ok();
+    let text = |configured: Option<String>, from_host: Option<String>| configured.or(from_host).unwrap_or_default();
+    let (host_v4, host_v6) = match literal {
+        Some(IpAddr::V4(ip)) => (Some(ip.to_string()), Some("none".to_owned())),
+        Some(IpAddr::V6(ip)) => (Some("none".to_owned()), Some(ip.to_string())),
+        None => (None, None),
+    };
+    let id = i32::from(derp.region_id);
+    let node = DerpNode {
+        name: format!("{id}a"),
+        region_id: id,
+        host_name: host.to_owned(),
+        cert_name: pin.unwrap_or_default().to_owned(),
+        ipv4: text(derp.ipv4.map(|i| i.to_string()), host_v4),
+        ipv6: text(derp.ipv6.map(|i| i.to_string()), host_v6),
+        stun_port: derp.stun_listen.map_or(-1, |a| i32::from(a.port())),
+        derp_port: i32::from(port.unwrap_or(default_port)),
+        ..Default::default()
+    };
+    DerpRegion {
+        region_id: id,
+        region_code: derp.region_code.clone(),
+        region_name: derp.region_name.clone(),
+        nodes: vec![node],
+        ..Default::default()
+    }
+}
+
+/// Host without brackets, and port.
+fn split_host(authority: &str) -> (&str, Option<u16>) {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, tail) = rest.split_once(']').unwrap_or((rest, ""));
+        return (host, tail.strip_prefix(':').and_then(|p| p.parse().ok()));
+    }
+    match authority.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (authority, None),
+    }
+}

@@ -1,0 +1,215 @@
+//! What anyone may ask of the server over plain HTTP: its key, the upgrade to Noise, health, pages for people.
+
+use crate::{
+    api_v1,
+    metrics::Metrics,
+    noise_api::{self, Peer},
+    pages,
+    reply::{Body, Reply, json, read_json, text, typed},
+    state::App,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hearthgate_keys::{ChallengePublic, MachinePublic};
+use hearthgate_noise::Accepted;
+use hearthgate_tailcfg::{EarlyNoise, OverTlsPublicKeyResponse, VerifyRequest, VerifyResponse};
+use hearthgate_transport::{HANDSHAKE_HEADER, HANDSHAKE_HEADER_MAX, NoiseStream, UPGRADE};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+/// Largest body of `/verify`.
+const VERIFY_MAX: usize = 4096;
+/// A client must finish its first request inside Noise within this time, or the connection is of no use.
+const H2_KEEP_ALIVE: Duration = Duration::from_secs(45);
+/// How long an unanswered HTTP/2 ping keeps a connection: half-open ones are found out this way.
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(25);
+/// Streams one client may have open on a connection; the official one needs three.
+const H2_STREAMS_MAX: u32 = 32;
+/// Receive window of a stream: requests are small.
+const H2_STREAM_WINDOW: u32 = 64 * 1024;
+
+/// Whether a request came over the local socket, where no API key is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From the network, with the address of the client.
+    Network(IpAddr),
+    /// From the unix socket.
+    Local,
+}
+
+/// Answers one request on the outer server.
+pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
+    let path = req.uri().path().to_owned();
+    if path.starts_with("/api/v1/") {
+        return api_v1::handle(app, origin, req).await;
+    }
+    let method = req.method().clone();
+    match (method, path.as_str()) {
+        (Method::GET, "/key") => key(&app, &req),
+        (Method::POST, "/ts2021") => ts2021(app, req),
+        (_, "/ts2021") => text(StatusCode::METHOD_NOT_ALLOWED, "POST with an upgrade to tailscale-control-protocol is needed here"),
+        (Method::POST, "/verify") => verify(&app, req).await,
+        (Method::GET, "/health") => typed(StatusCode::OK, "application/health+json", r#"{"status":"pass"}"#),
+        (Method::GET, "/version") => json(&version()),
+        (Method::GET, "/metrics") => metrics(&app, origin),
+        (Method::GET, "/robots.txt") => text(StatusCode::OK, "User-agent: *\nDisallow: /\n"),
+        (Method::GET | Method::HEAD, "/generate_204") => generate_204(&req),
+        (Method::GET, "/bootstrap-dns") => bootstrap_dns(&app, &req),
+        (Method::GET | Method::HEAD, "/derp/probe" | "/derp/latency-check") => {
+            let mut reply = text(StatusCode::OK, "");
+            reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            reply
+        }
+        (_, "/derp/probe" | "/derp/latency-check") => text(StatusCode::METHOD_NOT_ALLOWED, "bogus probe method"),
+        (_, "/derp") => text(StatusCode::UPGRADE_REQUIRED, "DERP requires connection upgrade"),
+        (Method::GET, "/") => pages::home(&app),
+        (Method::GET, "/apple") => pages::apple(&app),
+        (Method::GET, "/windows") => pages::windows(&app),
+        (Method::GET, p) => match p.strip_prefix("/register/") {
+            Some(id) => pages::register(&app, id).await,
+            None => text(StatusCode::NOT_FOUND, "not found"),
+        },
+        _ => text(StatusCode::NOT_FOUND, "not found"),
+    }
+}
+
+/// What `/version` and `hearthgate version` say.
+#[must_use]
+pub fn version() -> serde_json::Value {
+    serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "capabilityVersion": hearthgate_tailcfg::CapabilityVersion::NEWEST.0,
+        "oldestCapabilityVersion": hearthgate_tailcfg::CapabilityVersion::OLDEST.0,
+    })
+}
+
+fn query(req: &Request<Incoming>, name: &str) -> Option<String> {
+    let pairs = req.uri().query()?.split('&').filter_map(|p| p.split_once('='));
+    pairs.into_iter().find(|(k, _)| *k == name).map(|(_, v)| v.to_owned())
+}
+
+fn key(app: &App, req: &Request<Incoming>) -> Reply {
+    match query(req, "v").map(|v| v.parse::<u32>()) {
+        Some(Ok(_)) => {}
+        _ => return text(StatusCode::BAD_REQUEST, "say which capability version you have: /key?v=113"),
+    }
+    json(&OverTlsPublicKeyResponse { legacy_public_key: MachinePublic::ZERO, public_key: app.noise_key.public() })
+}
+
+fn ts2021(app: App, mut req: Request<Incoming>) -> Reply {
+    let headers = req.headers();
+    let upgrade = headers.get(header::UPGRADE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !upgrade.eq_ignore_ascii_case(UPGRADE) {
+        return text(StatusCode::BAD_REQUEST, "missing or unknown upgrade: a proxy in front must pass on Upgrade: tailscale-control-protocol");
+    }
+    let handshake = headers.get(HANDSHAKE_HEADER).filter(|v| v.len() <= HANDSHAKE_HEADER_MAX).and_then(|v| STANDARD.decode(v).ok());
+    let Some(handshake) = handshake else {
+        return text(StatusCode::BAD_REQUEST, "missing or malformed X-Tailscale-Handshake header");
+    };
+    let accepted = match hearthgate_noise::respond(&app.noise_key, &handshake) {
+        Ok(accepted) => accepted,
+        Err(e) => {
+            Metrics::add(&app.metrics.noise_failed);
+            return text(StatusCode::BAD_REQUEST, &e.to_string());
+        }
+    };
+    let upgrading = hyper::upgrade::on(&mut req);
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgrading.await {
+            serve_noise(app, accepted, upgraded).await;
+        }
+    });
+    let mut reply = Reply::new(Body::Whole(None));
+    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    reply.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(UPGRADE));
+    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    reply
+}
+
+/// Speaks HTTP/2 inside the Noise session until the client is gone.
+async fn serve_noise(app: App, accepted: Accepted, upgraded: hyper::upgrade::Upgraded) {
+    Metrics::add(&app.metrics.noise_accepted);
+    let peer = Peer { machine: accepted.machine };
+    let mut stream = NoiseStream::new(TokioIo::new(upgraded), accepted.session, accepted.response.to_vec(), Vec::new());
+    let mut challenge = [0u8; 32];
+    crate::writer::fill_random(&mut challenge);
+    let early = EarlyNoise { node_key_challenge: ChallengePublic::from_bytes(challenge) };
+    let early = serde_json::to_vec(&early).unwrap_or_default();
+    if stream.queue(&hearthgate_noise::encode_early(&early)).is_err() {
+        return;
+    }
+    let service = service_fn(move |req| {
+        let app = app.clone();
+        async move { Ok::<_, std::convert::Infallible>(noise_api::handle(app, peer, req).await) }
+    });
+    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(hyper_util::rt::TokioTimer::new())
+        .keep_alive_interval(Some(H2_KEEP_ALIVE))
+        .keep_alive_timeout(H2_PING_TIMEOUT)
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .max_header_list_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(e) = served {
+        tracing::debug!(machine = ?peer.machine, error = %e, "noise connection ended");
+    }
+}
+
+async fn verify(app: &App, req: Request<Incoming>) -> Reply {
+    let request: VerifyRequest = match read_json(req, VERIFY_MAX).await {
+        Ok(request) => request,
+        Err(reply) => return *reply,
+    };
+    json(&VerifyResponse { allow: app.control.current().node_by_key(&request.node_public).is_some() })
+}
+
+fn metrics(app: &App, origin: Origin) -> Reply {
+    match origin {
+        Origin::Network(ip) if !ip.is_loopback() => text(StatusCode::NOT_FOUND, "not found"),
+        _ => {
+            let mut out = app.metrics.text();
+            let snap = app.control.current();
+            let online = snap.nodes().filter(|n| n.path.online).count();
+            out.push_str(&format!(
+                "# HELP hearthgate_nodes Nodes in the tailnet.\n# TYPE hearthgate_nodes gauge\nhearthgate_nodes{{online=\"true\"}} {online}\nhearthgate_nodes{{online=\"false\"}} {}\n",
+                snap.node_count() - online
+            ));
+            if let Some(relay) = &app.relay {
+                out.push_str(&relay.metrics_text());
+            }
+            typed(StatusCode::OK, "text/plain; version=0.0.4", out)
+        }
+    }
+}
+
+fn generate_204(req: &Request<Incoming>) -> Reply {
+    /// Longest challenge that is echoed.
+    const CHALLENGE_MAX: usize = 64;
+    let mut reply = text(StatusCode::NO_CONTENT, "");
+    reply.headers_mut().remove(header::CONTENT_TYPE);
+    reply.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-store, must-revalidate, no-transform, max-age=0"),
+    );
+    let fits = |c: &str| c.len() <= CHALLENGE_MAX && c.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:".contains(&b));
+    let challenge = req.headers().get("X-Tailscale-Challenge").and_then(|v| v.to_str().ok()).filter(|c| fits(c));
+    if let Some(value) = challenge.and_then(|c| HeaderValue::from_str(&format!("response {c}")).ok()) {
+        reply.headers_mut().insert("X-Tailscale-Response", value);
+    }
+    reply
+}
+
+fn bootstrap_dns(app: &App, req: &Request<Incoming>) -> Reply {
+    let wanted = query(req, "q");
+    let names: BTreeMap<&str, &[IpAddr]> = app
+        .bootstrap_dns
+        .iter()
+        .filter(|(name, _)| wanted.as_ref().is_none_or(|w| w == name))
+        .map(|(name, ips)| (name.as_str(), ips.as_slice()))
+        .collect();
+    let mut reply = json(&names);
+    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    reply
+}

@@ -1,0 +1,218 @@
+//! What a client asks inside its Noise connection: register, map, and the smaller endpoints.
+//!
+//! The machine key of the connection is the identity; every request names a node key, and the pair has to fit.
+//! `:authority` is ignored: clients put their own fancy there.
+
+use crate::{
+    encode::Compression,
+    metrics::Metrics,
+    pings::ANSWER_MAX,
+    reply::{Body, Reply, json, read_json, stream, text},
+    state::App,
+    stream::{Ended, MapStream},
+    writer::Unavailable,
+};
+use bytes::Bytes;
+use hearthgate_core::{CoreError, Fact, Registration};
+use hearthgate_keys::{MachinePublic, NodePublic};
+use hearthgate_tailcfg::{CapabilityVersion, MapRequest, QueryFeatureRequest, QueryFeatureResponse, RegisterRequest, RegisterResponse, SetDnsRequest};
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{broadcast, mpsc};
+
+/// Largest request body.
+const BODY_MAX: usize = 1024 * 1024;
+/// A held login is answered again after this long even without news, so that a lost notice costs only time.
+const HOLD_RECHECK: Duration = Duration::from_secs(30);
+
+/// The identity of one Noise connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Machine key it proved to own.
+    pub machine: MachinePublic,
+}
+
+/// Answers one request.
+pub async fn handle(app: App, peer: Peer, req: Request<Incoming>) -> Reply {
+    let path = req.uri().path().to_owned();
+    match (req.method(), path.as_str()) {
+        (&Method::POST, "/machine/register") => register(&app, peer, req).await,
+        (&Method::POST, "/machine/map") => map(&app, peer, req).await,
+        (&Method::POST, "/machine/set-dns") => set_dns(&app, peer, req).await,
+        (&Method::POST, "/machine/feature/query") => feature_query(&app, peer, req).await,
+        (&Method::POST, "/machine/update-health" | "/machine/audit-log") => text(StatusCode::OK, ""),
+        (&Method::PATCH, "/machine/set-device-attr") => text(StatusCode::NOT_IMPLEMENTED, "device attributes are not kept by this server"),
+        (&Method::POST, "/machine/id-token") => text(StatusCode::NOT_IMPLEMENTED, "this server issues no identity tokens"),
+        (_, "/machine/whoami") => whoami(&app, peer),
+        (_, p) if p.starts_with("/machine/tka/") => text(StatusCode::NOT_IMPLEMENTED, "tailnet lock is not offered by this server"),
+        (_, p) if p.starts_with("/machine/webclient/") => text(StatusCode::NOT_IMPLEMENTED, "the remote web client is not offered by this server"),
+        (_, p) if p.starts_with("/machine/ssh/action/") => ssh_action(),
+        (_, p) => match p.strip_prefix("/machine/ping-response/") {
+            Some(id) => ping_response(&app, peer, id, req).await,
+            None => text(StatusCode::NOT_FOUND, "no such endpoint"),
+        },
+    }
+}
+
+async fn register(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
+    let request: Arc<RegisterRequest> = match read_json(req, BODY_MAX).await {
+        Ok(request) => Arc::new(request),
+        Err(reply) => return *reply,
+    };
+    Metrics::add(&app.metrics.registers);
+    if !CapabilityVersion(request.version).is_supported() {
+        return json(&RegisterResponse { error: too_old(request.version), ..Default::default() });
+    }
+    // Subscribed before asking: an approval in between must not be missed.
+    let mut facts = app.facts.subscribe();
+    loop {
+        let asked = request.clone();
+        let outcome = app.control.call(move |world, c| world.register(peer.machine, &asked, c.now, c.rng)).await;
+        match outcome {
+            Ok(Registration::Respond(response)) => return json(&*response),
+            Ok(Registration::Hold(id)) => {
+                let news = async {
+                    loop {
+                        match facts.recv().await {
+                            Ok(Fact::LoginFinished(done)) if done == id => break,
+                            Ok(_) => {}
+                            Err(broadcast::error::RecvError::Lagged(_)) => break,
+                            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+                        }
+                    }
+                };
+                // Either way the question is asked again.
+                let _ = tokio::time::timeout(HOLD_RECHECK, news).await;
+            }
+            Err(Unavailable) => return text(StatusCode::INTERNAL_SERVER_ERROR, &Unavailable.to_string()),
+        }
+    }
+}
+
+async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
+    let request: Arc<MapRequest> = match read_json(req, BODY_MAX).await {
+        Ok(request) => Arc::new(request),
+        Err(reply) => return *reply,
+    };
+    if !CapabilityVersion(request.version).is_supported() {
+        return text(StatusCode::BAD_REQUEST, &too_old(request.version));
+    }
+    let asked = request.clone();
+    let node = match app.control.call(move |world, _| world.report(peer.machine, &asked)).await {
+        Ok(Ok(node)) => node,
+        Ok(Err(e)) => return refused(&e),
+        Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+    };
+    if !request.stream && request.omit_peers {
+        Metrics::add(&app.metrics.endpoint_updates);
+        return text(StatusCode::OK, "");
+    }
+    let compression = Compression::of(&request.compress);
+    let snap = app.control.current();
+    let first = match app.maps.whole(&snap, node, compression) {
+        Ok(first) => first,
+        // A real error before streaming: an empty 200 would make the client loop.
+        Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+    };
+    Metrics::add(&app.metrics.maps_whole);
+    if !request.stream {
+        return Reply::new(Body::full(first));
+    }
+    let (out, body) = mpsc::channel(1);
+    let task = MapStream {
+        node,
+        key: request.node_key,
+        compression,
+        out,
+        control: app.control.clone(),
+        maps: app.maps.clone(),
+        pings: app.pings.clone(),
+    };
+    let app = app.clone();
+    tokio::spawn(async move {
+        Metrics::add(&app.metrics.streams);
+        let ended = task.run(first, snap).await;
+        app.metrics.streams.fetch_sub(1, portable_atomic::Ordering::Relaxed);
+        if ended == Ended::Stuck {
+            Metrics::add(&app.metrics.streams_stuck);
+        }
+        tracing::debug!(%node, ?ended, "map stream ended");
+    });
+    stream(body)
+}
+
+async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
+    let request: SetDnsRequest = match read_json(req, BODY_MAX).await {
+        Ok(request) => request,
+        Err(reply) => return *reply,
+    };
+    if let Err(reply) = owns(app, peer, &request.node_key) {
+        return *reply;
+    }
+    text(
+        StatusCode::NOT_IMPLEMENTED,
+        "HTTPS certificates need a public DNS zone that this server can write to; none is configured",
+    )
+}
+
+async fn feature_query(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
+    let request: QueryFeatureRequest = match read_json(req, BODY_MAX).await {
+        Ok(request) => request,
+        Err(reply) => return *reply,
+    };
+    if let Err(reply) = owns(app, peer, &request.node_key) {
+        return *reply;
+    }
+    let text = match request.feature.as_str() {
+        "serve" => "Serve over HTTPS needs certificates, which this server does not offer. Use `tailscale serve --http=80`.",
+        "funnel" => "Funnel is not offered by this server: it needs public ingress nodes.",
+        _ => "This feature is not offered by this server.",
+    };
+    json(&QueryFeatureResponse { complete: false, text: text.into(), ..Default::default() })
+}
+
+fn whoami(app: &App, peer: Peer) -> Reply {
+    let snap = app.control.current();
+    let nodes: Vec<String> =
+        snap.nodes().filter(|n| n.machine_key == peer.machine).map(|n| format!("{} {}", n.id, n.given_name)).collect();
+    text(StatusCode::OK, &format!("machine {}\n{}\n", peer.machine, nodes.join("\n")))
+}
+
+/// Check mode needs SSH rules, which come with the policy engine; without them no client asks, and a stale one is
+/// told to refuse the session.
+fn ssh_action() -> Reply {
+    json(&serde_json::json!({ "reject": true, "message": "SSH check mode is not configured on this server.\n" }))
+}
+
+async fn ping_response(app: &App, peer: Peer, id: &str, req: Request<Incoming>) -> Reply {
+    let snap = app.control.current();
+    let fits = app.pings.target(id).and_then(|n| snap.node(n).cloned()).is_some_and(|n| n.machine_key == peer.machine);
+    if !fits {
+        return text(StatusCode::NOT_FOUND, "no such ping");
+    }
+    let body = http_body_util::Limited::new(req.into_body(), ANSWER_MAX).collect().await;
+    app.pings.answer(id, body.map(http_body_util::Collected::to_bytes).unwrap_or_else(|_| Bytes::new()));
+    text(StatusCode::NO_CONTENT, "")
+}
+
+fn owns(app: &App, peer: Peer, key: &NodePublic) -> Result<(), Box<Reply>> {
+    match app.control.current().node_by_key(key) {
+        Some(node) if node.machine_key == peer.machine => Ok(()),
+        _ => Err(Box::new(text(StatusCode::NOT_FOUND, "node not found"))),
+    }
+}
+
+fn refused(e: &CoreError) -> Reply {
+    let status = match e {
+        CoreError::NotFound(_) => StatusCode::NOT_FOUND,
+        CoreError::Denied(_) => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    text(status, &e.to_string())
+}
+
+fn too_old(version: u32) -> String {
+    format!("this client is too old (capability version {version}): update it to Tailscale 1.80 or newer")
+}

@@ -1,0 +1,69 @@
+//! What a server is started with.
+
+use hearthgate_core::Settings;
+use hearthgate_derp::tls::PemPair;
+use hearthgate_store::EngineKind;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct Options {
+    /// Folder of keys and store.
+    pub state_dir: PathBuf,
+    /// Store engine.
+    pub engine: EngineKind,
+    /// HTTP listener, plain and TLS.
+    pub listen: SocketAddr,
+    /// Socket for the command line.
+    pub unix_socket: PathBuf,
+    /// Its mode.
+    pub unix_socket_mode: u32,
+    /// A certificate of the operator's; `None` for a self-signed one.
+    pub certificate: Option<PemPair>,
+    /// The tailnet.
+    pub settings: Settings,
+    /// The relay.
+    pub derp: DerpOptions,
+    /// How often routers are asked for a sign of life; zero never.
+    pub probe_interval: Duration,
+    /// How long they may take.
+    pub probe_timeout: Duration,
+}
+
+/// The built-in relay.
+#[derive(Debug, Clone)]
+pub struct DerpOptions {
+    /// It runs.
+    pub enabled: bool,
+    /// It is in the map.
+    pub in_map: bool,
+    /// Region number.
+    pub region_id: u16,
+    /// Region code.
+    pub region_code: String,
+    /// Region name.
+    pub region_name: String,
+    /// Only nodes of the tailnet may use it.
+    pub verify_clients: bool,
+    /// Address of STUN.
+    pub stun_listen: Option<SocketAddr>,
+    /// Public IPv4 address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Public IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Files with further regions.
+    pub paths: Vec<PathBuf>,
+}
+
+/// The address this machine would use to reach the world: what clients on its LAN can reach it at. No packet is sent.
+#[must_use]
+pub fn guess_lan_address() -> IpAddr {
+    // RFC 5737 documentation address: only the choice of the local address matters.
+    let towards = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let guess = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|s| s.connect(towards).and_then(|()| s.local_addr()));
+    guess.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip())
+}

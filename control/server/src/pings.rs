@@ -1,0 +1,94 @@
+//! Control pings: messages for one node's stream, and the answers that come back over Noise.
+//!
+//! A ping carries an unguessable id in its URL, bound to the node it was sent to. They serve the health of routers
+//! (c2n `/echo`), and whoever asks a client something through the API.
+
+use crate::writer::fill_random;
+use bytes::Bytes;
+use hearthgate_core::NodeId;
+use hearthgate_keys::encode;
+use hearthgate_tailcfg::{MapResponse, PingRequest};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Pings that may wait for one stream.
+const QUEUE: usize = 4;
+/// Answers awaited at once.
+const WAITING_MAX: usize = 4096;
+/// Largest answer kept.
+pub const ANSWER_MAX: usize = 64 * 1024;
+
+#[derive(Default)]
+struct State {
+    streams: HashMap<NodeId, Vec<mpsc::Sender<MapResponse>>>,
+    waiting: HashMap<String, (NodeId, oneshot::Sender<Bytes>)>,
+}
+
+/// Pings under way.
+#[derive(Default)]
+pub struct Pings(Mutex<State>);
+
+impl Pings {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pings for one stream of `node`.
+    pub fn subscribe(&self, node: NodeId) -> mpsc::Receiver<MapResponse> {
+        let (tx, rx) = mpsc::channel(QUEUE);
+        let mut state = self.state();
+        let streams = state.streams.entry(node).or_default();
+        streams.retain(|s| !s.is_closed());
+        streams.push(tx);
+        rx
+    }
+
+    /// Sends a raw HTTP/1.1 request to the client's c2n handler and waits for its raw answer.
+    pub async fn c2n(&self, node: NodeId, server_url: &str, request: &str, wait: Duration) -> Option<Bytes> {
+        let mut id = [0u8; 16];
+        fill_random(&mut id);
+        let id = encode(&id);
+        let (tx, rx) = oneshot::channel();
+        let message = MapResponse {
+            ping_request: Some(PingRequest {
+                url: format!("{server_url}/machine/ping-response/{id}"),
+                url_is_noise: true,
+                types: "c2n".into(),
+                payload: request.as_bytes().to_vec(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        {
+            let mut state = self.state();
+            if state.waiting.len() >= WAITING_MAX {
+                return None;
+            }
+            let streams = state.streams.get_mut(&node)?;
+            streams.retain(|s| !s.is_closed());
+            // The newest stream is the one the client reads.
+            streams.last()?.try_send(message).ok()?;
+            state.waiting.insert(id.clone(), (node, tx));
+        }
+        let answer = tokio::time::timeout(wait, rx).await;
+        self.state().waiting.remove(&id);
+        answer.ok()?.ok()
+    }
+
+    /// The node that the ping with this id was sent to.
+    pub fn target(&self, id: &str) -> Option<NodeId> {
+        self.state().waiting.get(id).map(|(node, _)| *node)
+    }
+
+    /// Takes in an answer.
+    pub fn answer(&self, id: &str, body: Bytes) {
+        if let Some((_, tx)) = self.state().waiting.remove(id) {
+            // Nobody waits any more: fine.
+            let _ = tx.send(body);
+        }
+    }
+}

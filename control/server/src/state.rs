@@ -1,0 +1,51 @@
+//! What every request handler can reach.
+
+use crate::{maps::Maps, metrics::Metrics, pings::Pings, writer::Control};
+use hearthgate_core::Fact;
+use hearthgate_derp::{Relay, StunMetrics};
+use hearthgate_keys::MachinePrivate;
+use std::{net::IpAddr, sync::Arc};
+use tokio::sync::broadcast;
+
+/// Shared by all handlers; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of a running server.
+pub struct Parts {
+    /// The way to the writer.
+    pub control: Control,
+    /// What the writer reports after a batch is durable.
+    pub facts: broadcast::Sender<Fact>,
+    /// Shared map bytes.
+    pub maps: Arc<Maps>,
+    /// Control pings.
+    pub pings: Arc<Pings>,
+    /// The server's Noise key.
+    pub noise_key: MachinePrivate,
+    /// The relay, when it is on.
+    pub relay: Option<Arc<Relay>>,
+    /// Pin of the relay's self-signed certificate.
+    pub relay_pin: Option<String>,
+    /// Counters of STUN.
+    pub stun: Arc<StunMetrics>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Names and addresses for clients whose DNS is broken.
+    pub bootstrap_dns: Vec<(String, Vec<IpAddr>)>,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

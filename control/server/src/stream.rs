@@ -1,0 +1,134 @@
+//! One map stream: the whole map, then what changed, keep-alives in between.
+//!
+//! The task holds nothing but a cursor and a channel of one message: a client that does not take its messages makes
+//! its own stream wait, and is cut off after [`STUCK`].
+
+use crate::{
+    encode::Compression,
+    maps::{MapError, Maps},
+    pings::Pings,
+    writer::Control,
+};
+use bytes::Bytes;
+use hearthgate_core::{NodeId, Snapshot, map::Delta};
+use hearthgate_keys::NodePublic;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
+};
+
+/// Silence after which a keep-alive goes out; the client gives up after 120 s. Each stream adds its own jitter.
+const KEEP_ALIVE: Duration = Duration::from_secs(50);
+/// Spread of the keep-alives, in milliseconds.
+const KEEP_ALIVE_JITTER_MS: u64 = 9_000;
+/// A client that takes no message for so long is cut off; it comes back for a whole map.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// What a stream needs.
+pub struct MapStream {
+    /// The node whose stream it is.
+    pub node: NodeId,
+    /// The key it polls with: when the node's key is another one, the stream has had its time.
+    pub key: NodePublic,
+    /// How its client wants messages.
+    pub compression: Compression,
+    /// Where messages go; the body of the HTTP/2 response.
+    pub out: mpsc::Sender<Bytes>,
+    /// The way to the writer.
+    pub control: Control,
+    /// Shared bytes.
+    pub maps: Arc<Maps>,
+    /// Control pings for this node.
+    pub pings: Arc<Pings>,
+}
+
+/// Why a stream ended; for the log and the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The client closed it.
+    ClientGone,
+    /// The client did not take its messages.
+    Stuck,
+    /// The node was deleted, or has another key now.
+    Retired,
+    /// The server goes down.
+    Shutdown,
+    /// A map could not be made.
+    Failed,
+}
+
+impl MapStream {
+    /// Runs until the client is gone. Presence is told to the writer at both ends.
+    pub async fn run(self, first: Bytes, snap: Arc<Snapshot>) -> Ended {
+        let node = self.node;
+        self.control.cast(move |world, _| world.stream_opened(node));
+        let ended = self.feed(first, snap.seq).await;
+        self.control.cast(move |world, context| world.stream_closed(node, context.now));
+        ended
+    }
+
+    async fn feed(&self, first: Bytes, mut cursor: u64) -> Ended {
+        let mut published: watch::Receiver<Arc<Snapshot>> = self.control.published();
+        let mut pings = self.pings.subscribe(self.node);
+        if let Err(ended) = self.send(first).await {
+            return ended;
+        }
+        loop {
+            let quiet_until = Instant::now() + KEEP_ALIVE + jitter(self.node);
+            // What was published before the first map went out counts as news too.
+            let message = tokio::select! {
+                biased;
+                () = self.out.closed() => return Ended::ClientGone,
+                changed = published.wait_for(|s| s.seq > cursor) => match changed {
+                    Err(_) => return Ended::Shutdown,
+                    Ok(snap) => {
+                        let snap = snap.clone();
+                        let next = self.news(&snap, cursor);
+                        cursor = snap.seq;
+                        match next {
+                            Ok(news) => news,
+                            Err(MapError::NodeGone) => return Ended::Retired,
+                            Err(e) => {
+                                tracing::error!(node = %self.node, error = %e, "a map could not be made");
+                                return Ended::Failed;
+                            }
+                        }
+                    }
+                },
+                Some(ping) = pings.recv() => self.maps.single(&ping, self.compression).ok(),
+                () = sleep_until(quiet_until) => Some(self.maps.keep_alive(self.compression)),
+            };
+            if let Some(message) = message
+                && let Err(ended) = self.send(message).await
+            {
+                return ended;
+            }
+        }
+    }
+
+    /// What has to be said of a new snapshot.
+    fn news(&self, snap: &Arc<Snapshot>, cursor: u64) -> Result<Option<Bytes>, MapError> {
+        let node = snap.node(self.node).ok_or(MapError::NodeGone)?;
+        if node.node_key != self.key {
+            return Err(MapError::NodeGone);
+        }
+        match Delta::since(snap, cursor) {
+            Some(delta) if !delta.resync => self.maps.delta(snap, cursor, &delta, node, self.compression),
+            _ => self.maps.whole(snap, self.node, self.compression).map(Some),
+        }
+    }
+
+    async fn send(&self, message: Bytes) -> Result<(), Ended> {
+        match timeout(STUCK, self.out.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::ClientGone),
+            Err(_) => Err(Ended::Stuck),
+        }
+    }
+}
+
+/// Spreads keep-alives without a random source: neighbours differ.
+fn jitter(node: NodeId) -> Duration {
+    Duration::from_millis(node.0.wrapping_mul(2_654_435_761) % KEEP_ALIVE_JITTER_MS)
+}
