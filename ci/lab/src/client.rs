@@ -22,10 +22,10 @@ pub const MEET: Duration = Duration::from_secs(30);
 /// How relay traffic of a client is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relay {
-    /// Over plain HTTP, by the client's debug switch: a bare server has no certificate.
-    Http,
     /// As released: over TLS.
     Tls,
+    /// Over plain HTTP, by the client's debug switch.
+    Http,
 }
 
 /// A client, its daemon running or not.
@@ -34,10 +34,10 @@ pub struct Client {
     pub host: Host,
     /// Host name it asks for.
     pub name: String,
-    /// Its version.
-    pub version: String,
     /// Extra environment of its daemon, set before [`Client::launch`].
     pub environment: Vec<(String, String)>,
+    /// Minor number of its version.
+    pub minor: u32,
     binaries: PathBuf,
     dir: PathBuf,
     daemon: Option<Daemon>,
@@ -60,7 +60,8 @@ impl Client {
             environment.push(("TS_DEBUG_USE_DERP_HTTP".to_owned(), "true".to_owned()));
         }
         let name = name.to_owned();
-        Ok(Self { host, name, version, environment, binaries, dir, daemon: None, context })
+        let minor = crate::scenario::minor(&version);
+        Ok(Self { host, name, environment, minor, binaries, dir, daemon: None, context })
     }
 
     /// Starts the daemon, with a real TUN device, and waits for its socket.
@@ -124,7 +125,9 @@ impl Client {
 
     /// What the client says of itself and its peers.
     pub fn status(&self) -> Outcome<Status> {
-        let output = self.tailscale(&["status", "--json"], ASK)?;
+        let mut command = self.command(&["status", "--json"]);
+        let file = format!("{}.status.json", self.name);
+        let output = self.context.run_quietly(&mut command, ASK, &file)?;
         Status::read(&output.stdout).map_err(|e| Failure(format!("{e}; {}", output.complaint())))
     }
 
@@ -227,11 +230,6 @@ impl Client {
     /// What is shared with the rest of the scenario.
     pub fn context(&self) -> &Rc<Context> {
         &self.context
-    }
-
-    /// Version as numbers, for scenarios with a lower limit.
-    pub fn minor(&self) -> u32 {
-        crate::scenario::minor(&self.version)
     }
 
     fn command(&self, words: &[&str]) -> std::process::Command {

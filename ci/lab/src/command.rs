@@ -48,11 +48,6 @@ impl Output {
         format!("`{}`: {how}: {}", self.line, words.trim())
     }
 
-    /// Both streams, for searching.
-    pub fn text(&self) -> String {
-        format!("{}{}", self.stdout, self.stderr)
-    }
-
     /// Entry of the command log.
     pub fn record(&self) -> String {
         let how = match self.status {

@@ -85,6 +85,22 @@ impl Context {
         Ok(output)
     }
 
+    /// Runs a command whose long answer is kept in a file of its own, the newest only.
+    pub fn run_quietly(
+        &self,
+        command: &mut std::process::Command,
+        limit: Duration,
+        file: &str,
+    ) -> Outcome<Output> {
+        let output = command::run(command, self.within(limit))?;
+        if output.success() {
+            fs::write(self.dir.join(file), &output.stdout)?;
+        } else {
+            self.note(&output.record());
+        }
+        Ok(output)
+    }
+
     /// Writes a line to the command log.
     pub fn note(&self, text: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
@@ -120,20 +136,6 @@ impl Context {
         }
     }
 
-    /// Fails if `look` fails once during the whole time.
-    pub fn throughout(
-        &self,
-        time: Duration,
-        mut look: impl FnMut() -> Outcome,
-    ) -> Outcome {
-        let start = Instant::now();
-        while start.elapsed() < self.within(time) {
-            look()?;
-            std::thread::sleep(POLL);
-        }
-        Ok(())
-    }
-
     /// The client version of the next client: those asked for, in turn.
     pub fn next_version(&self) -> String {
         let number = self.clients.replace(self.clients.get() + 1);
@@ -148,7 +150,7 @@ impl Context {
         Ok(path)
     }
 
-    /// Prints the last lines of every log, newest failure detail first in a reader's mind.
+    /// Prints the last lines of every log.
     pub fn tail_logs(&self, lines: usize) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         let mut logs: Vec<PathBuf> = entries
@@ -162,12 +164,15 @@ impl Context {
     }
 }
 
+/// Longest line shown; logs have the rest.
+const WIDTH: usize = 300;
+
 fn print_tail(path: &Path, lines: usize) {
     let Ok(bytes) = fs::read(path) else { return };
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();
     println!("--- {} (last {} of {} lines)", path.display(), lines.min(all.len()), all.len());
     for line in all.iter().skip(all.len().saturating_sub(lines)) {
-        println!("    {line}");
+        println!("    {}", line.chars().take(WIDTH).collect::<String>());
     }
 }

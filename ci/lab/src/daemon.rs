@@ -32,6 +32,23 @@ impl Daemon {
         }
     }
 
+    /// Waits for a program that ends by itself, and well.
+    pub fn finished(mut self, limit: Duration) -> Outcome {
+        let start = Instant::now();
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(Failure(format!("{}: {status}: {}", self.name, self.output())));
+                }
+                None if start.elapsed() >= limit => {
+                    return Err(Failure(format!("{} did not end in {limit:?}", self.name)));
+                }
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
     /// Sends SIGTERM and waits. An unclean end is a failure.
     pub fn stop(mut self) -> Outcome {
         command::signal("TERM", &[self.child.id()]);

@@ -118,6 +118,11 @@ impl Router {
         plug(&self.ns, &ns, "eth0", &format!("{address}/24"), Some(&gateway))?;
         Ok(Host { ns, address })
     }
+
+    /// The router as a machine to install something on. Machines on its LAN come before.
+    pub fn into_host(self) -> Host {
+        Host { ns: self.ns, address: self.address }
+    }
 }
 
 impl Host {

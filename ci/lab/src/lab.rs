@@ -45,6 +45,11 @@ impl Lab {
         Ok(())
     }
 
+    /// The running server, to look at.
+    pub fn running(&self) -> Outcome<&Server> {
+        self.server.as_ref().ok_or_else(|| Failure("no server was started".into()))
+    }
+
     /// The running server.
     pub fn server(&mut self) -> Outcome<&mut Server> {
         self.server.as_mut().ok_or_else(|| Failure("no server was started".into()))
@@ -78,7 +83,7 @@ impl Lab {
 
     /// A client on the given machine, started but not logged in.
     pub fn install_on(&mut self, host: Host, name: &str) -> Outcome<Client> {
-        let mut client = Client::install(host, name, Relay::Http)?;
+        let mut client = Client::install(host, name, Relay::Tls)?;
         client.launch()?;
         Ok(client)
     }

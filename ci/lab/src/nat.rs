@@ -3,8 +3,6 @@
 /// How a router translates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NatKind {
-    /// The LAN is routed as it is; nothing is translated.
-    None,
     /// Keeps the source port, whatever the destination: what is learnt from STUN holds for
     /// peers, and hole punching works.
     Easy,
@@ -24,21 +22,27 @@ table inet lab_udp {
 }
 ";
 
+/// Input is filtered too: a peer's packet that comes before our own first one must not leave a
+/// connection tracking entry, or our packet would clash with it and get another port.
+///
 /// The ruleset of a router whose uplink is `eth0` and whose LAN is `br0`. What was not asked for
-/// from inside is not let in, as home routers do.
+/// from inside is not let in, as home routers do; what a client on the router itself forwards is.
 pub fn ruleset(kind: NatKind) -> String {
     let rule = match kind {
-        NatKind::None => return String::new(),
         NatKind::Easy => "masquerade",
         NatKind::Hard => "masquerade random,fully-random",
     };
     format!(
         "
 table ip lab_nat {{
+    chain input {{
+        type filter hook input priority 0;
+        iifname \"eth0\" ct state new drop
+    }}
     chain forward {{
         type filter hook forward priority 0; policy drop;
         ct state established,related accept
-        iifname \"br0\" accept
+        iifname {{ \"br0\", \"tailscale0\" }} accept
     }}
     chain postrouting {{
         type nat hook postrouting priority 100;
@@ -55,7 +59,6 @@ mod tests {
 
     #[test]
     fn only_hard_nat_randomises() {
-        assert!(ruleset(NatKind::None).is_empty());
         assert!(ruleset(NatKind::Easy).contains("masquerade\n"));
         assert!(ruleset(NatKind::Hard).contains("fully-random\n"));
     }

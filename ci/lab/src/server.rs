@@ -54,8 +54,9 @@ impl Server {
         let health = format!("http://{SERVER}:{PORT}/health");
         self.context.eventually("the server answers", START, || {
             daemon.check()?;
-            let words = ["curl", "-fsS", "-m", "2", health.as_str()];
-            self.host.ns.run(&words, COMMAND)?.ok().map(drop)
+            let mut curl = self.host.ns.command("curl");
+            curl.args(["-fsS", "-m", "2", health.as_str()]);
+            self.context.run_quietly(&mut curl, COMMAND, "health.json")?.ok().map(drop)
         })?;
         self.daemon = Some(daemon);
         Ok(())
@@ -78,17 +79,23 @@ impl Server {
 
     /// Runs one command of its command line, e.g. `nodes list -o json`.
     pub fn command(&self, words: &[&str]) -> Outcome<Output> {
+        self.context.run(&mut self.prepare(words), COMMAND)
+    }
+
+    fn prepare(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.context.options.hearthgate);
         command.args(words);
         self.environment(&mut command);
-        self.context.run(&mut command, COMMAND)
+        command
     }
 
     /// The same with JSON output, read.
     pub fn json(&self, words: &[&str]) -> Outcome<Value> {
         let mut words = words.to_vec();
         words.extend(["-o", "json"]);
-        let output = self.command(&words)?.ok()?;
+        let file = format!("server.{}.json", words.iter().take(2).copied().collect::<Vec<_>>().join("-"));
+        let mut command = self.prepare(&words);
+        let output = self.context.run_quietly(&mut command, COMMAND, &file)?.ok()?;
         serde_json::from_str(&output.stdout)
             .map_err(|e| Failure(format!("`{}` is not JSON: {e}: {}", output.line, output.stdout)))
     }

@@ -6,8 +6,6 @@ use crate::internet::SERVER;
 
 /// Port of the control server, and of the relay on the same listener.
 pub const PORT: u16 = 8080;
-/// Port of the relay with TLS in the scenario that has it.
-pub const TLS_PORT: u16 = 8443;
 /// MagicDNS suffix.
 pub const BASE_DOMAIN: &str = "lab.internal";
 /// Name of a record that no node has.
@@ -15,7 +13,8 @@ pub const EXTRA_RECORD: (&str, &str) = ("printer.lab.internal", "100.64.7.7");
 /// Domain that is resolved by a resolver of its own.
 pub const SPLIT_DOMAIN: &str = "corp.example";
 
-/// Configuration of the plain case: control and relay over HTTP on one port, STUN beside it.
+/// The plain case, and also the case behind a proxy: control and relay on one port, which takes
+/// HTTP as well as TLS with a certificate the server makes for itself; STUN beside it.
 pub const PLAIN: &str = r#"
 [dns]
 magic_dns = true
@@ -45,35 +44,6 @@ value = "100.64.7.7"
 
 [dns.nameservers.split]
 "corp.example" = ["198.51.100.10"]
-
-[derp.server]
-enabled = true
-stun_listen_addr = "0.0.0.0:3478"
-ipv4 = "10.77.0.2"
-"#;
-
-/// A relay over TLS with the certificate the server makes for itself and pins in the DERP map.
-pub const TLS_RELAY: &str = r#"
-[dns]
-magic_dns = true
-base_domain = "lab.internal"
-override_local_dns = false
-
-[derp.server]
-enabled = true
-stun_listen_addr = "0.0.0.0:3478"
-ipv4 = "10.77.0.2"
-tls_listen_addr = "0.0.0.0:8443"
-"#;
-
-/// Behind a reverse proxy that ends TLS for `control.test`.
-pub const PROXIED: &str = r#"
-trusted_proxies = ["127.0.0.1/32", "10.77.0.2/32"]
-
-[dns]
-magic_dns = true
-base_domain = "lab.internal"
-override_local_dns = false
 
 [derp.server]
 enabled = true

@@ -41,11 +41,6 @@ impl Status {
         strings(&self.0["TailscaleIPs"])
     }
 
-    /// Warnings the client shows to its user.
-    pub fn health(&self) -> Vec<String> {
-        strings(&self.0["Health"])
-    }
-
     /// The peer whose MagicDNS name begins with this label.
     pub fn peer(&self, label: &str) -> Option<&Value> {
         self.peers().find(|peer| Self::label(peer) == label)

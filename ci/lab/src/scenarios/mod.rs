@@ -1,9 +1,42 @@
 //! The scenarios, in the order `all` runs them.
 
+mod dns;
+mod ephemeral;
+mod exit_node;
+mod expire;
+mod failover;
 mod join_by_key;
+mod login_page;
+mod logout;
+mod nat;
 mod relay;
+mod rename;
+mod restart;
+mod reverse_proxy;
+mod subnet_route;
+mod taildrop;
 
 use crate::scenario::Scenario;
 
 /// Every scenario.
-pub const ALL: &[Scenario] = &[join_by_key::SCENARIO, relay::SCENARIO];
+pub const ALL: &[Scenario] = &[
+    join_by_key::SCENARIO,
+    relay::TLS,
+    relay::HTTP,
+    login_page::SCENARIO,
+    restart::SCENARIO,
+    subnet_route::SCENARIO,
+    exit_node::SCENARIO,
+    failover::KILL,
+    failover::CABLE,
+    ephemeral::SCENARIO,
+    logout::SCENARIO,
+    expire::SCENARIO,
+    rename::SCENARIO,
+    dns::SCENARIO,
+    taildrop::SCENARIO,
+    nat::EASY,
+    nat::HARD,
+    nat::MIXED,
+    reverse_proxy::SCENARIO,
+];

@@ -1,4 +1,6 @@
-//! UDP does not get through, so everything goes over the server's DERP relay.
+//! UDP does not get through, so everything goes over the server's DERP relay: once as clients
+//! are released, over TLS with a certificate that the server made for itself and whose hash
+//! stands in the DERP map (`sha256-raw:`), once over plain HTTP.
 //!
 //! ```text
 //!        internet
@@ -9,32 +11,61 @@
 
 use std::time::Duration;
 
-use crate::client::MEET;
+use crate::client::{Client, MEET, Relay};
 use crate::ensure;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
-pub(super) const SCENARIO: Scenario = Scenario {
-    name: "relay",
-    summary: "UDP is blocked between clients: all traffic goes over DERP",
+pub(super) const TLS: Scenario = Scenario {
+    name: "tls-relay",
+    summary: "UDP is blocked: traffic goes over DERP with TLS, its certificate pinned in the map",
     limit: Duration::from_secs(180),
     oldest: 0,
     programs: &[],
-    run,
+    run: run_tls,
 };
 
-/// Enough to need several relay packets of the largest size, in both directions.
-const LARGE_PINGS: &str = "20";
+pub(super) const HTTP: Scenario = Scenario {
+    name: "relay",
+    summary: "UDP is blocked: traffic goes over DERP with plain HTTP",
+    limit: Duration::from_secs(180),
+    oldest: 0,
+    programs: &[],
+    run: run_http,
+};
 
-fn run(lab: &mut Lab) -> Outcome {
+/// First client to know pins; the server gives older ones `InsecureForTests` instead.
+const KNOWS_PINS: u32 = 82;
+
+fn run_http(lab: &mut Lab) -> Outcome {
+    relayed(lab, Relay::Http).map(drop)
+}
+
+fn run_tls(lab: &mut Lab) -> Outcome {
+    for client in relayed(lab, Relay::Tls)? {
+        if client.minor >= KNOWS_PINS {
+            let words = ["debug", "derp-map"];
+            let map = client.tailscale(&words, MEET)?.ok()?.stdout;
+            ensure!(map.contains("\"sha256-raw:"), "no pin in {map}");
+            ensure!(!map.contains("InsecureForTests"), "verification is off in {map}");
+        }
+    }
+    Ok(())
+}
+
+fn relayed(lab: &mut Lab, relay: Relay) -> Outcome<Vec<Client>> {
     lab.serve()?;
     let key = lab.reusable_key("alice")?;
+    let url = lab.server()?.url.clone();
     let mut clients = Vec::new();
     for name in ["a", "b"] {
         let host = lab.internet()?.host(name)?;
         host.block_udp()?;
-        clients.push(lab.join_on(host, name, &key, &[])?);
+        let mut client = Client::install(host, name, relay)?;
+        client.launch()?;
+        client.up(&url, &key, &[])?;
+        clients.push(client);
     }
     let [a, b] = clients.as_slice() else { return Err("two clients".into()) };
     a.sees("b", MEET)?;
@@ -43,8 +74,9 @@ fn run(lab: &mut Lab) -> Outcome {
     b.reaches(&a.ip()?, MEET)?;
     a.stays_relayed("b", 5)?;
 
-    let words = ["ping", "-c", LARGE_PINGS, "-i", "0.1", "-s", "1200", &b.ip()?];
+    // As large as the tunnel carries, in both directions.
+    let words = ["ping", "-c", "20", "-i", "0.1", "-s", "1200", &b.ip()?];
     let output = a.run(&words, Duration::from_secs(20))?.ok()?;
     ensure!(output.stdout.contains(" 0% packet loss"), "{}", output.stdout.trim());
-    Ok(())
+    Ok(clients)
 }

@@ -1,0 +1,50 @@
+//! An administrator expires a node's key; its user has to log in again.
+//!
+//! ```text
+//!        internet
+//!    ____|____|____
+//!   |        |     |
+//! server     a     b
+//! ```
+
+use std::time::Duration;
+
+use crate::client::{LOGIN, MEET};
+use crate::ensure;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::scenario::Scenario;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "expire",
+    summary: "an expired node has to log in again; it keeps its address",
+    limit: Duration::from_secs(180),
+    oldest: 0,
+    programs: &[],
+    run,
+};
+
+fn run(lab: &mut Lab) -> Outcome {
+    lab.serve()?;
+    let key = lab.reusable_key("alice")?;
+    let url = lab.server()?.url.clone();
+    let a = lab.join("a", &key, &[])?;
+    let b = lab.join("b", &key, &[])?;
+    b.reaches("a", MEET)?;
+    let address = a.ip()?;
+    let id = lab.server()?.node_id("a")?;
+
+    lab.server()?.command(&["nodes", "expire", "-i", &id])?.ok()?;
+    a.wait_state("NeedsLogin", MEET)?;
+    b.context().eventually("b cannot use a any more", MEET, || b.does_not_reach(&address))?;
+
+    a.tailscale(
+        &["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"],
+        LOGIN,
+    )?
+    .ok()?;
+    a.wait_state("Running", LOGIN)?;
+    ensure!(a.ip()? == address, "address changed to {}", a.ip()?);
+    ensure!(lab.server()?.node_id("a")? == id, "a new node was made");
+    b.reaches(&address, MEET)
+}

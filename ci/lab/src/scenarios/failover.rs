@@ -1,0 +1,101 @@
+//! Two routers serve the same LAN; when the first one dies the second takes over.
+//!
+//! ```text
+//!        internet
+//!    ____|____|________________
+//!   |        |     |     |     |
+//! server     a    home   r1    r2
+//!                  |_____|_____|     LAN 192.168.1.0/24, advertised by r1 and r2
+//!                     |
+//!                  printer
+//! ```
+//!
+//! `failover` kills the client program, which closes its connections; `failover-cable` cuts the
+//! machine off, so that the server has to find out by itself.
+
+use std::time::Duration;
+
+use crate::client::{Client, MEET};
+use crate::ensure;
+use crate::lab::Lab;
+use crate::nat::NatKind;
+use crate::outcome::{Failure, Outcome};
+use crate::scenario::Scenario;
+use crate::server::{field, list};
+
+pub(super) const KILL: Scenario = Scenario {
+    name: "failover",
+    summary: "two routers for one LAN: the first is killed, the second takes over",
+    limit: Duration::from_secs(240),
+    oldest: 0,
+    programs: &[],
+    run: run_kill,
+};
+
+pub(super) const CABLE: Scenario = Scenario {
+    name: "failover-cable",
+    summary: "two routers for one LAN: the first loses its cable, the second takes over",
+    limit: Duration::from_secs(240),
+    oldest: 0,
+    programs: &[],
+    run: run_cable,
+};
+
+/// A closed connection plus the server's grace for short absences.
+const AFTER_KILL: Duration = Duration::from_secs(20);
+/// Nothing is closed: one probe interval, one probe time limit, and the news to travel.
+const AFTER_CABLE: Duration = Duration::from_secs(45);
+
+fn run_kill(lab: &mut Lab) -> Outcome {
+    fail_over(lab, AFTER_KILL, |router| router.kill())
+}
+
+fn run_cable(lab: &mut Lab) -> Outcome {
+    fail_over(lab, AFTER_CABLE, |router| router.host.ns.ip("link set eth0 down").map(drop))
+}
+
+fn fail_over(
+    lab: &mut Lab,
+    limit: Duration,
+    break_it: impl FnOnce(&mut Client) -> Outcome,
+) -> Outcome {
+    lab.serve()?;
+    let key = lab.reusable_key("alice")?;
+    let mut home = lab.internet()?.router("home", NatKind::Easy)?;
+    let printer = home.host("printer")?;
+    let lan = home.lan.clone();
+    let mut routers = Vec::new();
+    for name in ["r1", "r2"] {
+        let host = lab.internet()?.host(name)?;
+        host.join_lan(&mut home)?;
+        host.ns.sysctl("net.ipv4.ip_forward", "1")?;
+        routers.push(lab.join_on(host, name, &key, &[&format!("--advertise-routes={lan}")])?);
+    }
+    let a = lab.join("a", &key, &["--accept-routes"])?;
+    for name in ["r1", "r2"] {
+        lab.server()?.approve(name, &lan)?;
+    }
+    a.reaches(&printer.address, MEET)?;
+    ensure!(primaries(lab, &lan)? == ["r1"], "primary is {:?}, not r1", primaries(lab, &lan)?);
+
+    let first = routers.first_mut().ok_or_else(|| Failure("no router".into()))?;
+    break_it(first)?;
+    lab.context.eventually("r2 is the primary router", limit, || {
+        let now = primaries(lab, &lan)?;
+        ensure!(now == ["r2"], "{now:?}");
+        Ok(())
+    })?;
+    a.reaches(&printer.address, Duration::from_secs(10))
+}
+
+/// Names of the nodes that serve the prefix now.
+fn primaries(lab: &Lab, prefix: &str) -> Outcome<Vec<String>> {
+    let nodes = lab.running()?.nodes()?;
+    let serves = |node: &&serde_json::Value| {
+        list(field(node, "subnetRoutes", "subnet_routes")).iter().any(|route| route == prefix)
+    };
+    let name = |node: &serde_json::Value| {
+        field(node, "givenName", "given_name").as_str().unwrap_or_default().to_owned()
+    };
+    Ok(nodes.iter().filter(serves).map(name).collect())
+}
