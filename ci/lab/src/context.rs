@@ -32,6 +32,8 @@ pub struct Context {
     deadline: Instant,
     started: Instant,
     log: RefCell<File>,
+    /// Held while we run: two labs must not write into one folder.
+    _lock: File,
     clients: Cell<usize>,
 }
 
@@ -45,6 +47,11 @@ impl Context {
         janitor: Rc<Janitor>,
     ) -> Outcome<Rc<Self>> {
         let dir = options.lab_dir.join(scenario);
+        fs::create_dir_all(&options.lab_dir)?;
+        let lock = File::create(options.lab_dir.join(format!("{scenario}.lock")))?;
+        lock.try_lock().map_err(|e| {
+            Failure(format!("{} is another lab's ({e}); set HEARTHGATE_LAB_DIR", dir.display()))
+        })?;
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
         }
@@ -65,6 +72,7 @@ impl Context {
             deadline: started + limit,
             started,
             log,
+            _lock: lock,
             clients: Cell::new(0),
         }))
     }
