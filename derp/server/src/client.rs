@@ -1,43 +1,38 @@
-//! One connected client: its queues, and waking its writer.
+//! One connected client, as others see it.
 
-use bytes::Bytes;
-use hearthgate_derp_frame::GoneReason;
+use crate::{driver::Ended, outbox::Outbox};
+use hearthgate_derp_frame::{PresentFlags, peer_present_frame};
 use hearthgate_keys::NodePublic;
-use portable_atomic::{AtomicBool, Ordering::Relaxed};
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-use tokio::sync::Notify;
+use portable_atomic::AtomicBool;
+use std::net::{IpAddr, SocketAddr};
+use tokio::time::Instant;
 
-/// Packets that may wait per queue, as in the official server: a longer queue only makes packets late.
-pub(crate) const QUEUE_PACKETS: usize = 32;
-/// "Peer gone" notices that may wait; more are lost, which costs the client a retry.
-const NOTICES_MAX: usize = 256;
-
-/// A packet on its way to a client.
-#[derive(Debug)]
-pub(crate) struct Packet {
-    pub(crate) from: NodePublic,
-    pub(crate) payload: Bytes,
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Remote {
+    /// Address of the client, if it is known.
+    pub ip: Option<IpAddr>,
 }
 
-/// What the writer sends next.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    Gone(NodePublic, GoneReason),
-    Pong([u8; 8]),
-    Packet(Packet),
+/// Where a connection comes from, with all that a relay tells its mesh of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin {
+    /// Address of the client, if it is known. Port 0 when only the address is.
+    pub addr: Option<SocketAddr>,
+    /// The client says that another relay of the region would be its ideal one.
+    pub not_ideal: bool,
 }
 
-#[derive(Debug, Default)]
-struct Queues {
-    notices: VecDeque<(NodePublic, GoneReason)>,
-    pong: Option<[u8; 8]>,
-    disco: VecDeque<Packet>,
-    other: VecDeque<Packet>,
-    disco_turn: bool,
-    waiting: bool,
+impl From<Remote> for Origin {
+    fn from(remote: Remote) -> Self {
+        Self { addr: remote.ip.map(|ip| SocketAddr::new(ip.to_canonical(), 0)), not_ideal: false }
+    }
+}
+
+impl From<SocketAddr> for Origin {
+    fn from(addr: SocketAddr) -> Self {
+        Self { addr: Some(SocketAddr::new(addr.ip().to_canonical(), addr.port())), not_ideal: false }
+    }
 }
 
 /// A connected client.
@@ -45,97 +40,53 @@ struct Queues {
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) key: NodePublic,
-    queues: Mutex<Queues>,
-    wake: Notify,
-    closing: Notify,
-    closed: AtomicBool,
+    pub(crate) origin: Origin,
+    /// It proved to be a relay of the same mesh.
+    pub(crate) mesh: bool,
+    pub(crate) prober: bool,
+    pub(crate) app_name: Box<str>,
+    pub(crate) since: Instant,
+    pub(crate) outbox: Outbox,
+    /// It gets the packets of its key. Never again true once it left.
+    pub(crate) active: AtomicBool,
     /// Another connection has the same key.
     pub(crate) duplicated: AtomicBool,
+    /// This relay is its home.
+    pub(crate) home: AtomicBool,
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, key: NodePublic) -> Self {
-        Self { id, key, queues: Mutex::default(), wake: Notify::new(), closing: Notify::new(), closed: AtomicBool::new(false), duplicated: AtomicBool::new(false) }
+    pub(crate) fn present_frame(&self) -> Vec<u8> {
+        let flags = PresentFlags::of(self.mesh, self.prober, self.origin.not_ideal);
+        peer_present_frame(&self.key, self.origin.addr, flags, &self.app_name)
     }
+}
 
-    fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A connection, for an operator to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientView {
+    /// The node's key.
+    pub key: NodePublic,
+    /// Where it connects from.
+    pub addr: Option<SocketAddr>,
+    /// Seconds since it connected.
+    pub connected_secs: u64,
+    /// This relay is its home.
+    pub home: bool,
+    /// It gets the packets of its key (others with the same key do not).
+    pub active: bool,
+}
 
-    /// Queues a packet; answers the one that had to go for it, if any.
-    pub(crate) fn push(&self, packet: Packet, disco: bool) -> Option<Packet> {
-        let mut q = self.queues();
-        let queue = if disco { &mut q.disco } else { &mut q.other };
-        let dropped = (queue.len() >= QUEUE_PACKETS).then(|| queue.pop_front()).flatten();
-        queue.push_back(packet);
-        self.wake_if_waiting(q);
-        dropped
-    }
-
-    pub(crate) fn notice(&self, key: NodePublic, reason: GoneReason) {
-        let mut q = self.queues();
-        if q.notices.len() < NOTICES_MAX {
-            q.notices.push_back((key, reason));
-            self.wake_if_waiting(q);
-        }
-    }
-
-    /// Only one pong waits at a time: a client that pings faster than it reads gets fewer.
-    pub(crate) fn pong(&self, data: [u8; 8]) {
-        let mut q = self.queues();
-        q.pong = Some(data);
-        self.wake_if_waiting(q);
-    }
-
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Relaxed);
-        self.wake.notify_one();
-        self.closing.notify_one();
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Relaxed)
-    }
-
-    /// Waits until the client is closed.
-    pub(crate) async fn closing(&self) {
-        self.closing.notified().await;
-    }
-
-    /// Takes what is to be sent next: notices first, then packets of the two queues in turn.
-    pub(crate) fn pop(&self) -> Option<Outgoing> {
-        let mut q = self.queues();
-        if let Some((key, reason)) = q.notices.pop_front() {
-            return Some(Outgoing::Gone(key, reason));
-        }
-        if let Some(data) = q.pong.take() {
-            return Some(Outgoing::Pong(data));
-        }
-        q.disco_turn = !q.disco_turn;
-        let packet = if q.disco_turn {
-            q.disco.pop_front().or_else(|| q.other.pop_front())
-        } else {
-            q.other.pop_front().or_else(|| q.disco.pop_front())
+impl From<Ended> for std::io::Error {
+    fn from(end: Ended) -> Self {
+        use std::io::ErrorKind;
+        let kind = match &end {
+            Ended::Io(e) => e.kind(),
+            Ended::Eof | Ended::Closed => ErrorKind::ConnectionAborted,
+            Ended::WriteTimeout | Ended::HandshakeTimeout => ErrorKind::TimedOut,
+            Ended::Refused => ErrorKind::PermissionDenied,
+            Ended::Frame(_) | Ended::Violation(_) => ErrorKind::InvalidData,
         };
-        if packet.is_none() {
-            q.waiting = true;
-            // Rings are given back while nothing flows: most clients are idle most of the time.
-            q.disco = VecDeque::new();
-            q.other = VecDeque::new();
-            q.notices = VecDeque::new();
-        }
-        packet.map(Outgoing::Packet)
-    }
-
-    /// Waits until [`Self::pop`] may have something, or the client is closed.
-    pub(crate) async fn wait(&self) {
-        self.wake.notified().await;
-    }
-
-    fn wake_if_waiting(&self, mut q: MutexGuard<'_, Queues>) {
-        if std::mem::take(&mut q.waiting) {
-            drop(q);
-            self.wake.notify_one();
-        }
+        Self::new(kind, end)
     }
 }

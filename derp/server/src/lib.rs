@@ -1,19 +1,35 @@
 //! The DERP relay and the STUN responder, as shells around `hearthgate-derp-frame` and `hearthgate-stun`.
 //!
-//! A connection has one task that reads and one that writes; between them are two bounded queues per client (disco,
-//! and everything else) that lose their **oldest** packet when full, so a slow client hurts nobody but itself.
-//! Payloads are slices of the buffer they were read into and are never copied before they are written.
+//! ```text
+//! socket -> sniff -> serve (handshake, admission) -> drive -> frames -> registry -> outbox of the receiver
+//!             |                                        ^                                  |
+//!             +-> whatever else speaks HTTP            +------ woken, writes batches <----+
+//! ```
+//!
+//! A connection is one task that reads and writes; neither waits for the other. Two bounded queues per client (disco,
+//! and everything else) lose their **oldest** packet when full, so a slow client hurts nobody but itself. An idle
+//! connection holds no buffers.
 //!
 //! The relay knows nothing of the control server: who may connect is asked through [`Admission`].
 
 mod client;
-mod connection;
+mod driver;
+mod inbound;
+mod limits;
 mod metrics;
+mod outbox;
+mod packet;
+mod registry;
 mod relay;
+mod serve;
+mod socket;
 mod stun;
 pub mod tls;
 
-pub use connection::{Remote, tune_tcp};
+pub use client::{ClientView, Origin, Remote};
+pub use driver::Ended;
+pub use limits::{Rate, RelayLimits};
 pub use metrics::RelayMetrics;
-pub use relay::{Admission, AllowAll, Relay, RelayLimits};
+pub use relay::{Admission, AllowAll, Relay, RelayOptions};
+pub use socket::tune_tcp;
 pub use stun::{StunMetrics, run_stun};

@@ -1,27 +1,34 @@
-//! Who is connected, and which connection of a key gets its packets.
+//! The relay: its key, its rules, and what the rest of the program asks of it.
 
 use crate::{
-    client::{Client, Packet},
+    client::{Client, ClientView},
+    limits::{Bucket, Rate, RelayLimits},
     metrics::{RelayMetrics, add},
+    registry::{Registry, Route},
 };
-use hearthgate_derp_frame::is_disco;
-use hearthgate_keys::{NodePrivate, NodePublic};
+use hearthgate_derp_frame::{health_frame, restarting_frame};
+use hearthgate_keys::{NodePrivate, NodePublic, Secret, constant_time_eq};
 use portable_atomic::{AtomicU64, Ordering::Relaxed};
 use std::{
-    collections::HashMap,
     fmt,
+    future::Future,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
 };
+use tokio::time::Instant;
 
-/// Parts of the table, each with its own lock.
-const SHARDS: usize = 16;
-
-/// Decides who may use the relay.
+/// Decides who may use the relay. It is asked once per connection, after the client proved that it owns the key.
 pub trait Admission: Send + Sync {
     /// Whether the owner of `key`, connecting from `source`, may.
     fn may_connect(&self, key: &NodePublic, source: Option<IpAddr>) -> bool;
+
+    /// A second opinion that has to be waited for, such as that of another server. Asked after
+    /// [`Self::may_connect`] said yes; `None` for no further question.
+    fn confirm<'a>(&'a self, key: &NodePublic, source: Option<IpAddr>) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
+        let _ = (key, source);
+        None
+    }
 }
 
 /// Lets everybody in.
@@ -34,21 +41,17 @@ impl Admission for AllowAll {
     }
 }
 
-/// Limits of the relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RelayLimits {
-    /// Connections at once.
-    pub connections_max: u64,
-    /// Silence after which a keep-alive goes out; up to a twelfth more is added per connection.
-    pub keep_alive: Duration,
-    /// Longest time one write may take.
-    pub write_timeout: Duration,
-}
-
-impl Default for RelayLimits {
-    fn default() -> Self {
-        Self { connections_max: 10_000, keep_alive: Duration::from_secs(60), write_timeout: Duration::from_secs(2) }
-    }
+/// What a relay may have besides its key and its limits.
+#[derive(Debug, Clone, Default)]
+pub struct RelayOptions {
+    /// Key of the mesh of relays that this one belongs to: 64 hexadecimal digits. `None` for no mesh.
+    pub mesh_key: Option<Secret>,
+    /// Application names that are refused.
+    pub refused_app_names: Vec<String>,
+    /// Bytes that one client may send per second.
+    pub rate: Rate,
+    /// New connections per second.
+    pub accept: Rate,
 }
 
 /// A running relay.
@@ -56,10 +59,15 @@ pub struct Relay {
     pub(crate) key: NodePrivate,
     pub(crate) public: NodePublic,
     pub(crate) limits: RelayLimits,
+    pub(crate) options: RelayOptions,
     pub(crate) metrics: RelayMetrics,
+    pub(crate) registry: Registry,
     admission: Box<dyn Admission>,
-    shards: [Mutex<HashMap<NodePublic, Vec<Arc<Client>>>>; SHARDS],
+    accept: Mutex<Bucket>,
+    rate_per_second: AtomicU64,
+    rate_burst: AtomicU64,
     next_id: AtomicU64,
+    health: Mutex<String>,
 }
 
 impl fmt::Debug for Relay {
@@ -68,20 +76,29 @@ impl fmt::Debug for Relay {
     }
 }
 
-type Shard<'a> = MutexGuard<'a, HashMap<NodePublic, Vec<Arc<Client>>>>;
-
 impl Relay {
-    /// A relay with this key.
+    /// A relay with this key, without mesh or rate limits.
     #[must_use]
     pub fn new(key: NodePrivate, admission: Box<dyn Admission>, limits: RelayLimits) -> Arc<Self> {
+        Self::with_options(key, admission, limits, RelayOptions::default())
+    }
+
+    /// A relay with all there is to choose.
+    #[must_use]
+    pub fn with_options(key: NodePrivate, admission: Box<dyn Admission>, limits: RelayLimits, options: RelayOptions) -> Arc<Self> {
         Arc::new(Self {
             public: key.public(),
             key,
             limits,
             metrics: RelayMetrics::default(),
+            registry: Registry::default(),
             admission,
-            shards: Default::default(),
+            accept: Mutex::new(Bucket::new(options.accept, Instant::now())),
+            rate_per_second: AtomicU64::new(options.rate.per_second),
+            rate_burst: AtomicU64::new(options.rate.burst),
+            options,
             next_id: AtomicU64::new(1),
+            health: Mutex::default(),
         })
     }
 
@@ -91,7 +108,7 @@ impl Relay {
         self.public
     }
 
-    /// The counters.
+    /// Its counters.
     #[must_use]
     pub fn metrics(&self) -> &RelayMetrics {
         &self.metrics
@@ -103,76 +120,119 @@ impl Relay {
         self.metrics.text()
     }
 
+    /// Whether one more connection may be accepted now. When not, the listener closes it at once.
+    pub fn may_accept(&self) -> bool {
+        if self.options.accept.per_second == 0 {
+            return true;
+        }
+        let may = self.accept.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        add(&self.metrics.accept_limited, u64::from(!may));
+        may
+    }
+
+    /// Sets what one client may send per second, for the connections there are too.
+    pub fn set_rate(&self, rate: Rate) {
+        self.rate_burst.store(rate.burst, Relaxed);
+        self.rate_per_second.store(rate.per_second, Relaxed);
+    }
+
+    pub(crate) fn rate(&self) -> Rate {
+        Rate { per_second: self.rate_per_second.load(Relaxed), burst: self.rate_burst.load(Relaxed) }
+    }
+
     /// Cuts all connections of a key: its node was removed, or has another key now.
     pub fn close_peer(&self, key: &NodePublic) {
-        for client in self.shard(key).get(key).into_iter().flatten() {
-            client.close();
+        for client in self.registry.connections(key) {
+            client.outbox.close();
         }
     }
 
-    pub(crate) fn admits(&self, key: &NodePublic, source: Option<IpAddr>) -> bool {
-        self.metrics.connections.load(Relaxed) < self.limits.connections_max && self.admission.may_connect(key, source)
-    }
-
-    /// Enters a connection; the newest of a key gets its packets.
-    pub(crate) fn enter(&self, key: NodePublic) -> Arc<Client> {
-        let client = Arc::new(Client::new(self.next_id.fetch_add(1, Relaxed), key));
-        let mut shard = self.shard(&key);
-        let connections = shard.entry(key).or_default();
-        connections.push(client.clone());
-        if connections.len() > 1 {
-            add(&self.metrics.duplicates, 1);
-            connections.iter().for_each(|c| c.duplicated.store(true, Relaxed));
+    /// Cuts all connections.
+    pub fn close_all(&self) {
+        for client in self.registry.all() {
+            client.outbox.close();
         }
-        add(&self.metrics.connections, 1);
-        client
     }
 
-    /// Takes a connection out; true when it was the last of its key.
-    pub(crate) fn leave(&self, client: &Client) -> bool {
-        crate::metrics::less(&self.metrics.connections);
-        let mut shard = self.shard(&client.key);
-        let Some(connections) = shard.get_mut(&client.key) else { return true };
-        connections.retain(|c| c.id != client.id);
-        match connections.as_slice() {
-            [] => {
-                shard.remove(&client.key);
-                true
+    /// Tells every client, and every one to come, of a problem of this relay; an empty text clears it.
+    pub fn set_health(&self, problem: &str) {
+        {
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            if *health == problem {
+                return;
             }
-            [last] => {
-                last.duplicated.store(false, Relaxed);
-                false
-            }
+            problem.clone_into(&mut health);
+        }
+        for client in self.registry.all() {
+            client.outbox.tell(health_frame(problem));
+        }
+    }
+
+    pub(crate) fn health(&self) -> String {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells every client that the relay goes down for a while. Both times in milliseconds.
+    pub fn announce_restart(&self, reconnect_ms: u32, try_for_ms: u32) {
+        for client in self.registry.all() {
+            client.outbox.tell(restarting_frame(reconnect_ms, try_for_ms));
+        }
+    }
+
+    /// Whether a key is connected to this relay.
+    #[must_use]
+    pub fn is_connected(&self, key: &NodePublic) -> bool {
+        matches!(self.registry.find(key), Some(Route::Local(_)))
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn connection_count(&self) -> u64 {
+        self.metrics.connections.load(Relaxed)
+    }
+
+    /// Every connection, for an operator to look at.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientView> {
+        let views = self.registry.all().into_iter().map(|c| ClientView {
+            key: c.key,
+            addr: c.origin.addr,
+            connected_secs: c.since.elapsed().as_secs(),
+            home: c.home.load(Relaxed),
+            active: c.active.load(Relaxed),
+        });
+        views.collect()
+    }
+
+    pub(crate) async fn admits(&self, client: &Client) -> bool {
+        if client.mesh {
+            return true;
+        }
+        if self.metrics.connections.load(Relaxed) >= self.limits.connections_max {
+            return false;
+        }
+        if !client.app_name.is_empty() && self.options.refused_app_names.iter().any(|name| **name == *client.app_name) {
+            return false;
+        }
+        let source = client.origin.addr.map(|a| a.ip());
+        if !self.admission.may_connect(&client.key, source) {
+            return false;
+        }
+        match self.admission.confirm(&client.key, source) {
+            Some(answer) => answer.await,
+            None => true,
+        }
+    }
+
+    /// Whether a client that presents this key is a relay of our mesh.
+    pub(crate) fn is_mesh_key(&self, presented: Option<&Secret>) -> bool {
+        match (&self.options.mesh_key, presented) {
+            (Some(ours), Some(theirs)) => constant_time_eq(ours.reveal().as_bytes(), theirs.reveal().as_bytes()),
             _ => false,
         }
     }
 
-    /// Of several connections of a key, the one that sent last gets the packets.
-    pub(crate) fn make_active(&self, client: &Client) {
-        if let Some(connections) = self.shard(&client.key).get_mut(&client.key)
-            && let Some(at) = connections.iter().position(|c| c.id == client.id)
-        {
-            let active = connections.remove(at);
-            connections.push(active);
-        }
-    }
-
-    /// The connection that gets the packets of a key.
-    pub(crate) fn find(&self, key: &NodePublic) -> Option<Arc<Client>> {
-        self.shard(key).get(key)?.last().cloned()
-    }
-
-    /// Hands a packet to a client; the oldest in its queue goes if there is no room.
-    pub(crate) fn deliver(&self, to: &Client, packet: Packet) {
-        let disco = is_disco(&packet.payload);
-        if to.push(packet, disco).is_some() {
-            add(&self.metrics.dropped_queue_head, 1);
-        }
-    }
-
-    fn shard(&self, key: &NodePublic) -> Shard<'_> {
-        // Keys are uniformly distributed, so any byte picks a shard well; the index is below SHARDS.
-        let n = usize::from(key.as_bytes()[7]) % SHARDS;
-        self.shards[n].lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed)
     }
 }

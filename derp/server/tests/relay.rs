@@ -124,7 +124,7 @@ async fn a_slow_reader_loses_the_oldest_packets() {
     }
     assert_eq!(got.last(), Some(&199), "the newest must arrive: {got:?}");
     assert!(got.len() < 100 && got.windows(2).all(|w| w[0] < w[1]), "{got:?}");
-    assert!(relay.metrics_text().contains("derp_packets_dropped_queue_head 1"));
+    assert!(relay.metrics_text().contains("derp_packets_dropped{reason=\"queue_head\",kind=\"other\"} 1"));
 }
 
 #[tokio::test]

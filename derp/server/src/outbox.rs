@@ -1,0 +1,187 @@
+//! What waits to be written to one connection: bounded, and losing the oldest packet first.
+//!
+//! Anybody may put something in, without ever waiting; only the connection's own task takes out. It is woken only when
+//! it found nothing before, so a busy connection costs its senders no wake-ups.
+
+use crate::packet::{Kind, Packet};
+use hearthgate_derp_frame::{FrameType, frame};
+use portable_atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+/// Packets that may wait per queue, as in the official server: a longer queue only makes packets late.
+pub(crate) const QUEUE_PACKETS: usize = 32;
+/// Frames other than packets that may wait for a client; more are lost, which costs it a retry.
+const CONTROL_MAX: usize = 256;
+/// The same for a watcher of the mesh, which must not miss any: beyond it the connection is closed and begins anew.
+pub(crate) const WATCHER_CONTROL_MAX: usize = 65_536;
+/// Bytes after which no further frame joins a batch.
+const BATCH_BYTES: usize = 48 * 1024;
+/// Frames in a batch.
+pub(crate) const BATCH_FRAMES: usize = 64;
+
+/// Packets that had to go for newer ones.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Dropped {
+    pub(crate) disco: u64,
+    pub(crate) other: u64,
+    pub(crate) disco_bytes: u64,
+    pub(crate) other_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    control: VecDeque<Vec<u8>>,
+    pong: Option<[u8; 8]>,
+    disco: VecDeque<Packet>,
+    other: VecDeque<Packet>,
+    /// Whether the next packet comes from the disco queue, if it has one.
+    disco_turn: bool,
+    /// When the oldest packets of now were put in.
+    since: Option<Instant>,
+    /// The task found nothing and has to be woken.
+    dry: bool,
+    waker: Option<Waker>,
+}
+
+/// Queues of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    closed: AtomicBool,
+}
+
+impl Outbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts packets in, emptying `run`.
+    pub(crate) fn push(&self, run: &mut Vec<Packet>) -> Dropped {
+        let mut dropped = Dropped::default();
+        let mut state = self.state();
+        for packet in run.drain(..) {
+            let disco = packet.kind == Kind::Disco;
+            let queue = if disco { &mut state.disco } else { &mut state.other };
+            if queue.len() >= QUEUE_PACKETS
+                && let Some(oldest) = queue.pop_front()
+            {
+                let (count, bytes) =
+                    if disco { (&mut dropped.disco, &mut dropped.disco_bytes) } else { (&mut dropped.other, &mut dropped.other_bytes) };
+                *count += 1;
+                *bytes += oldest.bytes().len() as u64;
+            }
+            queue.push_back(packet);
+        }
+        if state.since.is_none() {
+            state.since = Some(Instant::now());
+        }
+        Self::wake(state);
+        dropped
+    }
+
+    /// Puts a frame in that is no packet. False when there is no room.
+    pub(crate) fn control(&self, frame: Vec<u8>, max: usize) -> bool {
+        let mut state = self.state();
+        if state.control.len() >= max {
+            return false;
+        }
+        state.control.push_back(frame);
+        Self::wake(state);
+        true
+    }
+
+    /// The same for an ordinary client.
+    pub(crate) fn tell(&self, frame: Vec<u8>) -> bool {
+        self.control(frame, CONTROL_MAX)
+    }
+
+    /// Only one pong waits at a time: a client that pings faster than it reads gets fewer.
+    pub(crate) fn pong(&self, data: [u8; 8]) -> bool {
+        let mut state = self.state();
+        if state.pong.is_some() {
+            return false;
+        }
+        state.pong = Some(data);
+        Self::wake(state);
+        true
+    }
+
+    /// Ends the connection as soon as its task runs.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Relaxed);
+        let waker = self.state().waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Says whom to wake. False when the connection is to end.
+    pub(crate) fn register(&self, waker: &Waker) -> bool {
+        {
+            let mut state = self.state();
+            if !state.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
+                state.waker = Some(waker.clone());
+            }
+        }
+        // After the waker is in place: a close from now on wakes it.
+        !self.closed.load(Relaxed)
+    }
+
+    /// Moves what is to be written next into an empty `batch`: control frames first, then packets of the two queues in
+    /// turn. Answers how long the oldest packet waited, if there is any.
+    pub(crate) fn fill(&self, batch: &mut Vec<Packet>) -> Option<Duration> {
+        let mut state = self.state();
+        let mut bytes = 0;
+        if let Some(data) = state.pong.take() {
+            batch.push(Packet::control(frame(FrameType::Pong, &data)));
+        }
+        while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
+            let next = if let Some(control) = state.control.pop_front() {
+                Packet::control(control)
+            } else {
+                state.disco_turn = !state.disco_turn;
+                let State { disco, other, disco_turn, .. } = &mut *state;
+                let (first, second) = if *disco_turn { (disco, other) } else { (other, disco) };
+                let Some(packet) = first.pop_front().or_else(|| second.pop_front()) else { break };
+                packet
+            };
+            bytes += next.bytes().len();
+            batch.push(next);
+        }
+        if batch.is_empty() {
+            state.dry = true;
+            // Rings are given back while nothing flows: most clients are idle most of the time.
+            state.disco = VecDeque::new();
+            state.other = VecDeque::new();
+            state.control = VecDeque::new();
+        }
+        let empty = state.disco.is_empty() && state.other.is_empty();
+        let since = if empty { state.since.take() } else { state.since.replace(Instant::now()) };
+        drop(state);
+        since.map(|since| since.elapsed())
+    }
+
+    /// Packets that never left, by queue, for the statistics.
+    pub(crate) fn abandon(&self) -> u64 {
+        let mut state = self.state();
+        let (disco, other) = (std::mem::take(&mut state.disco), std::mem::take(&mut state.other));
+        state.waker = None;
+        drop(state);
+        (disco.len() + other.len()) as u64
+    }
+
+    fn wake(mut state: MutexGuard<'_, State>) {
+        if std::mem::take(&mut state.dry) {
+            let waker = state.waker.clone();
+            drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
