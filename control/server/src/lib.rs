@@ -29,7 +29,6 @@ pub use writer::Unavailable;
 use crate::{
     maps::Maps,
     metrics::Metrics,
-    pings::Pings,
     state::{App, Parts},
 };
 use hearthgate_core::{AllowAll, Fact, Now, Stored, World};

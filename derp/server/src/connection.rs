@@ -84,7 +84,7 @@ impl Relay {
         };
         add(&self.metrics.accepts, 1);
         let client = self.enter(key);
-        let info = seal_server_info(&self.key, &key, &ServerInfo { version: PROTOCOL_VERSION }, preferred_nonce);
+        let info = seal_server_info(&self.key, &key, &ServerInfo { version: PROTOCOL_VERSION, ..ServerInfo::default() }, preferred_nonce);
         let mut first = Vec::new();
         put_header(FrameType::ServerInfo, info.len(), &mut first);
         first.extend_from_slice(&info);
