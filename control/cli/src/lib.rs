@@ -1,1 +1,48 @@
-//! hearthgate-cli
+//! The command line of `hearthgate`: starting the server, and Headscale's commands for looking after it.
+//!
+//! Commands talk to the running server over its unix socket, through the same HTTP API that remote tools use.
+
+mod args;
+mod client;
+mod commands;
+mod logging;
+mod offline;
+mod output;
+mod serve;
+mod setup;
+
+use std::process::ExitCode;
+
+/// Exit code for a mistake on the command line.
+const USAGE: u8 = 2;
+
+/// What went wrong, as shown to the person.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line is wrong.
+    Usage(String),
+    /// It was tried and failed.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(e: E) -> Self {
+        Self::Failed(e.to_string())
+    }
+}
+
+/// Runs the program with these arguments (without its name).
+#[must_use]
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    match args::parse(args).and_then(commands::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            eprintln!("hearthgate: {text}\nTry `hearthgate help`.");
+            ExitCode::from(USAGE)
+        }
+        Err(Failure::Failed(text)) => {
+            eprintln!("hearthgate: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

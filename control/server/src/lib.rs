@@ -29,7 +29,6 @@ pub use writer::Unavailable;
 use crate::{
     maps::Maps,
     metrics::Metrics,
-    pings::Pings,
     state::{App, Parts},
 };
 use hearthgate_core::{AllowAll, Fact, Now, Stored, World};
@@ -147,7 +146,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         }
     }
     let certificate = keys::certificate(&options)?;
-    let pin = if options.certificate.is_some() { None } else { Some(tls::pin_of(&certificate)?) };
+    // With https the certificate that clients see is the operator's or that of a proxy in front, and has its name.
+    let pinned = options.certificate.is_none() && options.settings.server_url.starts_with("http://");
+    let pin = if pinned { Some(tls::pin_of(&certificate)?) } else { None };
     let tls_config = tls::server_config(&certificate, Some(&relay_key.public()))?;
     let derp_map = derp_map::build(&options, pin.as_deref())?;
     let now = Now { wall: jiff::Timestamp::now(), mono_ms: 0 };

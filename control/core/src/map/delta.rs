@@ -15,7 +15,6 @@ pub struct Delta {
     selves: BTreeSet<NodeId>,
     users: BTreeSet<UserId>,
     dns: bool,
-    derp_map: bool,
     /// Visibility or filters changed: every stream needs a whole map.
     pub resync: bool,
 }
@@ -44,8 +43,8 @@ impl Delta {
                     delta.users.insert(id);
                 }
                 Change::Dns => delta.dns = true,
-                Change::DerpMap => delta.derp_map = true,
-                Change::Policy => delta.resync = true,
+                // What a DERP map looks like depends on the age of the client.
+                Change::Policy | Change::DerpMap => delta.resync = true,
             }
         }
         // Ids are never used again, so a removed node stays removed.
@@ -88,9 +87,6 @@ impl Delta {
         };
         if self.dns {
             response.dns_config = Some(dns_config(&snap.settings));
-        }
-        if self.derp_map {
-            response.derp_map = Some((*snap.derp_map).clone());
         }
         if let Some(viewer) = viewer.filter(|v| self.upserted.contains(&v.id) || self.selves.contains(&v.id)) {
             response.node = Some(self_node(snap, viewer));

@@ -2,7 +2,7 @@
 
 use super::{dns_config, node::user_profile, peer_node, self_node};
 use crate::{ClassId, NodeId, Page, Snapshot, UserId};
-use hearthgate_tailcfg::{Debug, MapResponse};
+use hearthgate_tailcfg::{CapabilityVersion, Debug, DerpMap, MapResponse};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub fn head(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Option<MapRespon
     owners.insert(node.owner());
     Some(MapResponse {
         node: Some(self_node(snap, node)),
-        derp_map: Some((*snap.derp_map).clone()),
+        derp_map: Some(derp_map_for(snap, CapabilityVersion(node.cap))),
         dns_config: Some(dns_config(&snap.settings)),
         domain: snap.settings.base_domain.clone(),
         collect_services: Some(false),
@@ -26,6 +26,19 @@ pub fn head(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Option<MapRespon
         debug: Some(Debug { disable_log_tail: !snap.settings.logtail, ..Default::default() }),
         ..Default::default()
     })
+}
+
+/// The DERP map as a client of this age understands it: before 1.82 a pinned certificate looks like a DNS name that
+/// does not match, so the check is left out (relayed packets are encrypted end to end all the same).
+fn derp_map_for(snap: &Snapshot, cap: CapabilityVersion) -> DerpMap {
+    let mut map = (*snap.derp_map).clone();
+    if !cap.can_pin_relay_certificate() {
+        for node in map.regions.values_mut().flat_map(|r| r.nodes.iter_mut()).filter(|n| n.cert_name.starts_with("sha256-raw:")) {
+            node.cert_name.clear();
+            node.insecure_for_tests = true;
+        }
+    }
+    map
 }
 
 /// The peers of one page as JSON objects with commas between them, `except` left out; empty when there are none.

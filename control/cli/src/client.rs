@@ -1,0 +1,60 @@
+//! HTTP over the server's unix socket.
+
+use crate::Failure;
+use serde_json::Value;
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+/// Longest wait for an answer.
+const WAIT: Duration = Duration::from_secs(30);
+/// Largest answer.
+const ANSWER_MAX: u64 = 256 * 1024 * 1024;
+
+/// Sends a request to the running server and reads its JSON answer.
+pub(crate) fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    let unreachable = |e: std::io::Error| {
+        Failure::Failed(format!(
+            "no server answers on {} ({e}): start it with `hearthgate serve`, or name its configuration with --config or HEARTHGATE_STATE_DIR",
+            socket.display()
+        ))
+    };
+    let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
+    stream.set_read_timeout(Some(WAIT))?;
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    let Ok(httparse::Status::Complete(used)) = response.parse(&answer) else {
+        return Err(Failure::Failed("the server's answer is not HTTP".into()));
+    };
+    let status = response.code.unwrap_or(0);
+    let text = String::from_utf8_lossy(answer.get(used..).unwrap_or_default());
+    let value: Value = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
+    if (200..300).contains(&status) {
+        return Ok(value);
+    }
+    let detail = value.get("detail").and_then(Value::as_str).or_else(|| value.as_str()).unwrap_or("no reason given");
+    Err(Failure::Failed(detail.to_owned()))
+}
+
+/// A path segment or query value with everything unusual as `%XX`.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, b| {
+        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+        out
+    })
+}

@@ -1,0 +1,275 @@
+//! What each command does.
+
+use crate::{
+    Failure,
+    args::{Args, Output},
+    client::{call, encode},
+    offline,
+    output::show,
+    serve, setup,
+};
+use hearthgate_config::parse_duration;
+use serde_json::{Value, json};
+
+const HELP: &str = "\
+hearthgate: control server, relay and STUN for Tailscale clients
+
+  serve                                    run the server
+  configtest                               check the configuration
+  users       create NAME | list | rename -i ID -r NEW | destroy -i ID
+  preauthkeys create -u USER [--reusable] [--ephemeral] [-e 1h] [--tags tag:a,tag:b]
+              list | expire -i ID | delete -i ID
+  nodes       list [-u USER] | list-routes | approve-routes -i ID -r ROUTES | rename -i ID NEW
+              expire -i ID [-e TIME] [-d] | delete -i ID | tag -i ID -t TAGS | backfillips
+  auth        list | register --auth-id ID -u USER | reject --auth-id ID
+  apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
+  backup FILE | restore FILE [--engine log|redb|sled]
+  health | version
+
+  -c, --config FILE     configuration (or HEARTHGATE_CONFIG)
+  -o, --output FORM     json, json-line or yaml instead of a table
+";
+
+const NODE_COLUMNS: [(&str, &str); 8] = [
+    ("ID", "id"),
+    ("Name", "givenName"),
+    ("User", "user.name"),
+    ("Addresses", "ipAddresses"),
+    ("Online", "online"),
+    ("Expiry", "expiry"),
+    ("Tags", "tags"),
+    ("Hostname", "name"),
+];
+const ROUTE_COLUMNS: [(&str, &str); 5] =
+    [("ID", "id"), ("Name", "givenName"), ("Approved", "approvedRoutes"), ("Available", "availableRoutes"), ("Serving", "subnetRoutes")];
+const USER_COLUMNS: [(&str, &str); 5] = [("ID", "id"), ("Name", "name"), ("Display name", "displayName"), ("Email", "email"), ("Created", "createdAt")];
+const KEY_COLUMNS: [(&str, &str); 8] = [
+    ("ID", "id"),
+    ("Key", "key"),
+    ("User", "user.name"),
+    ("Reusable", "reusable"),
+    ("Ephemeral", "ephemeral"),
+    ("Used", "used"),
+    ("Expiration", "expiration"),
+    ("Tags", "aclTags"),
+];
+const API_KEY_COLUMNS: [(&str, &str); 4] = [("ID", "id"), ("Prefix", "prefix"), ("Expiration", "expiration"), ("Created", "createdAt")];
+const PENDING_COLUMNS: [(&str, &str); 3] = [("Login", "authId"), ("Hostname", "hostname"), ("OS", "os")];
+
+/// Lifetime of an API key whose maker named none: Headscale's.
+const API_KEY_LIFETIME: &str = "90d";
+/// Lifetime of a pre-auth key whose maker named none: Headscale's.
+const PREAUTH_LIFETIME: &str = "1h";
+
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    if args.has("version") {
+        return version(&args);
+    }
+    let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
+    if args.has("help") || words.is_empty() {
+        print!("{HELP}");
+        return Ok(());
+    }
+    match words.as_slice() {
+        ["help", ..] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ["serve"] => serve::serve(&args),
+        ["version"] => version(&args),
+        ["configtest"] => configtest(&args),
+        ["backup", ..] => offline::make_backup(&args),
+        ["restore", ..] => offline::take_backup(&args),
+        ["health"] => simple(&args, "GET", "/health", None, None, &[("Status", "status")]),
+        ["users" | "user", rest @ ..] => users(&args, rest),
+        ["preauthkeys" | "preauthkey" | "authkey" | "pre", rest @ ..] => preauthkeys(&args, rest),
+        ["nodes" | "node", rest @ ..] => nodes(&args, rest),
+        ["auth", rest @ ..] => auth(&args, rest),
+        ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
+        _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),
+    }
+}
+
+fn version(args: &Args) -> Result<(), Failure> {
+    show(&hearthgate_server::version(), args.output, &[("Version", "version"), ("Newest client", "capabilityVersion"), ("Oldest client", "oldestCapabilityVersion")]);
+    Ok(())
+}
+
+fn configtest(args: &Args) -> Result<(), Failure> {
+    let loaded = setup::read(args)?;
+    for problem in &loaded.problems {
+        eprintln!("{problem}");
+    }
+    if !loaded.is_usable() {
+        return Err(Failure::Failed("the configuration has mistakes".into()));
+    }
+    setup::options(&loaded.config)?;
+    println!("the configuration is fine");
+    Ok(())
+}
+
+fn ask(args: &Args, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    let config = setup::usable(args)?;
+    call(&setup::socket(&config), method, path, body)
+}
+
+/// Sends a request and shows the field `field` of the answer, or all of it.
+fn simple(args: &Args, method: &str, path: &str, body: Option<Value>, field: Option<&str>, columns: &[(&str, &str)]) -> Result<(), Failure> {
+    let answer = ask(args, method, path, body.as_ref())?;
+    let shown = field.and_then(|f| answer.get(f)).unwrap_or(&answer);
+    if columns.is_empty() && args.output == Output::Table {
+        println!("done");
+    } else {
+        show(shown, args.output, columns);
+    }
+    Ok(())
+}
+
+fn users(args: &Args, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["create" | "c" | "new", name] => {
+            let body = json!({
+                "name": name,
+                "displayName": args.value("display-name").unwrap_or_default(),
+                "email": args.value("email").unwrap_or_default(),
+                "pictureUrl": args.value("picture-url").unwrap_or_default(),
+            });
+            simple(args, "POST", "/api/v1/user", Some(body), Some("user"), &USER_COLUMNS)
+        }
+        ["list" | "ls" | "show"] => {
+            let query = [("id", "identifier"), ("name", "name"), ("email", "email")]
+                .iter()
+                .filter_map(|(k, flag)| Some(format!("{k}={}", encode(args.value(flag)?))))
+                .collect::<Vec<_>>();
+            simple(args, "GET", &format!("/api/v1/user?{}", query.join("&")), None, Some("users"), &USER_COLUMNS)
+        }
+        ["rename" | "mv"] => {
+            let path = format!("/api/v1/user/{}/rename/{}", user_id(args)?, encode(args.need("new-name", "the new name")?));
+            simple(args, "POST", &path, None, Some("user"), &USER_COLUMNS)
+        }
+        ["destroy" | "delete"] => simple(args, "DELETE", &format!("/api/v1/user/{}", user_id(args)?), None, None, &[]),
+        _ => Err(Failure::Usage("users: create NAME, list, rename or destroy".into())),
+    }
+}
+
+/// The user that `-i` or `-n` names.
+fn user_id(args: &Args) -> Result<String, Failure> {
+    if let Some(id) = args.value("identifier") {
+        return Ok(encode(id));
+    }
+    let name = args.need("name", "the user (or --identifier)")?;
+    let answer = ask(args, "GET", &format!("/api/v1/user?name={}", encode(name)), None)?;
+    let id = answer["users"][0]["id"].as_str().map(str::to_owned);
+    id.ok_or_else(|| Failure::Failed(format!("there is no user named {name:?}")))
+}
+
+/// A point in time that lies `text` (a duration) from now, or is `text` itself.
+fn time_from_now(text: &str) -> Result<String, Failure> {
+    if let Some(span) = parse_duration(text) {
+        let span = jiff::SignedDuration::try_from(span)?;
+        return Ok(jiff::Timestamp::now().checked_add(span)?.to_string());
+    }
+    let time: jiff::Timestamp = text.parse().map_err(|_| Failure::Usage(format!("{text:?} is neither a duration like 24h nor a time like 2030-01-31T12:00:00Z")))?;
+    Ok(time.to_string())
+}
+
+fn preauthkeys(args: &Args, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["create" | "c" | "new"] => {
+            let body = json!({
+                "user": args.value("user").unwrap_or_default(),
+                "reusable": args.has("reusable"),
+                "ephemeral": args.has("ephemeral"),
+                "expiration": time_from_now(args.value("expiration").unwrap_or(PREAUTH_LIFETIME))?,
+                "aclTags": args.list("tags"),
+            });
+            let answer = ask(args, "POST", "/api/v1/preauthkey", Some(&body))?;
+            if args.output == Output::Table {
+                println!("{}", answer["preAuthKey"]["key"].as_str().unwrap_or_default());
+            } else {
+                show(&answer["preAuthKey"], args.output, &[]);
+            }
+            Ok(())
+        }
+        ["list" | "ls" | "show"] => simple(args, "GET", "/api/v1/preauthkey", None, Some("preAuthKeys"), &KEY_COLUMNS),
+        ["expire" | "revoke" | "exp" | "e"] => {
+            simple(args, "POST", "/api/v1/preauthkey/expire", Some(json!({ "id": args.need("id", "the key")? })), None, &[])
+        }
+        ["delete" | "del" | "rm" | "d"] => {
+            simple(args, "DELETE", &format!("/api/v1/preauthkey?id={}", encode(args.need("id", "the key")?)), None, None, &[])
+        }
+        _ => Err(Failure::Usage("preauthkeys: create, list, expire or delete".into())),
+    }
+}
+
+fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
+    let id = || args.need("identifier", "the node").map(encode);
+    let one = |method: &str, path: String, body: Option<Value>| simple(args, method, &path, body, Some("node"), &NODE_COLUMNS);
+    match words {
+        ["list" | "ls" | "show"] => {
+            let query = args.value("user").map(|u| format!("?user={}", encode(u))).unwrap_or_default();
+            simple(args, "GET", &format!("/api/v1/node{query}"), None, Some("nodes"), &NODE_COLUMNS)
+        }
+        ["list-routes" | "lsr" | "routes"] => match args.value("identifier") {
+            Some(id) => simple(args, "GET", &format!("/api/v1/node/{}", encode(id)), None, Some("node"), &ROUTE_COLUMNS),
+            None => simple(args, "GET", "/api/v1/node", None, Some("nodes"), &ROUTE_COLUMNS),
+        },
+        ["approve-routes"] => {
+            let path = format!("/api/v1/node/{}/approve_routes", id()?);
+            simple(args, "POST", &path, Some(json!({ "routes": args.list("routes") })), Some("node"), &ROUTE_COLUMNS)
+        }
+        ["expire" | "logout" | "exp" | "e"] => {
+            let expiry = args.value("expiry").map(time_from_now).transpose()?;
+            one("POST", format!("/api/v1/node/{}/expire", id()?), Some(json!({ "expiry": expiry, "disableExpiry": args.has("disable") })))
+        }
+        ["rename", name] => one("POST", format!("/api/v1/node/{}/rename/{}", id()?, encode(name)), None),
+        ["delete" | "del"] => simple(args, "DELETE", &format!("/api/v1/node/{}", id()?), None, None, &[]),
+        ["tag" | "tags" | "t"] => one("POST", format!("/api/v1/node/{}/tags", id()?), Some(json!({ "tags": args.list("tags") }))),
+        ["backfillips"] => simple(args, "POST", "/api/v1/node/backfillips?confirmed=true", None, Some("changes"), &[]),
+        ["register"] => register(args, "key"),
+        _ => Err(Failure::Usage("nodes: list, list-routes, approve-routes, expire, rename NEW, delete, tag or backfillips".into())),
+    }
+}
+
+fn auth(args: &Args, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["list" | "ls"] => simple(args, "GET", "/api/v1/auth", None, Some("pending"), &PENDING_COLUMNS),
+        ["register"] => register(args, "auth-id"),
+        ["reject"] => simple(args, "POST", "/api/v1/auth/reject", Some(json!({ "authId": args.need("auth-id", "the login")? })), None, &[]),
+        ["approve"] => simple(args, "POST", "/api/v1/auth/approve", Some(json!({ "authId": args.need("auth-id", "the check")? })), None, &[]),
+        _ => Err(Failure::Usage("auth: list, register or reject".into())),
+    }
+}
+
+fn register(args: &Args, flag: &str) -> Result<(), Failure> {
+    let body = json!({ "user": args.need("user", "the owner")?, "authId": args.need(flag, "the login")? });
+    simple(args, "POST", "/api/v1/auth/register", Some(body), Some("node"), &NODE_COLUMNS)
+}
+
+fn apikeys(args: &Args, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["create" | "c" | "new"] => {
+            let body = json!({ "expiration": time_from_now(args.value("expiration").unwrap_or(API_KEY_LIFETIME))? });
+            let answer = ask(args, "POST", "/api/v1/apikey", Some(&body))?;
+            match args.output {
+                Output::Table => println!("{}", answer["apiKey"].as_str().unwrap_or_default()),
+                how => show(&answer["apiKey"], how, &[]),
+            }
+            Ok(())
+        }
+        ["list" | "ls" | "show"] => simple(args, "GET", "/api/v1/apikey", None, Some("apiKeys"), &API_KEY_COLUMNS),
+        ["expire" | "revoke" | "exp"] => {
+            let body = json!({ "id": args.value("id"), "prefix": args.value("prefix").unwrap_or_default() });
+            simple(args, "POST", "/api/v1/apikey/expire", Some(body), None, &[])
+        }
+        ["delete" | "remove" | "del"] => {
+            let path = match (args.value("id"), args.value("prefix")) {
+                (Some(id), _) => format!("/api/v1/apikey/-?id={}", encode(id)),
+                (None, Some(prefix)) => format!("/api/v1/apikey/{}", encode(prefix)),
+                (None, None) => return Err(Failure::Usage("the key is needed: --id or --prefix".into())),
+            };
+            simple(args, "DELETE", &path, None, None, &[])
+        }
+        _ => Err(Failure::Usage("apikeys: create, list, expire or delete".into())),
+    }
+}

@@ -1,0 +1,133 @@
+//! `hearthgate serve`: start, say what to do next, reload on SIGHUP, stop on SIGTERM.
+
+use crate::{Failure, args::Args, logging, setup};
+use hearthgate_config::Config;
+use hearthgate_server::{Options, Running};
+use std::{fs, os::unix::fs::DirBuilderExt, time::{Duration, SystemTime}};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the file of extra records is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Longest time for going down.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs the server until it is told to stop.
+pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
+    let config = setup::usable(args)?;
+    logging::start(&config.log.level, &config.log.format);
+    let options = setup::options(&config)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&options.state_dir)
+        .map_err(|e| Failure::Failed(format!("the state folder {} cannot be made: {e}; choose another with HEARTHGATE_STATE_DIR", options.state_dir.display())))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_all().build()?;
+    runtime.block_on(run(args, config, options))
+}
+
+async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Failure> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = hearthgate_server::start(options.clone()).await?;
+    greet(&options, &running);
+    let mut watch = tokio::time::interval(WATCH_EVERY);
+    let mut seen = changed_at(&config);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                tracing::info!("reloading the configuration");
+                config = reload(args, config, &running).await;
+                seen = changed_at(&config);
+            }
+            _ = watch.tick() => {
+                let now = changed_at(&config);
+                if now != seen {
+                    seen = now;
+                    tracing::info!("the file of extra records changed");
+                    config = reload(args, config, &running).await;
+                }
+            }
+        }
+    }
+    tracing::info!("stopping");
+    if tokio::time::timeout(DRAIN, running.stop()).await.is_err() {
+        tracing::warn!("not everything stopped in time; what was acknowledged is stored");
+    }
+    Ok(())
+}
+
+fn changed_at(config: &Config) -> Option<SystemTime> {
+    fs::metadata(&config.dns.extra_records_path).and_then(|m| m.modified()).ok()
+}
+
+/// Takes what can be changed while running; says what cannot. A broken configuration changes nothing.
+async fn reload(args: &Args, old: Config, running: &Running) -> Config {
+    let loaded = match setup::read(args) {
+        Ok(loaded) => loaded,
+        Err(Failure::Failed(e) | Failure::Usage(e)) => {
+            tracing::error!(error = %e, "not reloaded");
+            return old;
+        }
+    };
+    for problem in &loaded.problems {
+        tracing::warn!(error = %problem, "in the configuration");
+    }
+    if !loaded.is_usable() {
+        tracing::error!("not reloaded: the old configuration stays in force");
+        return old;
+    }
+    let new = loaded.config;
+    let fixed = [
+        ("listen_addr", old.listen_addr != new.listen_addr),
+        ("state_dir", old.state_dir != new.state_dir),
+        ("unix_socket", old.unix_socket != new.unix_socket),
+        ("store.engine", old.store != new.store),
+        ("tls_cert_path", old.tls_cert_path != new.tls_cert_path || old.tls_key_path != new.tls_key_path),
+        ("derp.server", old.derp.server != new.derp.server),
+        ("node.routes.ha", old.node.routes != new.node.routes),
+        ("log", old.log != new.log),
+    ];
+    for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "this needs a restart to take effect");
+    }
+    let result = match setup::options(&new) {
+        Ok(options) => running.reload(&options).await.map_err(Failure::from),
+        Err(e) => Err(e),
+    };
+    match result {
+        Ok(()) => new,
+        Err(Failure::Failed(e) | Failure::Usage(e)) => {
+            tracing::error!(error = %e, "not reloaded: the old configuration stays in force");
+            old
+        }
+    }
+}
+
+/// Says where it is, where the state is, and the exact next commands.
+fn greet(options: &Options, running: &Running) {
+    let program = std::env::current_exe().map_or_else(|_| "hearthgate".into(), |p| p.display().to_string());
+    let url = &running.server_url;
+    println!("hearthgate {} is running.", env!("CARGO_PKG_VERSION"));
+    println!();
+    println!("  URL for clients   {url}");
+    println!("  state             {}", options.state_dir.display());
+    println!("  command socket    {}", options.unix_socket.display());
+    if let Some(stun) = options.derp.stun_listen {
+        println!("  relay and STUN    on the same port as the URL; STUN on {stun}");
+    }
+    println!();
+    println!("Next, in another terminal, make a user and a key:");
+    println!();
+    println!("  export HEARTHGATE_STATE_DIR={}", options.state_dir.display());
+    println!("  {program} users create home");
+    println!("  {program} preauthkeys create --user home");
+    println!();
+    println!("Then on each device, with the key that was printed:");
+    println!();
+    println!("  tailscale up --login-server {url} --authkey KEY");
+    println!();
+    println!("Without a key, `tailscale up --login-server {url}` prints a link that says how to let the device in.");
+}

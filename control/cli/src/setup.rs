@@ -1,0 +1,126 @@
+//! From arguments, environment and file to what the server is started with.
+
+use crate::{Failure, args::Args};
+use hearthgate_config::{Config, Loaded, load, parse_duration};
+use hearthgate_core::{AddressAllocation, Settings};
+use hearthgate_derp::tls::PemPair;
+use hearthgate_server::{DerpOptions, Options, guess_lan_address};
+use hearthgate_tailcfg::DnsRecord;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Reads the configuration that the arguments and the environment name.
+pub(crate) fn read(args: &Args) -> Result<Loaded, Failure> {
+    let env: Vec<(String, String)> = std::env::vars().collect();
+    let from_env = env.iter().find(|(n, _)| n == "HEARTHGATE_CONFIG").map(|(_, v)| v.clone());
+    let file = args.value("config").map(str::to_owned).or(from_env);
+    let text = match &file {
+        Some(name) => Some(fs::read_to_string(name).map_err(|e| Failure::Failed(format!("the configuration {name} cannot be read: {e}")))?),
+        None => None,
+    };
+    Ok(load(file.as_deref().zip(text.as_deref()), &env))
+}
+
+/// Reads the configuration and refuses to go on with a broken one.
+pub(crate) fn usable(args: &Args) -> Result<Config, Failure> {
+    let loaded = read(args)?;
+    for problem in &loaded.problems {
+        eprintln!("{problem}");
+    }
+    if loaded.is_usable() { Ok(loaded.config) } else { Err(Failure::Failed("the configuration has mistakes; see above".into())) }
+}
+
+/// Folder of the state.
+pub(crate) fn state_dir(config: &Config) -> PathBuf {
+    if !config.state_dir.as_os_str().is_empty() {
+        return config.state_dir.clone();
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let is_root = fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    if is_root {
+        PathBuf::from("/var/lib/hearthgate")
+    } else {
+        std::env::var_os("XDG_STATE_HOME").map_or_else(|| home.join(".local/state"), PathBuf::from).join("hearthgate")
+    }
+}
+
+/// Path of the socket for the command line.
+pub(crate) fn socket(config: &Config) -> PathBuf {
+    if config.unix_socket.as_os_str().is_empty() { state_dir(config).join("hearthgate.sock") } else { config.unix_socket.clone() }
+}
+
+/// What the server is started with.
+pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
+    let listen = config.listen().ok_or_else(|| Failure::Failed("listen_addr is no address".into()))?;
+    let server_url = if config.server_url.is_empty() {
+        let ip = if listen.ip().is_unspecified() { guess_lan_address() } else { listen.ip() };
+        format!("http://{}", std::net::SocketAddr::new(ip, listen.port()))
+    } else {
+        config.server_url.trim_end_matches('/').to_owned()
+    };
+    let seconds = |text: &str| parse_duration(text).unwrap_or(Duration::ZERO);
+    let millis = |text: &str| u64::try_from(seconds(text).as_millis()).unwrap_or(u64::MAX);
+    let certificate = if config.tls_cert_path.as_os_str().is_empty() {
+        None
+    } else {
+        let read = |p: &Path| fs::read_to_string(p).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", p.display())));
+        Some(PemPair { certificate: read(&config.tls_cert_path)?, key: read(&config.tls_key_path)? })
+    };
+    let settings = Settings {
+        server_url,
+        base_domain: config.dns.base_domain.clone(),
+        prefix_v4: config.prefixes.v4,
+        prefix_v6: config.prefixes.v6,
+        allocation: if config.prefixes.allocation == "random" { AddressAllocation::Random } else { AddressAllocation::Sequential },
+        magic_dns: config.dns.magic_dns,
+        override_local_dns: config.dns.override_local_dns,
+        resolvers: config.dns.nameservers.global.clone(),
+        split_dns: config.dns.nameservers.split.clone(),
+        search_domains: config.dns.search_domains.clone(),
+        extra_records: extra_records(config)?,
+        node_expiry_s: seconds(&config.node.expiry).as_secs(),
+        ephemeral_timeout_ms: millis(&config.node.ephemeral.inactivity_timeout),
+        taildrop: config.taildrop.enabled,
+        logtail: config.logtail.enabled,
+        auto_update: config.auto_update.enabled,
+        randomize_client_port: false,
+    };
+    let derp = &config.derp.server;
+    Ok(Options {
+        state_dir: state_dir(config),
+        engine: config.store.engine.parse()?,
+        listen,
+        unix_socket: socket(config),
+        unix_socket_mode: u32::from_str_radix(&config.unix_socket_permission, 8)?,
+        certificate,
+        settings,
+        derp: DerpOptions {
+            enabled: derp.enabled,
+            in_map: derp.automatically_add_embedded_derp_region,
+            region_id: derp.region_id,
+            region_code: derp.region_code.clone(),
+            region_name: derp.region_name.clone(),
+            verify_clients: derp.verify_clients,
+            stun_listen: config.stun_listen(),
+            ipv4: derp.ipv4,
+            ipv6: derp.ipv6,
+            paths: config.derp.paths.clone(),
+        },
+        probe_interval: seconds(&config.node.routes.ha.probe_interval),
+        probe_timeout: seconds(&config.node.routes.ha.probe_timeout),
+    })
+}
+
+/// Extra records from the configuration or from its file.
+fn extra_records(config: &Config) -> Result<Vec<DnsRecord>, Failure> {
+    let path = &config.dns.extra_records_path;
+    if path.as_os_str().is_empty() {
+        let record = |r: &hearthgate_config::ExtraRecord| DnsRecord { name: r.name.clone(), kind: r.kind.clone(), value: r.value.to_string() };
+        return Ok(config.dns.extra_records.iter().map(record).collect());
+    }
+    let text = fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
+    serde_json::from_str(&text).map_err(|e| Failure::Failed(format!("{}: not a list of records like [{{\"name\":…,\"type\":\"A\",\"value\":…}}]: {e}", path.display())))
+}
