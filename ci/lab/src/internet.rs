@@ -131,6 +131,11 @@ impl Host {
         self.ns.nft(nat::UDP_BLOCK)
     }
 
+    /// Takes that firewall away.
+    pub fn unblock_udp(&self) -> Outcome {
+        self.ns.nft("delete table inet lab_udp\n")
+    }
+
     /// A second interface, on the LAN of `router`.
     pub fn join_lan(&self, router: &mut Router) -> Outcome<String> {
         let address = format!("{}.{}", router.stem, next(&mut router.next_host));

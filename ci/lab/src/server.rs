@@ -113,7 +113,16 @@ impl Server {
 
     /// Makes a pre-auth key.
     pub fn key(&self, user_id: &str, flags: &[&str]) -> Outcome<String> {
-        let mut words = vec!["preauthkeys", "create", "-u", user_id, "-e", "1h"];
+        self.make_key(user_id, "1h", flags)
+    }
+
+    /// Makes a pre-auth key with a lifetime such as `1s`.
+    pub fn short_key(&self, user_id: &str, lifetime: &str) -> Outcome<String> {
+        self.make_key(user_id, lifetime, &["--reusable"])
+    }
+
+    fn make_key(&self, user_id: &str, lifetime: &str, flags: &[&str]) -> Outcome<String> {
+        let mut words = vec!["preauthkeys", "create", "-u", user_id, "-e", lifetime];
         words.extend_from_slice(flags);
         let key = self.json(&words)?;
         let text = key["key"].as_str().unwrap_or_default();
@@ -160,7 +169,14 @@ impl Server {
     }
 
     fn environment(&self, command: &mut Command) {
+        // Nothing of the caller's configuration: a run has to come out the same everywhere.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("HEARTHGATE_") {
+                command.env_remove(&name);
+            }
+        }
         command
+            .env("HEARTHGATE_LOG_LEVEL", "debug")
             .env("HEARTHGATE_CONFIG", &self.config)
             .env("HEARTHGATE_STATE_DIR", &self.state)
             .env("HEARTHGATE_LISTEN_ADDR", format!("0.0.0.0:{PORT}"))

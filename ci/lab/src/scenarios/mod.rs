@@ -1,14 +1,18 @@
 //! The scenarios, in the order `all` runs them.
 
+mod client_restart;
+mod delete;
 mod dns;
 mod ephemeral;
 mod exit_node;
 mod expire;
 mod failover;
 mod join_by_key;
+mod keys;
 mod login_page;
 mod logout;
 mod nat;
+mod path_change;
 mod relay;
 mod rename;
 mod restart;
@@ -25,6 +29,8 @@ pub const ALL: &[Scenario] = &[
     relay::HTTP,
     login_page::SCENARIO,
     restart::SCENARIO,
+    client_restart::SCENARIO,
+    keys::SCENARIO,
     subnet_route::SCENARIO,
     exit_node::SCENARIO,
     failover::KILL,
@@ -32,9 +38,11 @@ pub const ALL: &[Scenario] = &[
     ephemeral::SCENARIO,
     logout::SCENARIO,
     expire::SCENARIO,
+    delete::SCENARIO,
     rename::SCENARIO,
     dns::SCENARIO,
     taildrop::SCENARIO,
+    path_change::SCENARIO,
     nat::EASY,
     nat::HARD,
     nat::MIXED,

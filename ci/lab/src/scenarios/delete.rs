@@ -1,0 +1,49 @@
+//! An administrator deletes a node that is connected.
+//!
+//! ```text
+//!        internet
+//!    ____|____|____
+//!   |        |     |
+//! server     a     b
+//! ```
+
+use std::time::Duration;
+
+use crate::client::{LOGIN, MEET};
+use crate::ensure;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::scenario::Scenario;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "delete",
+    summary: "a deleted node is cut off, told so, and may join again as a new one",
+    limit: Duration::from_secs(180),
+    oldest: 0,
+    programs: &[],
+    run,
+};
+
+fn run(lab: &mut Lab) -> Outcome {
+    lab.serve()?;
+    let key = lab.reusable_key("alice")?;
+    let url = lab.server()?.url.clone();
+    let a = lab.join("a", &key, &[])?;
+    let b = lab.join("b", &key, &[])?;
+    b.reaches("a", MEET)?;
+    let (id, address) = (lab.server()?.node_id("a")?, a.ip()?);
+
+    lab.server()?.command(&["nodes", "delete", "-i", &id])?.ok()?;
+    b.forgets("a", MEET)?;
+    b.does_not_reach(&address)?;
+    // Not a zombie that believes it is in: the person in front of it has to see it.
+    a.wait_state("NeedsLogin", MEET)?;
+
+    let words =
+        ["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"];
+    a.tailscale(&words, LOGIN)?.ok()?;
+    a.wait_state("Running", LOGIN)?;
+    ensure!(lab.server()?.node_id("a")? != id, "a deleted id was used again");
+    b.sees("a", MEET)?;
+    b.reaches(&a.ip()?, MEET)
+}
