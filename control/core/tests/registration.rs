@@ -1,0 +1,174 @@
+//! Joining, coming back, leaving: what real clients do, in the order they do it.
+
+mod support;
+
+use hearthgate_core::{Fact, NewPreAuthKey, RegisterMethod, Registration, AuthId};
+use jiff::ToSpan;
+use support::{Lab, node_key, request};
+
+fn reusable(user: hearthgate_core::UserId) -> NewPreAuthKey {
+    NewPreAuthKey { user: Some(user), reusable: true, ..Default::default() }
+}
+
+#[test]
+fn a_single_use_key_lets_one_node_in_and_that_node_back_in() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (id, key) = lab.key(NewPreAuthKey { user: Some(user), ..Default::default() });
+    let node = lab.join(1, &key);
+    assert_eq!(lab.answer(2, &request(2, Some(&key))).error, "authkey already used");
+    // A restarted client sends the same request again, even when the key is gone.
+    lab.world.delete_preauth_key(id).unwrap();
+    assert_eq!(lab.join(1, &key), node);
+    assert_eq!(lab.world.nodes().count(), 1);
+}
+
+#[test]
+fn wrong_expired_and_half_keys_are_refused() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let expiration = Some(lab.now.wall.checked_add(1.hour()).unwrap());
+    let (_, key) = lab.key(NewPreAuthKey { expiration, ..reusable(user) });
+    let wrong = format!("{}0", &key[..key.len() - 1]);
+    for bad in ["", "hskey-auth-", "tskey-auth-abc", &key[..30], &wrong] {
+        let answer = lab.answer(1, &request(1, Some(bad)));
+        assert!(bad.is_empty() || answer.error == "invalid pre auth key", "{bad}: {answer:?}");
+    }
+    lab.pass(3_600_001);
+    assert_eq!(lab.answer(1, &request(1, Some(&key))).error, "authkey expired");
+}
+
+#[test]
+fn a_node_key_belongs_to_one_machine() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, key) = lab.key(reusable(user));
+    lab.join(1, &key);
+    assert_eq!(lab.answer(9, &request(1, Some(&key))).error, "this node key belongs to another machine");
+    assert_eq!(lab.answer(9, &request(1, None)).error, "this node key belongs to another machine");
+}
+
+#[test]
+fn a_login_waits_for_a_person_and_is_held_meanwhile() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let url = lab.answer(1, &request(1, None)).auth_url;
+    let id = AuthId::find_in(&url).unwrap();
+    assert_eq!(url, format!("http://127.0.0.1:8080/register/{id}"));
+    let mut again = request(1, None);
+    again.followup = url.clone();
+    assert_eq!(lab.send(1, &again), Registration::Hold(id.clone()));
+    // The same client asking anew gets the same login, so strangers cannot fill the list with one key.
+    assert_eq!(lab.answer(1, &request(1, None)).auth_url, url);
+    lab.world.take_batch();
+    let registered = lab.world.approve_login(&id, user, RegisterMethod::Cli, lab.now, &mut |b: &mut [u8]| b.fill(1)).unwrap();
+    assert_eq!(lab.world.take_batch().facts, [Fact::LoginFinished(id.clone())]);
+    let answer = lab.answer(1, &again);
+    assert!(answer.machine_authorized && answer.login.login_name == "alice@hearthgate.internal");
+    assert_eq!(lab.id(1), registered.id);
+    assert!(lab.world.approve_login(&id, user, RegisterMethod::Cli, lab.now, &mut |b: &mut [u8]| b.fill(1)).is_err());
+}
+
+#[test]
+fn a_rejected_login_says_so_and_an_unknown_one_starts_anew() {
+    let mut lab = Lab::new();
+    let url = lab.answer(1, &request(1, None)).auth_url;
+    lab.world.reject_login(&AuthId::find_in(&url).unwrap(), lab.now).unwrap();
+    let mut again = request(1, None);
+    again.followup = url;
+    assert_eq!(lab.answer(1, &again).error, "login was rejected");
+    again.followup = "http://x/register/hskey-authreq-0123456789abcdef01234567".into();
+    assert!(lab.answer(1, &again).auth_url.contains("/register/hskey-authreq-"));
+}
+
+#[test]
+fn logout_expires_the_node_and_login_brings_it_back() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, key) = lab.key(reusable(user));
+    let node = lab.join(1, &key);
+    let ips: Vec<_> = lab.world.node(node).unwrap().ips().collect();
+    let mut logout = request(1, Some(&key));
+    logout.expiry = "1970-01-01T00:02:03Z".parse::<jiff::Timestamp>().unwrap().into();
+    assert!(lab.answer(1, &logout).node_key_expired);
+    assert_eq!(lab.world.node(node).unwrap().expiry, Some(lab.now.wall), "clamped to now");
+    assert!(lab.answer(1, &request(1, None)).node_key_expired, "a restart while logged out");
+    let mut back = request(7, Some(&key));
+    back.old_node_key = node_key(1);
+    assert_eq!(lab.answer(1, &back).error, "");
+    let after = lab.world.node(node).unwrap();
+    assert_eq!((after.node_key, after.expiry), (node_key(7), None));
+    assert_eq!(after.ips().collect::<Vec<_>>(), ips);
+}
+
+#[test]
+fn another_user_on_the_same_machine_is_another_node() {
+    let mut lab = Lab::new();
+    let (alice, bob) = (lab.user("alice"), lab.user("bob"));
+    let ((_, a), (_, b)) = (lab.key(reusable(alice)), lab.key(reusable(bob)));
+    let first = lab.join(1, &a);
+    assert_eq!(lab.answer(1, &request(2, Some(&b))).error, "");
+    let second = lab.id(2);
+    assert_ne!(first, second);
+    assert_eq!(lab.world.node(first).unwrap().user, alice);
+    assert_eq!(lab.world.node(second).unwrap().user, bob);
+}
+
+#[test]
+fn ephemeral_nodes_go_some_time_after_they_are_gone() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, key) = lab.key(NewPreAuthKey { ephemeral: true, ..reusable(user) });
+    let node = lab.join(1, &key);
+    lab.world.stream_opened(node);
+    lab.pass(1_000_000);
+    assert!(lab.world.node(node).is_ok(), "it is online");
+    lab.world.stream_closed(node, lab.now);
+    lab.pass(9_000);
+    assert!(lab.world.node(node).unwrap().path.online, "within the grace time");
+    lab.world.stream_opened(node);
+    lab.pass(200_000);
+    lab.world.stream_closed(node, lab.now);
+    lab.pass(10_000);
+    assert!(!lab.world.node(node).unwrap().path.online);
+    lab.pass(119_000);
+    assert!(lab.world.node(node).is_ok());
+    lab.pass(1_001);
+    assert!(lab.world.node(node).is_err());
+}
+
+#[test]
+fn tags_come_from_the_key_and_cannot_be_asked_for() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, tagged) = lab.key(NewPreAuthKey { tags: vec!["tag:web".into()], ..reusable(user) });
+    let node = lab.join(1, &tagged);
+    assert_eq!(lab.world.node(node).unwrap().tags, ["tag:web"]);
+    assert_eq!(lab.world.node(node).unwrap().owner(), hearthgate_core::TAGGED_DEVICES);
+    let (_, plain) = lab.key(reusable(user));
+    let mut greedy = request(2, Some(&plain));
+    greedy.hostinfo.as_mut().unwrap().request_tags = vec!["tag:web".into()];
+    assert_eq!(lab.answer(2, &greedy).error, "requested tags [tag:web] are invalid or not permitted");
+}
+
+#[test]
+fn names_are_unique_and_a_chosen_one_sticks() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, key) = lab.key(reusable(user));
+    for n in 1..=3 {
+        let mut req = request(n, Some(&key));
+        req.hostinfo.as_mut().unwrap().hostname = "Anna's Phone.local".into();
+        assert_eq!(lab.answer(n, &req).error, "");
+    }
+    let names: Vec<_> = lab.world.nodes().map(|n| n.given_name.clone()).collect();
+    assert_eq!(names, ["annas-phone", "annas-phone-1", "annas-phone-2"]);
+    let first = lab.id(1);
+    assert!(lab.world.rename_node(first, "annas-phone-1").is_err());
+    assert!(lab.world.rename_node(first, "-x").is_err());
+    lab.world.rename_node(first, "Office").unwrap();
+    lab.update(1, |_| ());
+    assert_eq!(lab.world.node(first).unwrap().given_name, "office");
+    lab.update(2, |_| ());
+    assert_eq!(lab.world.node(lab.id(2)).unwrap().given_name, "host2", "a name nobody chose follows the host name");
+}
