@@ -1,0 +1,91 @@
+//! The example, the environment, and every kind of mistake.
+
+use hearthgate_config::{Config, KEYS, Kind, Severity, env_name, load};
+use proptest::prelude::*;
+
+const EXAMPLE: &str = include_str!("../../../docs/config.toml");
+
+fn errors(text: &str) -> Vec<String> {
+    load(Some(("f.toml", text)), &[]).problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_annotated_example_is_the_default_configuration() {
+    let loaded = load(Some(("docs/config.toml", EXAMPLE)), &[]);
+    assert_eq!(loaded.problems, []);
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(load(None, &[]).config, Config::default());
+}
+
+#[test]
+fn the_example_names_every_key() {
+    let table: toml::Table = EXAMPLE.parse().unwrap();
+    for (key, _) in KEYS.iter().filter(|(k, _)| !["config", "derp.server.ipv4", "derp.server.ipv6"].contains(k)) {
+        let found = key.split('.').try_fold(&toml::Value::Table(table.clone()), |v, part| v.get(part)).is_some();
+        assert!(found, "{key} is missing in docs/config.toml");
+    }
+}
+
+#[test]
+fn every_key_can_come_from_the_environment() {
+    for (key, kind) in KEYS.iter().filter(|(k, _)| *k != "config") {
+        let value = match (kind, *key) {
+            (_, "server_url") => "https://vpn.example.org",
+            (_, "listen_addr" | "derp.server.stun_listen_addr") => "127.0.0.1:9",
+            (_, "prefixes.v4") => "100.64.3.0/24",
+            (_, "prefixes.v6") => "fd7a:115c:a1e0:7::/64",
+            (_, "prefixes.allocation") => "random",
+            (_, "derp.server.ipv4") => "192.0.2.1",
+            (_, "derp.server.ipv6") => "2001:db8::1",
+            (_, "store.engine") => "redb",
+            (_, "unix_socket_permission") => "0700",
+            (_, "log.level") => "debug",
+            (_, "log.format") => "json",
+            (_, "node.routes.ha.probe_timeout") => "1s",
+            (_, k) if k.starts_with("node.") => "30s",
+            (Kind::Number, _) => "901",
+            (Kind::Bool, "taildrop.enabled" | "dns.magic_dns") => "false",
+            (Kind::Bool, k) if k.starts_with("derp.") => "false",
+            (Kind::Bool, _) => "true",
+            (Kind::List, _) => "one.example,two.example",
+            (Kind::Text, _) => "x.example",
+        };
+        let loaded = load(None, &[(env_name(key), value.to_owned())]);
+        assert_ne!(loaded.config, Config::default(), "{key}={value} changed nothing: {:?}", loaded.problems);
+    }
+    let wrong = load(None, &[("HEARTHGATE_DERP_SERVER_REGION_ID".into(), "many".into())]);
+    assert!(wrong.problems[0].to_string().contains("not a whole number"), "{:?}", wrong.problems);
+    let unknown = load(None, &[("HEARTHGATE_NO_SUCH".into(), "1".into())]);
+    assert_eq!(unknown.problems[0].severity, Severity::Warning);
+}
+
+#[test]
+fn mistakes_name_place_key_and_remedy() {
+    for (text, place, words) in [
+        ("listen_adr = \"x\"", "f.toml:1:1", "unknown key"),
+        ("\n[derp.server]\nregion_id = \"x\"", "f.toml:3:13", "invalid type"),
+        ("a = = 1", "f.toml:1:5", ""),
+        ("server_url = \"vpn.example.org\"", "f.toml:1:1", "write it like http"),
+        ("server_url = \"https://a.b/path\"", "f.toml:1:1", "must not have a path"),
+        ("\nlisten_addr = \"8080\"", "f.toml:2:1", "write it like"),
+        ("[dns]\noverride_local_dns = true", "f.toml:2:1", "at least one resolver"),
+        ("server_url = \"https://h.t.example\"\n[dns]\nbase_domain = \"t.example\"", "f.toml:3:1", "lock themselves out"),
+        ("[prefixes]\nv4 = \"10.0.0.0/8\"", "f.toml:2:1", "within 100.64.0.0/10"),
+        ("[node]\nexpiry = \"5 days\"", "f.toml:2:1", "write it like 30s"),
+        ("[node.routes.ha]\nprobe_timeout = \"20s\"", "f.toml:2:1", "shorter than probe_interval"),
+        ("[store]\nengine = \"mysql\"", "f.toml:2:1", "log, redb or sled"),
+        ("tls_cert_path = \"x\"", "f.toml:1:1", "belong together"),
+        ("[log]\nlevel = \"loud\"", "f.toml:2:1", "trace, debug"),
+        ("[database]\ntype = \"sqlite\"", "f.toml:1:1", "store.engine"),
+    ] {
+        let found = errors(text);
+        assert!(found.iter().any(|e| e.contains(place) && e.contains(words)), "{text:?} gave {found:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in ".{0,200}", value in ".{0,40}") {
+        let _ = load(Some(("f", &text)), &[("HEARTHGATE_SERVER_URL".into(), value.clone()), ("HEARTHGATE_PREFIXES_V4".into(), value)]);
+    }
+}
