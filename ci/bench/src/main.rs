@@ -1,0 +1,193 @@
+//! Simulated clients with real Noise, HTTP/2 and zstd against `hearthgate serve`, and the figures they see as JSON.
+//!
+//! `hearthgate-bench --hearthgate PATH [--clients N]` starts the server on a loopback port with a fresh state folder,
+//! lets N clients join (32 at a time) and hold a map stream, then measures how long a new node takes until all others
+//! know it, how long a change for all takes, and how long all need to come back after a restart. Clients and server
+//! share the machine, so every figure includes the clients' own work.
+
+mod client;
+mod server;
+
+use client::{SimClient, Watcher};
+use serde_json::json;
+use server::Server;
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+/// Registrations under way at once.
+const CONCURRENT: usize = 32;
+/// New nodes whose spread is measured.
+const NEW_NODES: usize = 20;
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let (mut binary, mut clients) = (PathBuf::from("target/release/hearthgate"), 1000);
+    while let Some(arg) = args.next() {
+        let value = args.next().unwrap_or_default();
+        match arg.as_str() {
+            "--hearthgate" => binary = value.into(),
+            "--clients" => clients = value.parse().unwrap_or(clients),
+            other => {
+                eprintln!("unknown flag {other}: --hearthgate PATH, --clients N");
+                std::process::exit(2);
+            }
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let result = runtime.block_on(measure(binary, clients));
+    match result {
+        Ok(figures) => println!("{figures:#}"),
+        Err(e) => {
+            eprintln!("the benchmark failed: {e}");
+            std::process::exit(1);
+        }
+    }
+}
+
+async fn measure(binary: PathBuf, count: usize) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
+    let dir = std::env::temp_dir().join(format!("hearthgate-bench-{}", std::process::id()));
+    let (mut server, first_answer) = Server::start(&binary, &dir).await?;
+    let idle_kib = server.rss_kib();
+    let key = server.preauth_key()?;
+    // Joining, without streams: what the server can take.
+    let started = Instant::now();
+    let clients = join_all(&server, &key, count).await?;
+    let joining = started.elapsed();
+    // Everybody opens a stream.
+    let started = Instant::now();
+    let mut watchers = open_all(&clients).await?;
+    let opening = started.elapsed();
+    settle(&mut watchers).await;
+    let streaming_kib = server.rss_kib();
+    // New nodes, one after the other, seen by all.
+    let mut spread = Vec::new();
+    let mut joins = Vec::new();
+    for _ in 0..NEW_NODES {
+        let started = Instant::now();
+        let newcomer = SimClient::connect(server.addr()).await?;
+        newcomer.register(&key).await?;
+        joins.push(started.elapsed());
+        let name = newcomer.name();
+        let seen = wait_all(&mut watchers, &name).await?;
+        spread.extend(seen.into_iter().map(|at| at.saturating_duration_since(started)));
+    }
+    // A change for all: one node gets another name.
+    let mut changes = Vec::new();
+    for n in 0..5 {
+        let name = format!("renamed-{n}");
+        let started = Instant::now();
+        server.run(&["nodes", "rename", "-i", &server.a_node()?, &name])?;
+        let seen = wait_all(&mut watchers, &name).await?;
+        changes.extend(seen.into_iter().map(|at| at.saturating_duration_since(started)));
+    }
+    let cpu = server.cpu_seconds();
+    let peak_kib = server.peak_kib();
+    // Restart: everybody is cut off and comes back.
+    drop(watchers);
+    server.restart(&binary).await?;
+    let started = Instant::now();
+    let back = reconnect_all(&server, &clients).await?;
+    let reconnecting = started.elapsed();
+    let after_kib = server.rss_kib();
+    drop(back);
+    server.stop();
+    let _ = std::fs::remove_dir_all(&dir);
+    Ok(json!({
+        "clients": count,
+        "start_to_first_answer_ms": first_answer.as_millis() as u64,
+        "idle_rss_kib": idle_kib,
+        "registrations_per_s": (count as f64 / joining.as_secs_f64()).round(),
+        "all_streams_open_s": round(opening),
+        "rss_with_streams_kib": streaming_kib,
+        "peak_rss_kib": peak_kib,
+        "one_join_ms": percentiles(joins),
+        "new_node_visible_to_all_ms": percentiles(spread),
+        "change_for_all_ms": percentiles(changes),
+        "server_cpu_s": cpu,
+        "all_reconnected_after_restart_s": round(reconnecting),
+        "rss_after_restart_kib": after_kib,
+    }))
+}
+
+fn round(d: Duration) -> f64 {
+    (d.as_secs_f64() * 100.0).round() / 100.0
+}
+
+fn percentiles(mut samples: Vec<Duration>) -> serde_json::Value {
+    samples.sort_unstable();
+    let at = |p: f64| samples.get(((samples.len() as f64 - 1.0) * p) as usize).map_or(0.0, |d| (d.as_secs_f64() * 10_000.0).round() / 10.0);
+    json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0), "samples": samples.len() })
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn join_all(server: &Server, key: &str, count: usize) -> Result<Vec<Arc<SimClient>>, Failure> {
+    let gate = Arc::new(Semaphore::new(CONCURRENT));
+    let mut tasks = JoinSet::new();
+    for _ in 0..count {
+        let (gate, key, addr) = (gate.clone(), key.to_owned(), server.addr());
+        tasks.spawn(async move {
+            let _permit = gate.acquire().await?;
+            let client = SimClient::connect(addr).await?;
+            client.register(&key).await?;
+            Ok::<_, Failure>(Arc::new(client))
+        });
+    }
+    collect(tasks).await
+}
+
+async fn open_all(clients: &[Arc<SimClient>]) -> Result<Vec<Watcher>, Failure> {
+    let mut tasks = JoinSet::new();
+    for client in clients {
+        let client = client.clone();
+        tasks.spawn(async move { client.stream().await });
+    }
+    collect(tasks).await
+}
+
+async fn reconnect_all(server: &Server, clients: &[Arc<SimClient>]) -> Result<Vec<Watcher>, Failure> {
+    let mut tasks = JoinSet::new();
+    for client in clients {
+        let (client, addr) = (client.clone(), server.addr());
+        tasks.spawn(async move { client.reconnected(addr).await?.stream().await });
+    }
+    collect(tasks).await
+}
+
+async fn collect<T: 'static>(mut tasks: JoinSet<Result<T, Failure>>) -> Result<Vec<T>, Failure> {
+    let mut done = Vec::new();
+    let all = async {
+        while let Some(result) = tasks.join_next().await {
+            done.push(result??);
+        }
+        Ok::<_, Failure>(())
+    };
+    tokio::time::timeout(PATIENCE, all).await.map_err(|_| "not everybody was done in time")??;
+    Ok(done)
+}
+
+/// Waits until nothing was received for a second.
+async fn settle(watchers: &mut [Watcher]) {
+    loop {
+        let before: usize = watchers.iter().map(Watcher::received).sum();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if watchers.iter().map(Watcher::received).sum::<usize>() == before {
+            return;
+        }
+    }
+}
+
+/// When each stream first carried `word`.
+async fn wait_all(watchers: &mut [Watcher], word: &str) -> Result<Vec<Instant>, Failure> {
+    let mut seen = Vec::with_capacity(watchers.len());
+    for watcher in watchers {
+        seen.push(tokio::time::timeout(PATIENCE, watcher.wait_for(word)).await.map_err(|_| format!("{word} was not seen by all"))??);
+    }
+    Ok(seen)
+}
