@@ -49,11 +49,7 @@ impl Client {
     pub fn install(host: Host, name: &str, relay: Relay) -> Outcome<Self> {
         let context = host.ns.context().clone();
         let version = context.next_version();
-        let binaries = context.options.clients_dir.join(&version);
-        ensure!(
-            binaries.join("tailscaled").exists(),
-            "client {version} is not built: run `ci/clients/build {version}`"
-        );
+        let binaries = binaries(&context, &version)?;
         let dir = context.folder(&format!("{name}/tailscale"))?;
         let mut environment = vec![];
         if relay == Relay::Http {
@@ -62,6 +58,13 @@ impl Client {
         let name = name.to_owned();
         let minor = crate::scenario::minor(&version);
         Ok(Self { host, name, environment, minor, binaries, dir, daemon: None, context })
+    }
+
+    /// Puts another version in place of a stopped daemon's; its state stays.
+    pub fn replace(&mut self, version: &str) -> Outcome {
+        self.binaries = binaries(&self.context, version)?;
+        self.minor = crate::scenario::minor(version);
+        Ok(())
     }
 
     /// Starts the daemon, with a real TUN device, and waits for its socket.
@@ -245,4 +248,13 @@ impl Client {
     fn take(&mut self) -> Outcome<Daemon> {
         self.daemon.take().ok_or_else(|| Failure(format!("{} does not run", self.name)))
     }
+}
+
+fn binaries(context: &Context, version: &str) -> Outcome<PathBuf> {
+    let binaries = context.options.clients_dir.join(version);
+    ensure!(
+        binaries.join("tailscaled").exists(),
+        "client {version} is not built: run `ci/clients/build {version}`"
+    );
+    Ok(binaries)
 }

@@ -7,7 +7,7 @@ use crate::args::Options;
 use crate::context::Context;
 use crate::janitor::{self, Janitor};
 use crate::lab::Lab;
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 
 /// Lines of each log that are shown after a failure.
 const TAIL: usize = 25;
@@ -20,8 +20,8 @@ pub struct Scenario {
     pub summary: &'static str,
     /// It fails when it takes longer.
     pub limit: Duration,
-    /// Oldest client, as the minor version of 1.x, that can do this at all.
-    pub oldest: u32,
+    /// How many different client versions it needs; with fewer it is skipped.
+    pub versions: usize,
     /// Programs it needs beyond [`crate::doctor::ALWAYS`].
     pub programs: &'static [&'static str],
     /// The steps.
@@ -35,15 +35,25 @@ pub enum Verdict {
     Passed,
     /// One did not.
     Failed,
-    /// The clients asked for cannot do this; nothing was run.
+    /// Too few client versions were given; nothing was run.
     Skipped,
 }
 
 impl Scenario {
+    /// What most scenarios have in common.
+    pub const BASE: Self = Self {
+        name: "",
+        summary: "",
+        limit: Duration::from_secs(180),
+        versions: 1,
+        programs: &[],
+        run: |_| Err(Failure(String::new())),
+    };
+
     /// Runs it and prints its line.
     pub fn judge(&self, number: usize, options: &Rc<Options>, janitor: &Rc<Janitor>) -> Verdict {
-        if let Some(version) = options.versions.iter().find(|v| minor(v) < self.oldest) {
-            println!("SKIP {}: client {version} is older than 1.{}", self.name, self.oldest);
+        if options.versions.len() < self.versions {
+            println!("SKIP {}: needs --client with {} versions", self.name, self.versions);
             return Verdict::Skipped;
         }
         if let Some(missing) = crate::doctor::ALWAYS.iter().chain(self.programs).find(|p| !crate::doctor::present(p)) {

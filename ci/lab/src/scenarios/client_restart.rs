@@ -19,9 +19,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "client-restart",
     summary: "a client stops, or is killed, and starts: same node, no login, its key long spent",
     limit: Duration::from_secs(240),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 /// The server's grace for short absences, and then some.

@@ -7,8 +7,6 @@
 //! server     a     b
 //! ```
 
-use std::time::Duration;
-
 use crate::client::{LOGIN, MEET};
 use crate::ensure;
 use crate::lab::Lab;
@@ -18,10 +16,8 @@ use crate::scenario::Scenario;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "delete",
     summary: "a deleted node is cut off, told so, and may join again as a new one",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 fn run(lab: &mut Lab) -> Outcome {

@@ -21,10 +21,9 @@ use crate::server_config::{self, BASE_DOMAIN, EXTRA_RECORD, SPLIT_DOMAIN};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "dns",
     summary: "MagicDNS names, extra records, split DNS and the world's names through quad-100",
-    limit: Duration::from_secs(180),
-    oldest: 0,
     programs: &["getent"],
     run,
+    ..Scenario::BASE
 };
 
 const OF_CORP: &str = "192.0.2.9";

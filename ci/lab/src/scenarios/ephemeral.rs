@@ -18,10 +18,8 @@ use crate::scenario::Scenario;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "ephemeral",
     summary: "an ephemeral node is removed at logout, or some time after it vanished",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 /// The configured 5 s of inactivity plus the grace for short absences.

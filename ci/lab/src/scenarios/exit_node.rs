@@ -20,10 +20,8 @@ use crate::scenario::Scenario;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "exit-node",
     summary: "an exit node is offered, approved, used and left again",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 const SOON: Duration = Duration::from_secs(20);

@@ -27,18 +27,16 @@ pub(super) const KILL: Scenario = Scenario {
     name: "failover",
     summary: "two routers for one LAN: the first is killed, the second takes over",
     limit: Duration::from_secs(240),
-    oldest: 0,
-    programs: &[],
     run: run_kill,
+    ..Scenario::BASE
 };
 
 pub(super) const CABLE: Scenario = Scenario {
     name: "failover-cable",
     summary: "two routers for one LAN: the first loses its cable, the second takes over",
     limit: Duration::from_secs(240),
-    oldest: 0,
-    programs: &[],
     run: run_cable,
+    ..Scenario::BASE
 };
 
 /// A closed connection plus the server's grace for short absences.

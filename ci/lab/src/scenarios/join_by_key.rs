@@ -7,8 +7,6 @@
 //! server     a      b
 //! ```
 
-use std::time::Duration;
-
 use crate::client::MEET;
 use crate::ensure;
 use crate::lab::Lab;
@@ -19,10 +17,8 @@ use crate::server_config::BASE_DOMAIN;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "join-by-key",
     summary: "two clients join by key; ping by name and by address, directly",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 fn run(lab: &mut Lab) -> Outcome {

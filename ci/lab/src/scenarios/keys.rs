@@ -19,10 +19,8 @@ use crate::server::{list, strings};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "keys",
     summary: "single-use, tagged, expired and invented keys",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 const INVENTED: &str = "hskey-auth-000000000000-0000000000000000000000000000000000000000";

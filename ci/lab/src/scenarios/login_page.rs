@@ -19,9 +19,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "login-page",
     summary: "up without a key prints a URL; the page tells how; approval lets the client in",
     limit: Duration::from_secs(120),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 const ID_PREFIX: &str = "hskey-authreq-";

@@ -1,6 +1,7 @@
 //! The scenarios, in the order `all` runs them.
 
 mod client_restart;
+mod crowd;
 mod delete;
 mod dns;
 mod ephemeral;
@@ -19,6 +20,7 @@ mod restart;
 mod reverse_proxy;
 mod subnet_route;
 mod taildrop;
+mod upgrade;
 
 use crate::scenario::Scenario;
 
@@ -30,6 +32,8 @@ pub const ALL: &[Scenario] = &[
     login_page::SCENARIO,
     restart::SCENARIO,
     client_restart::SCENARIO,
+    upgrade::SCENARIO,
+    crowd::SCENARIO,
     keys::SCENARIO,
     subnet_route::SCENARIO,
     exit_node::SCENARIO,

@@ -11,8 +11,6 @@
 //!
 //! `nat-mixed` has `b` directly on the Internet instead.
 
-use std::time::Duration;
-
 use crate::client::{Client, MEET};
 use crate::ensure;
 use crate::lab::Lab;
@@ -23,28 +21,22 @@ use crate::scenario::Scenario;
 pub(super) const EASY: Scenario = Scenario {
     name: "nat-easy",
     summary: "both behind NAT that keeps ports: a direct path through what STUN says",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run: run_easy,
+    ..Scenario::BASE
 };
 
 pub(super) const HARD: Scenario = Scenario {
     name: "nat-hard",
     summary: "both behind NAT with a new port per destination: the relay carries it",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run: run_hard,
+    ..Scenario::BASE
 };
 
 pub(super) const MIXED: Scenario = Scenario {
     name: "nat-mixed",
     summary: "one behind hard NAT, one on the Internet: direct, as the latter can be called",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run: run_mixed,
+    ..Scenario::BASE
 };
 
 fn behind(lab: &mut Lab, kind: NatKind, name: &str, key: &str) -> Outcome<(Client, String)> {

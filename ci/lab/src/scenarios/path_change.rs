@@ -18,9 +18,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "path-change",
     summary: "direct, then only the relay, then direct again, in one conversation",
     limit: Duration::from_secs(240),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 /// A client gives a direct path up some seconds after the last answer on it.

@@ -20,19 +20,15 @@ use crate::scenario::Scenario;
 pub(super) const TLS: Scenario = Scenario {
     name: "tls-relay",
     summary: "UDP is blocked: traffic goes over DERP with TLS, its certificate pinned in the map",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run: run_tls,
+    ..Scenario::BASE
 };
 
 pub(super) const HTTP: Scenario = Scenario {
     name: "relay",
     summary: "UDP is blocked: traffic goes over DERP with plain HTTP",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run: run_http,
+    ..Scenario::BASE
 };
 
 /// First client to know pins; the server gives older ones `InsecureForTests` instead.

@@ -7,8 +7,6 @@
 //! server     a     b
 //! ```
 
-use std::time::Duration;
-
 use crate::client::MEET;
 use crate::ensure;
 use crate::lab::Lab;
@@ -20,10 +18,8 @@ use crate::status::Status;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "rename",
     summary: "a new name reaches the node itself and its peers, and stays",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 fn run(lab: &mut Lab) -> Outcome {

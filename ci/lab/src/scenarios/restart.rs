@@ -19,9 +19,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "restart",
     summary: "server stops, or is killed, and starts: clients reconnect, addresses stay",
     limit: Duration::from_secs(300),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 /// Official clients wait longer after each failed try, up to this with few tries behind them.

@@ -23,9 +23,9 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "reverse-proxy",
     summary: "nginx with TLS in front: join, relay through the proxy, and outlast its reload",
     limit: Duration::from_secs(240),
-    oldest: 0,
     programs: &["nginx", "openssl"],
     run,
+    ..Scenario::BASE
 };
 
 const NAME: &str = "control.test";

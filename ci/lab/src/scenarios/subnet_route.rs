@@ -24,9 +24,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "subnet-route",
     summary: "a LAN is advertised, approved, used, withdrawn, advertised again, disapproved",
     limit: Duration::from_secs(240),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 const SOON: Duration = Duration::from_secs(20);

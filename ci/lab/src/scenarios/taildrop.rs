@@ -18,10 +18,8 @@ use crate::scenario::Scenario;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "taildrop",
     summary: "file cp and file get between nodes of one user; refused to another user's",
-    limit: Duration::from_secs(180),
-    oldest: 0,
-    programs: &[],
     run,
+    ..Scenario::BASE
 };
 
 /// Larger than any buffer on the way.
