@@ -14,22 +14,30 @@
 
 mod client;
 mod driver;
+mod http;
 mod inbound;
 mod limits;
+mod mesh;
 mod metrics;
 mod outbox;
 mod packet;
 mod registry;
 mod relay;
 mod serve;
+mod sniff;
 mod socket;
 mod stun;
 pub mod tls;
+mod websocket;
 
 pub use client::{ClientView, Origin, Remote};
 pub use driver::Ended;
+pub use http::{BootstrapDns, bootstrap_dns, generate_204};
 pub use limits::{Rate, RelayLimits};
+pub use mesh::{MeshError, MeshPeer, run_mesh};
 pub use metrics::RelayMetrics;
 pub use relay::{Admission, AllowAll, Relay, RelayOptions};
+pub use sniff::{DerpRequest, Framing, Peek, Prefixed, Sniffed, peek_derp_request, sniff};
 pub use socket::tune_tcp;
 pub use stun::{StunMetrics, run_stun};
+pub use websocket::WebSocket;

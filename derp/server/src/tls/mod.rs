@@ -4,13 +4,16 @@
 //! (`CertName: "sha256-raw:…"`, clients from 1.82). After it comes the *meta certificate*, whose subject is the
 //! relay's key: clients that find it save a round trip (`derp/derpserver` of tailscale.com v1.104.5).
 
+mod swap;
+
+pub use swap::Certificates;
+
 use hearthgate_derp_frame::PROTOCOL_VERSION;
 use hearthgate_keys::{NodePublic, encode};
 use rcgen::{CertificateParams, DnType, IsCa, KeyPair, PKCS_ED25519, SerialNumber};
 use rustls::{
     ServerConfig,
-    crypto::ring::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -32,6 +35,7 @@ pub enum TlsError {
 
 /// A certificate with its key, both PEM.
 #[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "it holds a private key")]
 pub struct PemPair {
     /// Chain, the leaf first.
     pub certificate: String,
@@ -68,20 +72,7 @@ pub fn pin_of(pair: &PemPair) -> Result<String, TlsError> {
 /// # Errors
 /// The PEM texts are not as expected, or do not fit each other.
 pub fn server_config(pair: &PemPair, relay: Option<&NodePublic>) -> Result<Arc<ServerConfig>, TlsError> {
-    let pem = |e: rustls::pki_types::pem::Error| TlsError::Pem(e.to_string());
-    let mut chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).collect::<Result<_, _>>().map_err(pem)?;
-    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(pem)?;
-    if let Some(relay) = relay {
-        chain.push(meta_certificate(relay)?);
-    }
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    // Tickets and their cache cost memory per connection, and relay connections are long.
-    config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Certificates::new(pair, relay)?.server_config()
 }
 
 /// The self-signed certificate whose subject names the relay's key and whose serial number is the protocol version.
