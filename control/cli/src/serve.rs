@@ -16,6 +16,7 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let config = setup::usable(args)?;
     logging::start(&config.log.level, &config.log.format);
     let options = setup::options(&config)?;
+    raise_file_limit();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -23,6 +24,15 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::Failed(format!("the state folder {} cannot be made: {e}; choose another with HEARTHGATE_STATE_DIR", options.state_dir.display())))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_all().build()?;
     runtime.block_on(run(args, config, options))
+}
+
+/// Each client needs a file descriptor or two; the usual soft limit of 1,024 would end at five hundred clients.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(e) = raised {
+        tracing::warn!(error = %e, "the limit of open files could not be raised");
+    }
 }
 
 async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Failure> {

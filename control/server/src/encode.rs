@@ -70,12 +70,21 @@ impl Encoder {
     }
 }
 
+/// The first piece of a message of `len` bytes, with the length before it.
+#[must_use]
+pub fn with_length(len: usize, first: &Piece) -> Bytes {
+    let mut out = BytesMut::with_capacity(PREFIX + first.len());
+    // Clients refuse more than 256 MiB; a map of that size cannot arise from the node limit.
+    out.put_u32_le(u32::try_from(len).unwrap_or(u32::MAX));
+    out.extend_from_slice(first);
+    out.freeze()
+}
+
 /// Puts pieces together to a message with its length before it.
 #[must_use]
 pub fn framed(pieces: &[Piece]) -> Bytes {
     let len: usize = pieces.iter().map(Bytes::len).sum();
     let mut out = BytesMut::with_capacity(PREFIX + len);
-    // Clients refuse more than 256 MiB; a map of that size cannot arise from the node limit.
     out.put_u32_le(u32::try_from(len).unwrap_or(u32::MAX));
     for piece in pieces {
         out.extend_from_slice(piece);

@@ -6,7 +6,6 @@
 use crate::{
     StartError, http_api,
     http_api::Origin,
-    metrics::Metrics,
     state::App,
 };
 use bytes::{Bytes, BytesMut};
@@ -41,7 +40,7 @@ const HEAD_MAX: usize = 16 * 1024;
 /// Wait after accept fails (no file descriptors left): trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Queue of connections the kernel has finished and we have not accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: u32 = 4096;
 
 pub(crate) fn bind_tcp(addr: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || -> io::Result<TcpListener> {
@@ -68,6 +67,8 @@ pub(crate) async fn serve_tcp(app: App, listener: TcpListener, tls: Arc<ServerCo
     let newcomers = Arc::new(Semaphore::new(NEWCOMERS_MAX));
     let acceptor = TlsAcceptor::from(tls);
     loop {
+        // Before accepting: in a reconnect storm the rest waits in the kernel's queue instead of being turned away.
+        let Ok(permit) = newcomers.clone().acquire_owned().await else { return };
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
@@ -75,10 +76,6 @@ pub(crate) async fn serve_tcp(app: App, listener: TcpListener, tls: Arc<ServerCo
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
-        };
-        let Ok(permit) = newcomers.clone().try_acquire_owned() else {
-            Metrics::add(&app.metrics.refused);
-            continue;
         };
         tune_tcp(&stream);
         let (app, acceptor) = (app.clone(), acceptor.clone());

@@ -1,6 +1,6 @@
 //! Bytes of map messages, each made once and shared by all streams that need the same.
 
-use crate::encode::{Compression, Encoder, Piece, framed};
+use crate::encode::{Compression, Encoder, Piece, framed, with_length};
 use bytes::Bytes;
 use hearthgate_core::{
     ClassId, Node, NodeId, Snapshot,
@@ -66,11 +66,12 @@ impl Maps {
         self.keep_alive[how as usize].clone()
     }
 
-    /// The whole map for `viewer`.
+    /// The whole map for `viewer`, in pieces to be sent one after the other: most of them are shared with other
+    /// streams, so putting them together would copy the tailnet for each.
     ///
     /// # Errors
     /// The node is gone, or encoding failed.
-    pub fn whole(&self, snap: &Snapshot, viewer: NodeId, how: Compression) -> Result<Bytes, MapError> {
+    pub fn whole(&self, snap: &Snapshot, viewer: NodeId, how: Compression) -> Result<Vec<Bytes>, MapError> {
         let now = Timestamp::now();
         let node = snap.node(viewer).ok_or(MapError::NodeGone)?;
         let class = snap.policy.class_of(node);
@@ -94,14 +95,17 @@ impl Maps {
         }
         // An empty list would mean "unchanged", so it is left out.
         if peers.is_empty() {
-            return Ok(self.encoder.message(&json, how)?);
+            return Ok(vec![self.encoder.message(&json, how)?]);
         }
         json.pop();
         json.extend_from_slice(br#","Peers":["#);
         let mut pieces = vec![self.encoder.piece(&json, how)?];
         pieces.append(&mut peers);
         pieces.push(self.close[how as usize].clone());
-        Ok(framed(&pieces))
+        let len = pieces.iter().map(Bytes::len).sum();
+        let head = with_length(len, &pieces[0]);
+        pieces[0] = head;
+        Ok(pieces)
     }
 
     /// What `viewer` has to be told of a delta between `from` and the snapshot; `None` when that is nothing.

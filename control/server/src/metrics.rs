@@ -41,8 +41,6 @@ counters! {
     endpoint_updates => "hearthgate_mapresponse_endpoint_updates_total", "counter", "Update requests taken in.";
     /// Streams cut off because the client took no message.
     streams_stuck => "hearthgate_map_streams_stuck_total", "counter", "Map streams cut off because the client took no message.";
-    /// Connections turned away at the limit.
-    refused => "hearthgate_connections_refused_total", "counter", "Connections turned away at a limit.";
 }
 
 impl Metrics {

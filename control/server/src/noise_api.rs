@@ -118,7 +118,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
     };
     Metrics::add(&app.metrics.maps_whole);
     if !request.stream {
-        return Reply::new(Body::full(first));
+        return Reply::new(Body::full(first.concat()));
     }
     let (out, body) = mpsc::channel(1);
     let task = MapStream {

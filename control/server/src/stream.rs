@@ -60,7 +60,7 @@ pub enum Ended {
 
 impl MapStream {
     /// Runs until the client is gone. Presence is told to the writer at both ends.
-    pub async fn run(self, first: Bytes, snap: Arc<Snapshot>) -> Ended {
+    pub async fn run(self, first: Vec<Bytes>, snap: Arc<Snapshot>) -> Ended {
         let node = self.node;
         self.control.cast(move |world, _| world.stream_opened(node));
         let ended = self.feed(first, snap.seq).await;
@@ -68,7 +68,7 @@ impl MapStream {
         ended
     }
 
-    async fn feed(&self, first: Bytes, mut cursor: u64) -> Ended {
+    async fn feed(&self, first: Vec<Bytes>, mut cursor: u64) -> Ended {
         let mut published: watch::Receiver<Arc<Snapshot>> = self.control.published();
         let mut pings = self.pings.subscribe(self.node);
         if let Err(ended) = self.send(first).await {
@@ -96,8 +96,8 @@ impl MapStream {
                         }
                     }
                 },
-                Some(ping) = pings.recv() => self.maps.single(&ping, self.compression).ok(),
-                () = sleep_until(quiet_until) => Some(self.maps.keep_alive(self.compression)),
+                Some(ping) = pings.recv() => self.maps.single(&ping, self.compression).ok().map(|m| vec![m]),
+                () = sleep_until(quiet_until) => Some(vec![self.maps.keep_alive(self.compression)]),
             };
             if let Some(message) = message
                 && let Err(ended) = self.send(message).await
@@ -108,23 +108,26 @@ impl MapStream {
     }
 
     /// What has to be said of a new snapshot.
-    fn news(&self, snap: &Arc<Snapshot>, cursor: u64) -> Result<Option<Bytes>, MapError> {
+    fn news(&self, snap: &Arc<Snapshot>, cursor: u64) -> Result<Option<Vec<Bytes>>, MapError> {
         let node = snap.node(self.node).ok_or(MapError::NodeGone)?;
         if node.node_key != self.key {
             return Err(MapError::NodeGone);
         }
         match Delta::since(snap, cursor) {
-            Some(delta) if !delta.resync => self.maps.delta(snap, cursor, &delta, node, self.compression),
+            Some(delta) if !delta.resync => Ok(self.maps.delta(snap, cursor, &delta, node, self.compression)?.map(|m| vec![m])),
             _ => self.maps.whole(snap, self.node, self.compression).map(Some),
         }
     }
 
-    async fn send(&self, message: Bytes) -> Result<(), Ended> {
-        match timeout(STUCK, self.out.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ended::ClientGone),
-            Err(_) => Err(Ended::Stuck),
+    async fn send(&self, message: Vec<Bytes>) -> Result<(), Ended> {
+        for piece in message {
+            match timeout(STUCK, self.out.send(piece)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Ended::ClientGone),
+                Err(_) => return Err(Ended::Stuck),
+            }
         }
+        Ok(())
     }
 }
 
