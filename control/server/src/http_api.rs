@@ -26,6 +26,8 @@ const H2_KEEP_ALIVE: Duration = Duration::from_secs(45);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(25);
 /// Streams one client may have open on a connection; the official one needs three.
 const H2_STREAMS_MAX: u32 = 32;
+/// Bytes that may wait per stream before its producer has to: maps are made of shared pieces, a copy is not.
+const H2_SEND_BUFFER: usize = 16 * 1024;
 /// Receive window of a stream: requests are small.
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
 
@@ -149,6 +151,7 @@ async fn serve_noise(app: App, accepted: Accepted, upgraded: hyper::upgrade::Upg
         .keep_alive_timeout(H2_PING_TIMEOUT)
         .max_concurrent_streams(H2_STREAMS_MAX)
         .initial_stream_window_size(H2_STREAM_WINDOW)
+        .max_send_buf_size(H2_SEND_BUFFER)
         .max_header_list_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), service)
         .await;

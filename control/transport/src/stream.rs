@@ -12,9 +12,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Ciphertext that may wait before writers have to.
-const OUT_MAX: usize = 64 * 1024;
+const OUT_MAX: usize = 16 * 1024;
 /// Most plaintext taken from one write call.
-const WRITE_MAX: usize = 32 * 1024;
+const WRITE_MAX: usize = 16 * 1024;
 /// Bytes read from the network at once, on the stack.
 const READ_CHUNK: usize = 8 * 1024;
 
