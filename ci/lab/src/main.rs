@@ -103,17 +103,27 @@ fn choose(names: &[String]) -> Outcome<Vec<&'static Scenario>> {
     names.iter().map(find).collect()
 }
 
-/// Removes the namespaces of labs whose process is gone.
+/// Removes the namespaces and links of labs whose process is gone.
 fn clean() {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some((pid, _)) = name.strip_prefix("hgl").and_then(|rest| rest.split_once('-')) else {
-            continue;
-        };
-        if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
-            println!("removing {name}");
-            janitor::remove_namespace(&name);
+    for name in left_by_the_dead(Path::new("/run/netns")) {
+        println!("removing {name}");
+        janitor::remove_namespace(&name);
+    }
+    let links = std::env::temp_dir();
+    for name in left_by_the_dead(&links) {
+        // Only links are ours; whatever else has such a name stays.
+        if links.join(&name).is_symlink() {
+            let _ = std::fs::remove_file(links.join(name));
         }
     }
+}
+
+/// Names in a folder that begin as ours do, with the id of a process that is no more.
+fn left_by_the_dead(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let dead = |name: &String| {
+        let pid = name.strip_prefix("hgl").and_then(|rest| rest.split('-').next());
+        pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
+    };
+    entries.flatten().filter_map(|e| e.file_name().into_string().ok()).filter(dead).collect()
 }

@@ -6,6 +6,11 @@
 //!   |        |    |    |      |
 //! server    n0   n1   n2 ... n9
 //! ```
+//!
+//! What this finds and two clients do not: changes of several nodes travel in one message then.
+//! Clients of 1.102 lose all patches of a message (`PeersChangedPatch`) in which one is about a
+//! node that is not their peer, be it themselves (`nodeBackend.UpdateNetmapDelta` in
+//! `ipn/ipnlocal/node_backend.go` returns before it stores any, and its caller goes on).
 
 use std::time::Duration;
 
