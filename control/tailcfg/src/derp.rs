@@ -1,7 +1,7 @@
 //! The DERP map (`tailcfg.DERPMap`).
 
 use crate::{is_false, is_zero, null::or_default};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// Relays that clients may use.
@@ -12,8 +12,14 @@ pub struct DerpMap {
     #[serde(rename = "HomeParams", skip_serializing_if = "Option::is_none")]
     pub home_params: Option<DerpHomeParams>,
     /// Regions by number. 900 to 999 are for self-hosters.
-    #[serde(rename = "Regions", deserialize_with = "or_default")]
+    #[serde(rename = "Regions", deserialize_with = "regions_without_null")]
     pub regions: BTreeMap<i32, DerpRegion>,
+}
+
+/// Regions that are `null` are left out, as official clients do.
+fn regions_without_null<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<i32, DerpRegion>, D::Error> {
+    let regions: BTreeMap<i32, Option<DerpRegion>> = or_default(d)?;
+    Ok(regions.into_iter().filter_map(|(id, region)| Some((id, region?))).collect())
 }
 
 /// Scores that bend the choice of the home relay.

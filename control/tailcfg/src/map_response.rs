@@ -42,6 +42,12 @@ pub struct MapResponse {
     /// Patches; applied last, those of unknown peers are ignored.
     #[serde(rename = "PeersChangedPatch", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub peers_changed_patch: Vec<PeerChange>,
+    /// Peers just seen, or (false) gone from sight; the old form of patches, read for other servers' sake.
+    #[serde(rename = "PeerSeenChange", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub peer_seen_change: BTreeMap<i64, bool>,
+    /// Peers that came or went; the old form of patches, read for other servers' sake.
+    #[serde(rename = "OnlineChange", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub online_change: BTreeMap<i64, bool>,
     /// DNS, replaced whole.
     #[serde(rename = "DNSConfig", skip_serializing_if = "Option::is_none")]
     pub dns_config: Option<DnsConfig>,
