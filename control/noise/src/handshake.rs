@@ -1,6 +1,9 @@
 //! The two messages of the handshake, both roles.
 
-use crate::record::{Opener, Sealer};
+use crate::{
+    record::{Opener, Sealer},
+    resolver::Strict,
+};
 use hearthgate_keys::{KEY_LEN, MachinePrivate, MachinePublic};
 use snow::{Builder, HandshakeState};
 
@@ -135,7 +138,7 @@ fn prologue(version: u16) -> Vec<u8> {
 }
 
 fn builder(prologue: &[u8]) -> Result<Builder<'_>, HandshakeError> {
-    Ok(Builder::new(PATTERN.parse()?).prologue(prologue)?)
+    Ok(Builder::with_resolver(PATTERN.parse()?, Box::new(Strict)).prologue(prologue)?)
 }
 
 /// Keys client→server and server→client.

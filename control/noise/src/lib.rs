@@ -16,6 +16,7 @@
 mod early;
 mod handshake;
 mod record;
+mod resolver;
 
 pub use early::{EARLY_MAGIC, EARLY_MAX, encode_early, parse_early_head};
 pub use handshake::{
