@@ -73,7 +73,10 @@ impl World {
         }
         let change = if whole { Change::Upserted(id) } else { Change::Patched(id, bits) };
         if whole || !bits.is_empty() {
-            self.put_node(new, renamed, change);
+            // A disco key changes once per start of a client, and peers ignore a node without one: after a crash of ours
+            // it has to be there before the client comes back.
+            let durable = renamed || bits.has(ChangeBits::DISCO);
+            self.put_node(new, durable, change);
         } else {
             // Known to us, not worth telling: the next map has it.
             self.put_node(new, false, Change::Patched(id, ChangeBits::NONE));

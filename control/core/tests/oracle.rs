@@ -71,8 +71,8 @@ impl Client {
         assert!(m.peers_changed.is_sorted_by_key(|p| p.id));
         self.peers.extend(m.peers_changed.into_iter().map(|p| (p.id, p)));
         for change in m.peers_changed_patch {
-            // A patch of a node that is no peer is ignored, as the official client does.
-            let Some(peer) = self.peers.get_mut(&change.node_id) else { continue };
+            // Clients of 1.102 drop all patches of a message when one is about a node that is no peer.
+            let peer = self.peers.get_mut(&change.node_id).expect("a patch for a node that is no peer");
             if let Some(online) = change.online {
                 peer.online = Some(online);
                 peer.last_seen = change.last_seen;

@@ -120,9 +120,10 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
     if !request.stream {
         return Reply::new(Body::full(first.concat()));
     }
+    let Some(record) = snap.node(node).cloned() else { return text(StatusCode::NOT_FOUND, "node not found") };
     let (out, body) = mpsc::channel(1);
     let task = MapStream {
-        node,
+        node: record,
         key: request.node_key,
         compression,
         out,

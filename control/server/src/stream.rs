@@ -10,8 +10,12 @@ use crate::{
     writer::Control,
 };
 use bytes::Bytes;
-use hearthgate_core::{NodeId, Snapshot, map::Delta};
+use hearthgate_core::{
+    Node, NodeId, Snapshot,
+    map::{self, Delta},
+};
 use hearthgate_keys::NodePublic;
+use hearthgate_tailcfg::MapResponse;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -25,10 +29,13 @@ const KEEP_ALIVE_JITTER_MS: u64 = 9_000;
 /// A client that takes no message for so long is cut off; it comes back for a whole map.
 const STUCK: Duration = Duration::from_secs(30);
 
+/// An expiry in the past, in seconds: any will do.
+const LONG_AGO_S: i64 = 86_400;
+
 /// What a stream needs.
 pub struct MapStream {
-    /// The node whose stream it is.
-    pub node: NodeId,
+    /// The node whose stream it is, as it was when the stream began.
+    pub node: Arc<Node>,
     /// The key it polls with: when the node's key is another one, the stream has had its time.
     pub key: NodePublic,
     /// How its client wants messages.
@@ -61,7 +68,7 @@ pub enum Ended {
 impl MapStream {
     /// Runs until the client is gone. Presence is told to the writer at both ends.
     pub async fn run(self, first: Vec<Bytes>, snap: Arc<Snapshot>) -> Ended {
-        let node = self.node;
+        let node = self.node.id;
         self.control.cast(move |world, _| world.stream_opened(node));
         let ended = self.feed(first, snap.seq).await;
         self.control.cast(move |world, context| world.stream_closed(node, context.now));
@@ -70,29 +77,33 @@ impl MapStream {
 
     async fn feed(&self, first: Vec<Bytes>, mut cursor: u64) -> Ended {
         let mut published: watch::Receiver<Arc<Snapshot>> = self.control.published();
-        let mut pings = self.pings.subscribe(self.node);
+        let mut pings = self.pings.subscribe(self.node.id);
         if let Err(ended) = self.send(first).await {
             return ended;
         }
         loop {
-            let quiet_until = Instant::now() + KEEP_ALIVE + jitter(self.node);
+            let quiet_until = Instant::now() + KEEP_ALIVE + jitter(self.node.id);
             // What was published before the first map went out counts as news too.
             let message = tokio::select! {
                 biased;
                 () = self.out.closed() => return Ended::ClientGone,
-                changed = published.wait_for(|s| s.seq > cursor) => match changed {
-                    Err(_) => return Ended::Shutdown,
-                    Ok(snap) => {
-                        let snap = snap.clone();
-                        let next = self.news(&snap, cursor);
-                        cursor = snap.seq;
-                        match next {
-                            Ok(news) => news,
-                            Err(MapError::NodeGone) => return Ended::Retired,
-                            Err(e) => {
-                                tracing::error!(node = %self.node, error = %e, "a map could not be made");
-                                return Ended::Failed;
+                changed = next_after(&mut published, cursor) => {
+                    let Some(snap) = changed else { return Ended::Shutdown };
+                    let next = self.news(&snap, cursor);
+                    cursor = snap.seq;
+                    match next {
+                        Ok(news) => news,
+                        Err(MapError::NodeGone) => {
+                            // A client never registers again by itself when its polls fail; told that its key has
+                            // expired, it says that a login is needed.
+                            if let Some(farewell) = self.farewell(&snap) {
+                                let _ = self.send(vec![farewell]).await;
                             }
+                            return Ended::Retired;
+                        }
+                        Err(e) => {
+                            tracing::error!(node = %self.node.id, error = %e, "a map could not be made");
+                            return Ended::Failed;
                         }
                     }
                 },
@@ -109,14 +120,26 @@ impl MapStream {
 
     /// What has to be said of a new snapshot.
     fn news(&self, snap: &Arc<Snapshot>, cursor: u64) -> Result<Option<Vec<Bytes>>, MapError> {
-        let node = snap.node(self.node).ok_or(MapError::NodeGone)?;
+        let node = snap.node(self.node.id).ok_or(MapError::NodeGone)?;
         if node.node_key != self.key {
             return Err(MapError::NodeGone);
         }
         match Delta::since(snap, cursor) {
             Some(delta) if !delta.resync => Ok(self.maps.delta(snap, cursor, &delta, node, self.compression)?.map(|m| vec![m])),
-            _ => self.maps.whole(snap, self.node, self.compression).map(Some),
+            _ => self.maps.whole(snap, self.node.id, self.compression).map(Some),
         }
+    }
+
+    /// The last message of a deleted node: itself, with a key that expired long ago.
+    fn farewell(&self, snap: &Snapshot) -> Option<Bytes> {
+        if snap.node(self.node.id).is_some() {
+            // It lives on under another key, whose stream tells everything.
+            return None;
+        }
+        let mut own = map::self_node(snap, &self.node);
+        own.key_expiry = jiff::Timestamp::from_second(LONG_AGO_S).ok().into();
+        let message = MapResponse { node: Some(own), ..Default::default() };
+        self.maps.single(&message, self.compression).ok()
     }
 
     async fn send(&self, message: Vec<Bytes>) -> Result<(), Ended> {
@@ -129,6 +152,11 @@ impl MapStream {
         }
         Ok(())
     }
+}
+
+/// The next published snapshot beyond `cursor`; `None` when the server goes down.
+async fn next_after(published: &mut watch::Receiver<Arc<Snapshot>>, cursor: u64) -> Option<Arc<Snapshot>> {
+    published.wait_for(|s| s.seq > cursor).await.ok().map(|s| s.clone())
 }
 
 /// Spreads keep-alives without a random source: neighbours differ.

@@ -53,10 +53,11 @@ impl Delta {
         Some(delta)
     }
 
-    /// Whether `node`'s own stream needs a body of its own.
+    /// Whether `node`'s own stream needs a body of its own. A patch about itself must not reach it: clients of 1.102
+    /// drop all patches of a message in which one is about a node that is not their peer.
     #[must_use]
     pub fn is_private_to(&self, node: NodeId) -> bool {
-        self.upserted.contains(&node) || self.selves.contains(&node) || self.removed.contains(&node)
+        self.upserted.contains(&node) || self.patched.contains_key(&node) || self.selves.contains(&node) || self.removed.contains(&node)
     }
 
     /// The message for every viewer of `class` that this is not private to; `None` when there is nothing to say.

@@ -1,9 +1,7 @@
 //! What a map stream tells its client: the first whole map, then what changed.
 //!
 //! Nothing here is computed per pair of nodes. Peers are rendered by page and by class of viewer, changes by class
-//! and cursor range, and the shell caches the bytes; only a node's own part is private to its stream. Patches may be
-//! shared even with the node they are about, because clients skip patches for unknown peers and a node is no peer of
-//! itself.
+//! and cursor range, and the shell caches the bytes; only what concerns a node itself is private to its stream.
 
 mod delta;
 mod dns;
