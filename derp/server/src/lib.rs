@@ -28,6 +28,7 @@ mod sniff;
 mod socket;
 mod stun;
 pub mod tls;
+mod url_check;
 mod websocket;
 
 pub use client::{ClientView, Origin, Remote};
@@ -40,4 +41,5 @@ pub use relay::{Admission, AllowAll, Relay, RelayOptions};
 pub use sniff::{DerpRequest, Framing, Peek, Prefixed, Sniffed, peek_derp_request, sniff};
 pub use socket::tune_tcp;
 pub use stun::{StunMetrics, run_stun};
+pub use url_check::{UrlCheck, UrlError};
 pub use websocket::WebSocket;

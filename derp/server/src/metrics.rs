@@ -49,6 +49,8 @@ counters! {
     refused => "derp_refused", "counter";
     /// Connections closed at once because too many came in a second.
     accept_limited => "derp_accept_limited", "counter";
+    /// Connections in their handshake.
+    handshakes => "derp_current_handshakes", "gauge";
     /// Connections open.
     connections => "derp_current_connections", "gauge";
     /// Connections whose home this relay is.

@@ -185,3 +185,57 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_derp_frame::DISCO_MAGIC;
+    use hearthgate_keys::NodePublic;
+
+    fn packet(disco: bool) -> Packet {
+        let body = if disco { [&DISCO_MAGIC[..], &[0; 80]].concat() } else { vec![0; 86] };
+        Packet::received(&NodePublic::ZERO, &body)
+    }
+
+    #[test]
+    fn control_comes_first_and_then_both_queues_in_turn() {
+        let outbox = Outbox::default();
+        let mut run: Vec<Packet> = (0..10).map(|n| packet(n < 5)).collect();
+        outbox.push(&mut run);
+        assert!(run.is_empty());
+        outbox.tell(vec![1]);
+        assert!(outbox.pong([0; 8]) && !outbox.pong([0; 8]), "one pong at a time");
+        let mut batch = Vec::new();
+        outbox.fill(&mut batch);
+        let kinds: Vec<Kind> = batch.iter().map(|p| p.kind).collect();
+        let turns = [Kind::Disco, Kind::Other].repeat(5);
+        assert_eq!(kinds, [&[Kind::Control; 2][..], &turns].concat());
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_nothing_is_lost_between_batches() {
+        let outbox = Outbox::default();
+        let big = Packet::received(&NodePublic::ZERO, &[0; 60_000]);
+        let mut run: Vec<Packet> = std::iter::once(big).chain((0..40).map(|_| packet(true))).collect();
+        let dropped = outbox.push(&mut run);
+        assert_eq!((dropped.disco, dropped.other), (8, 0));
+        let mut sizes = Vec::new();
+        loop {
+            let mut batch = Vec::new();
+            outbox.fill(&mut batch);
+            if batch.is_empty() {
+                break;
+            }
+            sizes.push(batch.len());
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), 33);
+        assert!(sizes.len() > 1 && sizes.iter().all(|n| *n <= BATCH_FRAMES), "{sizes:?}");
+    }
+
+    #[test]
+    fn control_frames_are_bounded_too() {
+        let outbox = Outbox::default();
+        let taken = (0..1000).filter(|_| outbox.tell(vec![0])).count();
+        assert_eq!(taken, CONTROL_MAX);
+    }
+}

@@ -15,6 +15,9 @@ use std::{
 
 /// Parts of the table, each with its own lock.
 const SHARDS: usize = 32;
+/// Connections of one key. Beyond it the one that sent longest ago is closed: a client that reconnects in a hurry
+/// leaves such behind.
+const DUPLICATES_MAX: usize = 8;
 
 /// Connection to another relay, over which packets for its clients go.
 #[derive(Debug)]
@@ -88,6 +91,12 @@ impl Registry {
         let before = slot.connections.len();
         slot.connections.push(client.clone());
         slot.settle();
+        if before >= DUPLICATES_MAX
+            && let Some(oldest) = slot.connections.first()
+        {
+            // It leaves when its own task runs.
+            oldest.outbox.close();
+        }
         if before == 0 {
             add(&metrics.clients_local, 1);
             if slot.forwarders.is_empty() { add(&metrics.clients_total, 1) } else { less(&metrics.clients_remote, 1) }

@@ -4,7 +4,7 @@ use crate::{
     client::{Client, Origin},
     driver::{Ended, Pace, drive},
     inbound::Inbound,
-    metrics::add,
+    metrics::{RelayMetrics, add, less},
     outbox::Outbox,
     relay::Relay,
 };
@@ -14,7 +14,7 @@ use hearthgate_derp_frame::{
     server_key_frame,
 };
 use hearthgate_keys::{BOX_NONCE_LEN, KEY_LEN, NodePublic};
-use portable_atomic::AtomicBool;
+use portable_atomic::{AtomicBool, Ordering::Relaxed};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -25,6 +25,8 @@ use tokio::{
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes read at once during the handshake; the official client's first frame has about two hundred.
 const HANDSHAKE_READ: usize = 1024;
+/// Handshakes at once: strangers may hold no more than this many connections.
+const HANDSHAKES_MAX: u64 = 1024;
 /// Longest time a relay of the mesh may take nothing.
 const MESH_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -49,9 +51,15 @@ impl Relay {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let Some(under_way) = UnderWay::begin(&self.metrics) else {
+            add(&self.metrics.refused, 1);
+            return Err(Ended::Refused.into());
+        };
         // Boxed, and dropped before the long part: a connection lives in this future for days.
         let handshake = Box::pin(timeout(HANDSHAKE, self.clone().handshake(&mut io, received.into(), origin.into())));
-        let (client, received) = match handshake.await.unwrap_or(Err(Ended::HandshakeTimeout)) {
+        let shaken = handshake.await.unwrap_or(Err(Ended::HandshakeTimeout));
+        drop(under_way);
+        let (client, received) = match shaken {
             Ok(done) => done,
             Err(end) => {
                 match end {
@@ -122,6 +130,25 @@ impl Relay {
             client.outbox.tell(health_frame(&health));
         }
         Ok((client, received))
+    }
+}
+
+/// Counts a handshake while it lasts.
+struct UnderWay<'a>(&'a RelayMetrics);
+
+impl<'a> UnderWay<'a> {
+    fn begin(metrics: &'a RelayMetrics) -> Option<Self> {
+        if metrics.handshakes.fetch_add(1, Relaxed) >= HANDSHAKES_MAX {
+            less(&metrics.handshakes, 1);
+            return None;
+        }
+        Some(Self(metrics))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        less(&self.0.handshakes, 1);
     }
 }
 

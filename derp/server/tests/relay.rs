@@ -350,3 +350,31 @@ async fn a_second_opinion_is_waited_for() {
     b.introduce(&relay.public_key(), &key(2), &info()).await;
     assert!(b.is_cut().await);
 }
+
+#[tokio::test]
+async fn a_key_holds_only_so_many_connections() {
+    let relay = relay();
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        held.push(TestClient::join(&relay, &key(2), 65536).await);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(relay.connection_count(), 8);
+    assert!(held[0].is_cut().await);
+    held[11].barrier().await;
+}
+
+#[tokio::test]
+async fn strangers_hold_only_so_many_handshakes() {
+    let relay = relay();
+    let mut strangers = Vec::new();
+    for _ in 0..1024 {
+        strangers.push(TestClient::open(&relay, 64));
+        strangers.last_mut().unwrap().frame().await;
+    }
+    assert!(TestClient::open(&relay, 64).is_cut().await);
+    strangers.truncate(1000);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    TestClient::join(&relay, &key(1), 65536).await.barrier().await;
+    assert!(relay.metrics_text().contains("derp_current_handshakes 1000\n"));
+}

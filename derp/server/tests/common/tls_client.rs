@@ -1,4 +1,5 @@
 //! A TLS client that trusts anybody: for tests, and for the load generator, which has nothing to protect.
+#![allow(dead_code, reason = "every test file uses another part")]
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
