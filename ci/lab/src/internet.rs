@@ -144,9 +144,10 @@ impl Host {
     }
 }
 
-/// A plain bridge `br0` with an address.
+/// A plain bridge `br0` with an address. Its hardware address is given: left to itself a bridge
+/// takes the lowest of its ports', so that plugging in a machine would break the others' ARP.
 pub fn bridge(ns: &Namespace, address: &str) -> Outcome {
-    ns.ip("link add br0 type bridge")?;
+    ns.ip("link add br0 address 02:00:00:00:00:01 type bridge")?;
     ns.ip(&format!("addr add {address} dev br0"))?;
     ns.ip("link set br0 up")?;
     Ok(())

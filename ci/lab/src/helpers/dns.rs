@@ -21,9 +21,9 @@ pub fn serve(arguments: &[String]) -> Outcome {
     let mut buffer = [0_u8; 1500];
     loop {
         let (count, from) = socket.recv_from(&mut buffer)?;
-        if let Some(reply) = buffer.get(..count).and_then(|query| reply(query, address)) {
-            let _ = socket.send_to(&reply, from);
-        }
+        let reply = buffer.get(..count).and_then(|query| reply(query, address));
+        let sent = reply.as_deref().map(|reply| socket.send_to(reply, from));
+        eprintln!("{count} bytes from {from}: {sent:?}");
     }
 }
 

@@ -26,12 +26,19 @@ pub(super) const SCENARIO: Scenario = Scenario {
 /// Official clients wait longer after each failed try, up to this with few tries behind them.
 const RECONNECT: Duration = Duration::from_secs(60);
 
+/// Clients look at their network anew when their own interface has come up.
+const SETTLE: Duration = Duration::from_secs(3);
+
 fn run(lab: &mut Lab) -> Outcome {
     lab.serve()?;
     let key = lab.reusable_key("alice")?;
     let a = lab.join("a", &key, &[])?;
     let b = lab.join("b", &key, &[])?;
     a.direct_to("b", MEET)?;
+    // Sessions that last are made with the first packets, each way.
+    a.reaches(&b.ip()?, MEET)?;
+    b.reaches(&a.ip()?, MEET)?;
+    lab.pause(SETTLE);
     let before = (lab.server()?.addresses("a")?, lab.server()?.addresses("b")?);
     let ids = (lab.server()?.node_id("a")?, lab.server()?.node_id("b")?);
     let b_ip = b.ip()?;
@@ -43,7 +50,7 @@ fn run(lab: &mut Lab) -> Outcome {
             lab.server()?.stop()?;
         }
         // Without the server, peers go on talking.
-        a.reaches(&b_ip, Duration::from_secs(5))?;
+        a.reaches(&b_ip, Duration::from_secs(10))?;
         lab.pause(Duration::from_secs(2));
         lab.server()?.launch()?;
         for client in [&a, &b] {
