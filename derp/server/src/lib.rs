@@ -11,6 +11,26 @@
 //! connection holds no buffers.
 //!
 //! The relay knows nothing of the control server: who may connect is asked through [`Admission`].
+//!
+//! A listener looks at every new connection, after TLS if there is any:
+//!
+//! ```no_run
+//! # use hearthgate_derp::{Relay, Sniffed, sniff, tune_tcp};
+//! # use std::{io, net::SocketAddr, sync::Arc};
+//! # async fn other_http<S>(_stream: S) {}
+//! async fn accepted(relay: Arc<Relay>, tcp: tokio::net::TcpStream, remote: SocketAddr) -> io::Result<()> {
+//!     if !relay.may_accept() {
+//!         return Ok(());
+//!     }
+//!     tune_tcp(&tcp);
+//!     match Box::pin(sniff(tcp)).await? {
+//!         // A task of its own: what accepting needed is freed, and the connection stays small.
+//!         Sniffed::Derp(request, tcp, received) => drop(tokio::spawn(relay.serve_request(request, tcp, received, remote))),
+//!         Sniffed::Other(tcp) => other_http(tcp).await,
+//!     }
+//!     Ok(())
+//! }
+//! ```
 
 mod client;
 mod driver;
