@@ -136,6 +136,8 @@ struct Driver<'a, S, H> {
 impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Driver<'_, S, H> {
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Ended> {
         if !self.outbox.register(cx.waker()) {
+            // What was said before the end, such as that the relay restarts, goes out if it can at once.
+            let _ = self.write(cx);
             return Poll::Ready(Ended::Closed);
         }
         loop {

@@ -239,8 +239,8 @@ async fn health_restart_and_home_are_told_and_counted() {
     relay.set_health("");
     assert_eq!(a.frame().await, (FrameType::Health as u8, Vec::new()));
     relay.announce_restart(1500, 4000);
-    assert_eq!(a.frame().await, (FrameType::Restarting as u8, vec![0, 0, 5, 0xdc, 0, 0, 0x0f, 0xa0]));
     relay.close_all();
+    assert_eq!(a.frame().await, (FrameType::Restarting as u8, vec![0, 0, 5, 0xdc, 0, 0, 0x0f, 0xa0]), "said before the end");
     assert!(a.is_cut().await);
     let text = relay.metrics_text();
     assert!(text.contains("derp_current_home_connections 0\n") && text.contains("derp_current_connections 0\n"), "{text}");
