@@ -95,7 +95,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for NoiseStream<S> {
                     continue;
                 }
                 None => {
-                    this.input.drain(..this.taken);
+                    if this.taken == this.input.len() {
+                        // Empty records end here: they leave no buffer behind either.
+                        this.input = Vec::new();
+                    }
+                    this.input.drain(..this.taken.min(this.input.len()));
                     this.taken = 0;
                     this.ready = 0..0;
                 }
@@ -166,6 +170,7 @@ mod tests {
         let writer = tokio::spawn(async move {
             a.write_all(&sent).await.unwrap();
             a.shutdown().await.unwrap();
+            assert_eq!(a.output.capacity(), 0);
         });
         let mut got = Vec::new();
         b.read_to_end(&mut got).await.unwrap();
