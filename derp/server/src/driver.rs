@@ -150,16 +150,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Driver<'_, S, H> {
             if next < timer.deadline() {
                 timer.as_mut().reset(next);
             }
+            if timer.as_mut().poll(cx).is_ready() {
+                if let Err(end) = self.tick(timer.as_mut()) {
+                    return Poll::Ready(end);
+                }
+                continue;
+            }
             if again {
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
             }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if let Err(end) = self.tick(timer.as_mut()) {
-                return Poll::Ready(end);
-            }
+            return Poll::Pending;
         }
     }
 

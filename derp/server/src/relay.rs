@@ -224,6 +224,11 @@ impl Relay {
         }
     }
 
+    /// The part of [`Self::admits`] that may have changed since, and costs nothing to ask.
+    pub(crate) fn still_admits(&self, client: &Client) -> bool {
+        client.mesh || self.admission.may_connect(&client.key, client.origin.addr.map(|a| a.ip()))
+    }
+
     /// Whether a client that presents this key is a relay of our mesh.
     pub(crate) fn is_mesh_key(&self, presented: Option<&Secret>) -> bool {
         match (&self.options.mesh_key, presented) {

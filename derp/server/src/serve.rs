@@ -78,6 +78,11 @@ impl Relay {
             write_timeout: if client.mesh { MESH_WRITE_TIMEOUT } else { self.limits.write_timeout },
         };
         let mut inbound = Inbound::new(self.clone(), client.clone());
+        // A node that was removed between the question and its entry was not found by whoever cut its connections.
+        if !self.still_admits(&client) {
+            add(&self.metrics.refused, 1);
+            return Err(Ended::Refused.into());
+        }
         let end = drive(io, received, &client.outbox, &mut inbound, pace, &self.metrics).await;
         if matches!(end, Ended::Frame(_) | Ended::Violation(_)) {
             add(&self.metrics.violations, 1);

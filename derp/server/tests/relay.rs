@@ -378,3 +378,38 @@ async fn strangers_hold_only_so_many_handshakes() {
     TestClient::join(&relay, &key(1), 65536).await.barrier().await;
     assert!(relay.metrics_text().contains("derp_current_handshakes 1000\n"));
 }
+
+/// Yes, and from the second question on no.
+#[derive(Default)]
+struct Once(portable_atomic::AtomicBool);
+impl Admission for Once {
+    fn may_connect(&self, _key: &NodePublic, _source: Option<IpAddr>) -> bool {
+        !self.0.swap(true, portable_atomic::Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn a_node_removed_while_it_connects_does_not_stay() {
+    let relay = Relay::new(key(99), Box::new(Once::default()), RelayLimits::default());
+    let mut a = TestClient::open(&relay, 65536);
+    a.frame().await;
+    a.introduce(&relay.public_key(), &key(1), &info()).await;
+    assert!(a.is_cut().await);
+    assert_eq!(relay.connection_count(), 0);
+}
+
+#[tokio::test]
+async fn a_flood_does_not_keep_the_timers_from_running() {
+    let limits = RelayLimits { keep_alive: Duration::from_millis(100), ..RelayLimits::default() };
+    let relay = relay_with(limits, RelayOptions::default());
+    let mut a = TestClient::join(&relay, &key(1), 1 << 20).await;
+    let flood = hearthgate_derp_frame::send_packet_frame(&key(5).public(), &[0; 1000]).repeat(50);
+    let (mut reading, mut writing) = tokio::io::split(std::mem::replace(&mut a.io, Box::new(tokio::io::empty())));
+    let flooding = tokio::spawn(async move {
+        while tokio::io::AsyncWriteExt::write_all(&mut writing, &flood).await.is_ok() {}
+    });
+    let mut alive = [0; 15];
+    timeout(Duration::from_secs(5), reading.read_exact(&mut alive)).await.expect("three keep-alives").unwrap();
+    assert_eq!(alive, [6, 0, 0, 0, 0, 6, 0, 0, 0, 0, 6, 0, 0, 0, 0]);
+    flooding.abort();
+}
