@@ -1,6 +1,6 @@
 //! What is committed together.
 
-use crate::{BATCH_MAX, KEY_MAX, Result, StoreError, VALUE_MAX};
+use crate::{BATCH_MAX, BATCH_OPS_MAX, KEY_MAX, Result, StoreError, VALUE_MAX};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,12 @@ impl Batch {
         self
     }
 
+    /// The changes, in order.
+    #[must_use]
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -76,6 +82,9 @@ impl Batch {
 
     /// Checks sizes and preconditions.
     pub(crate) fn check(&self, get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>) -> Result<()> {
+        if self.ops.len() > BATCH_OPS_MAX {
+            return Err(StoreError::TooLarge("batch"));
+        }
         let mut total = 0;
         for op in &self.ops {
             let value = if let Op::Put(_, v) = op { v.len() } else { 0 };

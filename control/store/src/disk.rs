@@ -1,116 +1,130 @@
-//! What the log engine needs of a disk: small enough to be simulated with power cuts at every step.
+//! What the log engine needs of a disk: a folder of files that grow at their ends.
+//!
+//! Nothing is durable before its `sync`: contents need [`Disk::sync`], names need [`Disk::sync_names`]. The tests put a
+//! simulated disk here that loses, tears and reorders whatever was not synced.
 
-use crate::{Result, StoreError};
+use crate::{
+    Result, StoreError,
+    files::{FILE_MODE, remove_if_there},
+};
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::Write,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-/// One file that grows at its end and can be replaced whole.
+/// A folder of files.
+#[expect(clippy::missing_errors_doc, reason = "each fails exactly when the disk does")]
 pub trait Disk: Send {
-    /// Everything in it.
-    ///
-    /// # Errors
-    /// The disk failed.
-    fn read(&mut self) -> Result<Vec<u8>>;
-    /// Adds bytes at the end. They may be lost, in part or out of order, until [`Self::sync`] returns.
-    ///
-    /// # Errors
-    /// The disk failed; any part of the bytes may be there.
-    fn append(&mut self, bytes: &[u8]) -> Result<()>;
-    /// Makes everything so far survive a power cut.
-    ///
-    /// # Errors
-    /// The disk failed.
-    fn sync(&mut self) -> Result<()>;
+    /// Length of a file in bytes; `None` if there is none of this name.
+    fn len(&mut self, name: &str) -> Result<Option<u64>>;
+    /// Reads from byte `at` on until `out` is full or the file ends. Returns how much was read.
+    fn read_at(&mut self, name: &str, at: u64, out: &mut [u8]) -> Result<usize>;
+    /// Adds bytes at the end, making the file if need be. After an error any part of them may be there.
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()>;
     /// Cuts off everything after `len` bytes.
-    ///
-    /// # Errors
-    /// The disk failed.
-    fn truncate(&mut self, len: u64) -> Result<()>;
-    /// Puts `bytes` in place of everything, at once and durably: after a power cut it is the old or the new content.
-    ///
-    /// # Errors
-    /// The disk failed; the old content is still there.
-    fn replace(&mut self, bytes: &[u8]) -> Result<()>;
-    /// Where it is, for messages.
-    fn path(&self) -> PathBuf;
+    fn truncate(&mut self, name: &str, len: u64) -> Result<()>;
+    /// Makes content and length of a file survive a power cut.
+    fn sync(&mut self, name: &str) -> Result<()>;
+    /// Gives a file another name, in place of a file that has it.
+    fn rename(&mut self, from: &str, to: &str) -> Result<()>;
+    /// Removes a file, if it is there.
+    fn remove(&mut self, name: &str) -> Result<()>;
+    /// Makes names made, changed and removed so far survive a power cut.
+    fn sync_names(&mut self) -> Result<()>;
+    /// Where a file is, for messages.
+    fn path(&self, name: &str) -> PathBuf;
 }
 
-/// A real file.
+/// A real folder.
 #[derive(Debug)]
 pub struct FileDisk {
-    path: PathBuf,
-    file: File,
+    dir: PathBuf,
+    /// Kept open from write to sync, because the kernel reports a failed write-back to the handle that wrote.
+    open: BTreeMap<String, File>,
 }
 
 impl FileDisk {
-    /// Opens or makes a file with mode 0600.
-    ///
-    /// # Errors
-    /// The operating system refused.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = open_private(path)?;
-        sync_folder_of(path)?;
-        Ok(Self { path: path.to_path_buf(), file })
+    /// The folder `dir`, which must exist.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_path_buf(), open: BTreeMap::new() }
+    }
+
+    fn file(&mut self, name: &str, create: bool) -> Result<&mut File> {
+        if !self.open.contains_key(name) {
+            let path = self.path(name);
+            let opened = OpenOptions::new().read(true).append(true).create(create).mode(FILE_MODE).open(&path);
+            self.open.insert(name.to_owned(), opened.map_err(StoreError::io("opening", &path))?);
+        }
+        // Just inserted; the error is for a case that cannot be.
+        self.open.get_mut(name).ok_or(StoreError::Poisoned)
     }
 }
 
 impl Disk for FileDisk {
-    fn read(&mut self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read_to_end(&mut bytes));
-        read.map_err(StoreError::io("reading", &self.path))?;
-        Ok(bytes)
+    fn len(&mut self, name: &str) -> Result<Option<u64>> {
+        let path = self.path(name);
+        match fs::metadata(&path) {
+            Ok(m) => Ok(Some(m.len())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io("reading", path)(e)),
+        }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(StoreError::io("writing", &self.path))
+    fn read_at(&mut self, name: &str, at: u64, out: &mut [u8]) -> Result<usize> {
+        let path = self.path(name);
+        let file = self.file(name, false)?;
+        let mut done = 0;
+        while done < out.len() {
+            match file.read_at(&mut out[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(StoreError::io("reading", path)(e)),
+            }
+        }
+        Ok(done)
     }
 
-    fn sync(&mut self) -> Result<()> {
-        self.file.sync_data().map_err(StoreError::io("syncing", &self.path))
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(name);
+        self.file(name, true)?.write_all(bytes).map_err(StoreError::io("writing", path))
     }
 
-    fn truncate(&mut self, len: u64) -> Result<()> {
-        let cut = self.file.set_len(len).and_then(|()| self.file.seek(SeekFrom::Start(len))).and_then(|_| self.file.sync_all());
-        cut.map_err(StoreError::io("truncating", &self.path))
+    fn truncate(&mut self, name: &str, len: u64) -> Result<()> {
+        let path = self.path(name);
+        self.file(name, false)?.set_len(len).map_err(StoreError::io("cutting", path))
     }
 
-    fn replace(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file = write_durably(&self.path, bytes)?;
+    fn sync(&mut self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        // `fdatasync` writes the length too when it changed; times are nobody's business.
+        self.file(name, false)?.sync_data().map_err(StoreError::io("syncing", path))
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        let target = self.path(to);
+        fs::rename(self.path(from), &target).map_err(StoreError::io("replacing", target))?;
+        self.open.remove(to);
+        if let Some(file) = self.open.remove(from) {
+            self.open.insert(to.to_owned(), file);
+        }
         Ok(())
     }
 
-    fn path(&self) -> PathBuf {
-        self.path.clone()
+    fn remove(&mut self, name: &str) -> Result<()> {
+        self.open.remove(name);
+        remove_if_there(&self.path(name))
     }
-}
 
-/// Writes a file beside `path`, syncs it, moves it into place, syncs the folder.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<File> {
-    let beside = path.with_extension("new");
-    if let Err(e) = fs::remove_file(&beside)
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(StoreError::io("removing", &beside)(e));
+    fn sync_names(&mut self) -> Result<()> {
+        File::open(&self.dir).and_then(|f| f.sync_all()).map_err(StoreError::io("syncing the folder", &self.dir))
     }
-    let mut file = open_private(&beside)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(StoreError::io("writing", &beside))?;
-    fs::rename(&beside, path).map_err(StoreError::io("replacing", path))?;
-    sync_folder_of(path)?;
-    Ok(file)
-}
 
-fn open_private(path: &Path) -> Result<File> {
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    opened.map_err(StoreError::io("opening", path))
-}
-
-/// Makes the name itself durable.
-pub(crate) fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|f| f.sync_all()).map_err(StoreError::io("syncing the folder", folder))
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
 }

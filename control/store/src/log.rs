@@ -1,80 +1,92 @@
 //! The log engine: everything in memory, every batch appended to one file and synced.
 //!
-//! ```text
-//! file    magic of 8 bytes, then frames
-//! frame   u32 length of the body | u32 CRC-32 of the body | body
-//! body    operations: u8 kind (1 put, 2 delete) | u32 key length | key | (put) u32 value length | value
-//! ```
-//! Integers are little-endian. One frame is one batch, so its checksum makes it whole or nothing. A batch is synced
-//! before the next is written, so only the last frame can be torn; damage anywhere before it is reported, not
-//! skipped. When the file is mostly old values it is written anew and moved into place.
+//! The form of the file is in `log_format.rs`, how it is read back in `log_read.rs`. When most of the file is old values
+//! it is written anew beside itself, synced, moved into place, and the name synced.
 
 use crate::{
-    BATCH_MAX, Batch, Disk, EngineKind, Op, Result, Revision, Store, StoreError, Watch,
-    engine::Record,
+    Batch, Disk, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch,
+    log_format::{FILE_HEADER, FileHeader, FrameWriter, OP_OVERHEAD},
+    log_read::{Table, load},
     watch::Watchers,
 };
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::Bound,
+};
 
-const MAGIC: &[u8; 8] = b"HGLOG\x001\n";
-const FRAME_HEADER: usize = 8;
-const KIND_PUT: u8 = 1;
-const KIND_DELETE: u8 = 2;
-/// A file smaller than this is never rewritten.
+/// Name of the log.
+pub(crate) const LOG: &str = "state.log";
+/// Name of a log that is being written anew.
+const NEW_LOG: &str = "state.log.new";
+/// A file smaller than this many bytes is never rewritten.
 const COMPACT_MIN: u64 = 256 * 1024;
 /// The file is rewritten when it is this many times the size of what is in it.
 const COMPACT_FACTOR: u64 = 4;
-/// What a frame may add to the batch limit: lengths and kinds of its operations.
-const FRAME_MAX: usize = BATCH_MAX + (BATCH_MAX / 8);
+/// A rewrite writes pieces of about this many bytes, so that it needs no second copy of the state in memory.
+const COMPACT_PIECE: usize = 32 * 1024;
 
 /// A store in one append-only file.
 pub struct LogStore<D: Disk> {
     disk: D,
-    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    records: Table,
+    salt: u64,
     revision: Revision,
+    /// Bytes of the file.
     len: u64,
+    /// Bytes of it that a rewrite would keep.
     live: u64,
+    /// Length at which the file is rewritten, if it is worth it then.
+    compact_at: u64,
     poisoned: bool,
     watchers: Watchers,
 }
 
 impl<D: Disk> LogStore<D> {
-    /// Reads the log; a torn last frame is cut off.
+    /// Reads the log, or makes one; a torn last batch is cut off.
     ///
     /// # Errors
     /// The disk failed, or the log is damaged before its end.
-    pub fn open(mut disk: D) -> Result<Self> {
-        let bytes = disk.read()?;
-        let mut store = Self { records: BTreeMap::new(), revision: 0, len: 0, live: 0, poisoned: false, watchers: Watchers::default(), disk };
-        if bytes.len() < MAGIC.len() {
-            // New, or cut off while it was being made: nothing was acknowledged yet.
-            if !MAGIC.starts_with(&bytes) && bytes.iter().any(|b| *b != 0) {
-                return Err(StoreError::Corrupt(store.disk.path(), "it is not a hearthgate log".into()));
+    pub fn open(disk: D) -> Result<Self> {
+        // Randomly keyed by the standard library; it only has to differ from file to file.
+        Self::open_salted(disk, RandomState::new().hash_one(b"hearthgate log"))
+    }
+
+    /// Like [`Self::open`], with the salt for files that are made (see `log_format.rs`): tests want the same bytes
+    /// every time.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_salted(mut disk: D, salt: u64) -> Result<Self> {
+        let mut store = match disk.len(LOG)? {
+            None => {
+                let mut store = Self::with(disk, Table::new(), salt, 0, 0);
+                store.len = store.write_new()?;
+                store.disk.rename(NEW_LOG, LOG)?;
+                store
             }
-            store.disk.replace(MAGIC)?;
-            store.len = MAGIC.len() as u64;
-            return Ok(store);
-        }
-        if !bytes.starts_with(MAGIC) {
-            return Err(StoreError::Corrupt(store.disk.path(), "it is not a hearthgate log of this version".into()));
-        }
-        let mut at = MAGIC.len();
-        while at < bytes.len() {
-            match read_frame(&bytes[at..]) {
-                Frame::Whole(ops, used) => {
-                    store.apply(ops);
-                    store.revision += 1;
-                    at += used;
+            Some(file_len) => {
+                let loaded = load(&mut disk, LOG, file_len)?;
+                let mut store = Self::with(disk, loaded.records, loaded.salt, loaded.revision, loaded.len);
+                if loaded.torn > 0 {
+                    tracing::warn!(bytes = loaded.torn, "cut off the end of the state file: a change that was never finished");
+                    store.disk.truncate(LOG, store.len)?;
                 }
-                Frame::Torn => break,
-                Frame::Damaged(why) => return Err(StoreError::Corrupt(store.disk.path(), format!("{why} at byte {at}"))),
+                if store.disk.len(NEW_LOG)?.is_some() {
+                    store.disk.remove(NEW_LOG)?;
+                }
+                // A process that was killed may have left batches that are read but not durable: whoever is shown
+                // them now must find them again.
+                store.disk.sync(LOG)?;
+                store
             }
-        }
-        if at < bytes.len() {
-            store.disk.truncate(at as u64)?;
-        }
-        store.len = at as u64;
+        };
+        store.disk.sync_names()?;
         Ok(store)
+    }
+
+    fn with(disk: D, records: Table, salt: u64, revision: Revision, len: u64) -> Self {
+        let live = records.iter().map(|(k, v)| size(k, v)).sum();
+        Self { disk, records, salt, revision, len, live, compact_at: COMPACT_MIN, poisoned: false, watchers: Watchers::default() }
     }
 
     /// Closes the store and gives its disk back.
@@ -84,47 +96,86 @@ impl<D: Disk> LogStore<D> {
 
     fn apply(&mut self, ops: Vec<Op>) {
         for op in ops {
-            match op {
+            let (key, old) = match op {
                 Op::Put(key, value) => {
-                    self.live += (key.len() + value.len()) as u64;
-                    let key_len = key.len();
-                    if let Some(old) = self.records.insert(key, value) {
-                        self.live -= (key_len + old.len()) as u64;
-                    }
+                    self.live += size(&key, &value);
+                    let old = self.records.insert(key.as_slice().into(), value.into_boxed_slice());
+                    (key, old)
                 }
                 Op::Delete(key) => {
-                    if let Some(old) = self.records.remove(&key) {
-                        self.live -= (key.len() + old.len()) as u64;
-                    }
+                    let old = self.records.remove(key.as_slice());
+                    (key, old)
                 }
-            }
+            };
+            self.live -= old.map_or(0, |old| size(&key, &old));
         }
     }
 
+    /// Writes all records to [`NEW_LOG`] and syncs it. Until it is renamed, nothing has happened. Returns its length.
+    fn write_new(&mut self) -> Result<u64> {
+        let Self { disk, records, salt, revision, .. } = self;
+        disk.remove(NEW_LOG)?;
+        let header = FileHeader { salt: *salt, base: *revision, base_records: records.len() as u64 };
+        disk.append(NEW_LOG, &header.encode())?;
+        let mut len = FILE_HEADER as u64;
+        let mut piece = FrameWriter::new();
+        for (key, value) in records.iter() {
+            piece.op(key, Some(value));
+            if piece.len() >= COMPACT_PIECE {
+                let bytes = std::mem::replace(&mut piece, FrameWriter::new()).finish(*revision, *salt);
+                disk.append(NEW_LOG, &bytes)?;
+                len += bytes.len() as u64;
+            }
+        }
+        if !piece.is_empty() {
+            let bytes = piece.finish(*revision, *salt);
+            disk.append(NEW_LOG, &bytes)?;
+            len += bytes.len() as u64;
+        }
+        disk.sync(NEW_LOG)?;
+        Ok(len)
+    }
+
     fn compact_if_worth_it(&mut self) {
-        if self.len < COMPACT_MIN || self.len < self.live.saturating_mul(COMPACT_FACTOR) {
+        if self.len < self.compact_at || self.len < self.live.saturating_mul(COMPACT_FACTOR) {
             return;
         }
-        let ops: Vec<Op> = self.records.iter().map(|(k, v)| Op::Put(k.clone(), v.clone())).collect();
-        let mut bytes = MAGIC.to_vec();
-        write_frame(&ops, &mut bytes);
-        match self.disk.replace(&bytes) {
-            Ok(()) => self.len = bytes.len() as u64,
-            // The old file is still whole; the next commit tries again.
-            Err(e) => tracing::warn!(error = %e, "the state file could not be rewritten; it goes on growing"),
+        let new_len = match self.write_new() {
+            Ok(len) => len,
+            Err(e) => {
+                // The old file is whole and goes on. On a full disk each try would cost flash: wait a while.
+                self.compact_at = self.len.saturating_add(COMPACT_MIN);
+                let _ = self.disk.remove(NEW_LOG);
+                tracing::warn!(error = %e, "the state file could not be rewritten; it goes on growing");
+                return;
+            }
+        };
+        // From here on either file may be the one that a power cut leaves. Both are complete now, but a batch
+        // appended to one of them could be missing in the other: accept none before the name is durable.
+        if let Err(e) = self.disk.rename(NEW_LOG, LOG).and_then(|()| self.disk.sync_names()) {
+            self.poisoned = true;
+            tracing::error!(error = %e, "the rewritten state file could not be put in place; no more changes are accepted");
+            return;
         }
+        self.len = new_len;
+        self.compact_at = COMPACT_MIN;
     }
+}
+
+/// Bytes of a record in a file.
+fn size(key: &[u8], value: &[u8]) -> u64 {
+    (OP_OVERHEAD + key.len() + value.len()) as u64
 }
 
 impl<D: Disk> Store for LogStore<D> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.records.get(key).cloned())
+        Ok(self.records.get(key).map(|v| v.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>> {
-        let from = (Bound::Included(prefix.to_vec()), Bound::Unbounded);
-        let under = self.records.range(from).take_while(|(k, _)| k.starts_with(prefix));
-        Ok(under.map(|(k, v)| (k.clone(), v.clone())).collect())
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let under = self.records.range::<[u8], _>(from).take_while(|(k, _)| k.starts_with(prefix));
+        Ok(under.map(|(k, v)| (k.to_vec(), v.to_vec())).collect())
     }
 
     fn commit(&mut self, batch: Batch) -> Result<Revision> {
@@ -135,12 +186,19 @@ impl<D: Disk> Store for LogStore<D> {
         if batch.is_empty() {
             return Ok(self.revision);
         }
-        let mut frame = Vec::new();
-        write_frame(&batch.ops, &mut frame);
-        if let Err(e) = self.disk.append(&frame).and_then(|()| self.disk.sync()) {
+        let mut frame = FrameWriter::new();
+        for op in &batch.ops {
+            match op {
+                Op::Put(key, value) => frame.op(key, Some(value)),
+                Op::Delete(key) => frame.op(key, None),
+            }
+        }
+        let frame = frame.finish(self.revision + 1, self.salt);
+        if let Err(e) = self.disk.append(LOG, &frame).and_then(|()| self.disk.sync(LOG)) {
             // Part of the frame may be there, and after a failed sync nobody knows what is on the medium: cut it
-            // off, and if even that fails, accept nothing more.
-            self.poisoned = self.disk.truncate(self.len).is_err();
+            // off durably, and if even that fails, accept nothing more.
+            let cut = self.disk.truncate(LOG, self.len).and_then(|()| self.disk.sync(LOG));
+            self.poisoned = cut.is_err();
             return Err(e);
         }
         self.len += frame.len() as u64;
@@ -158,83 +216,4 @@ impl<D: Disk> Store for LogStore<D> {
     fn engine(&self) -> EngineKind {
         EngineKind::Log
     }
-}
-
-enum Frame {
-    Whole(Vec<Op>, usize),
-    Torn,
-    Damaged(&'static str),
-}
-
-fn write_frame(ops: &[Op], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; FRAME_HEADER]);
-    // Lengths are below the limits that commit checks, so they fit 32 bits.
-    let len32 = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    for op in ops {
-        match op {
-            Op::Put(key, value) => {
-                out.push(KIND_PUT);
-                out.extend_from_slice(&len32(key.len()));
-                out.extend_from_slice(key);
-                out.extend_from_slice(&len32(value.len()));
-                out.extend_from_slice(value);
-            }
-            Op::Delete(key) => {
-                out.push(KIND_DELETE);
-                out.extend_from_slice(&len32(key.len()));
-                out.extend_from_slice(key);
-            }
-        }
-    }
-    let body = out.len() - start - FRAME_HEADER;
-    let crc = crc32fast::hash(&out[start + FRAME_HEADER..]);
-    out[start..start + 4].copy_from_slice(&len32(body));
-    out[start + 4..start + FRAME_HEADER].copy_from_slice(&crc.to_le_bytes());
-}
-
-fn read_frame(bytes: &[u8]) -> Frame {
-    let Some((header, rest)) = bytes.split_at_checked(FRAME_HEADER) else { return Frame::Torn };
-    let (Some(len), Some(crc)) = (u32_at(header, 0), u32_at(header, 4)) else { return Frame::Torn };
-    let len = len as usize;
-    if len == 0 || len > FRAME_MAX {
-        // A torn last frame may have any header; beyond the largest batch it is something else.
-        return if rest.len() <= FRAME_MAX { Frame::Torn } else { Frame::Damaged("a frame of impossible length") };
-    }
-    let Some(body) = rest.get(..len) else { return Frame::Torn };
-    if crc32fast::hash(body) != crc {
-        return if rest.len() == len { Frame::Torn } else { Frame::Damaged("a checksum is wrong") };
-    }
-    match read_ops(body) {
-        Some(ops) => Frame::Whole(ops, FRAME_HEADER + len),
-        None => Frame::Damaged("an operation cannot be read"),
-    }
-}
-
-fn read_ops(mut body: &[u8]) -> Option<Vec<Op>> {
-    let mut ops = Vec::new();
-    while let Some((kind, rest)) = body.split_first() {
-        let (key, rest) = read_bytes(rest)?;
-        let (op, rest) = match *kind {
-            KIND_PUT => {
-                let (value, rest) = read_bytes(rest)?;
-                (Op::Put(key, value), rest)
-            }
-            KIND_DELETE => (Op::Delete(key), rest),
-            _ => return None,
-        };
-        ops.push(op);
-        body = rest;
-    }
-    Some(ops)
-}
-
-fn read_bytes(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let len = u32_at(bytes, 0)? as usize;
-    let (value, rest) = bytes.get(4..)?.split_at_checked(len)?;
-    Some((value.to_vec(), rest))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }

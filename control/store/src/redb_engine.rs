@@ -1,8 +1,16 @@
 //! redb behind the trait: real `fsync` per commit, a small cache.
 
-use crate::{Batch, EngineKind, Op, Result, Revision, Store, StoreError, Watch, engine::Record, watch::Watchers};
-use redb::{Database, Durability, ReadableDatabase, TableDefinition};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use crate::{
+    Batch, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch,
+    files::{FILE_MODE, sync_folder_of},
+    watch::Watchers,
+};
+use redb::{Database, Durability, ReadableDatabase, TableDefinition, TableError};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 /// redb's default cache is 1 GiB; the whole state is about one megabyte.
@@ -10,37 +18,57 @@ const CACHE_BYTES: usize = 512 * 1024;
 
 pub(crate) struct RedbStore {
     db: Database,
+    path: PathBuf,
     revision: Revision,
     watchers: Watchers,
 }
 
-fn failed(e: impl std::fmt::Display) -> StoreError {
-    StoreError::Engine("redb", e.to_string())
+/// Our words for an error of redb's.
+fn failed(path: &Path) -> impl Fn(redb::Error) -> StoreError {
+    move |e| match e {
+        redb::Error::Io(e) => StoreError::io("using", path)(e),
+        redb::Error::Corrupted(why) => StoreError::corrupt(path, why),
+        redb::Error::PreviousIo => StoreError::Poisoned,
+        redb::Error::DatabaseAlreadyOpen => StoreError::Locked { path: path.to_path_buf(), pid: None },
+        other => StoreError::Engine("redb", other.to_string()),
+    }
 }
 
 impl RedbStore {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let db = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(StoreError::io("protecting", path))?;
-        let write = db.begin_write().map_err(failed)?;
-        write.open_table(TABLE).map_err(failed)?;
-        write.commit().map_err(failed)?;
-        crate::disk::sync_folder_of(path)?;
-        Ok(Self { db, revision: 0, watchers: Watchers::default() })
-    }
-}
-
-impl Store for RedbStore {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let table = self.db.begin_read().map_err(failed)?.open_table(TABLE).map_err(failed)?;
-        Ok(table.get(key).map_err(failed)?.map(|v| v.value().to_vec()))
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
+        let file = opened.map_err(StoreError::io("opening", path))?;
+        // What a killed process left in the page cache is about to be read: make it durable first.
+        file.sync_all().map_err(StoreError::io("syncing", path))?;
+        sync_folder_of(path)?;
+        let db = Database::builder().set_cache_size(CACHE_BYTES).create_file(file).map_err(|e| failed(path)(e.into()))?;
+        let store = Self { db, path: path.to_path_buf(), revision: 0, watchers: Watchers::default() };
+        store.make_table().map_err(failed(path))?;
+        Ok(store)
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>> {
-        let table = self.db.begin_read().map_err(failed)?.open_table(TABLE).map_err(failed)?;
+    /// Makes the table if it is missing: only the first time, because a commit is flash written.
+    fn make_table(&self) -> std::result::Result<(), redb::Error> {
+        match self.db.begin_read()?.open_table(TABLE) {
+            Ok(_) => return Ok(()),
+            Err(TableError::TableDoesNotExist(_)) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let write = self.db.begin_write()?;
+        write.open_table(TABLE)?;
+        Ok(write.commit()?)
+    }
+
+    fn read(&self, key: &[u8]) -> std::result::Result<Option<Vec<u8>>, redb::Error> {
+        let table = self.db.begin_read()?.open_table(TABLE)?;
+        Ok(table.get(key)?.map(|v| v.value().to_vec()))
+    }
+
+    fn read_prefix(&self, prefix: &[u8]) -> std::result::Result<Vec<Record>, redb::Error> {
+        let table = self.db.begin_read()?.open_table(TABLE)?;
         let mut found = Vec::new();
-        for record in table.range(prefix..).map_err(failed)? {
-            let (key, value) = record.map_err(failed)?;
+        for record in table.range(prefix..)? {
+            let (key, value) = record?;
             if !key.value().starts_with(prefix) {
                 break;
             }
@@ -49,23 +77,37 @@ impl Store for RedbStore {
         Ok(found)
     }
 
+    fn write(&self, ops: &[Op]) -> std::result::Result<(), redb::Error> {
+        let mut write = self.db.begin_write()?;
+        write.set_durability(Durability::Immediate)?;
+        {
+            let mut table = write.open_table(TABLE)?;
+            for op in ops {
+                match op {
+                    Op::Put(key, value) => table.insert(key.as_slice(), value.as_slice())?,
+                    Op::Delete(key) => table.remove(key.as_slice())?,
+                };
+            }
+        }
+        Ok(write.commit()?)
+    }
+}
+
+impl Store for RedbStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.read(key).map_err(failed(&self.path))
+    }
+
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>> {
+        self.read_prefix(prefix).map_err(failed(&self.path))
+    }
+
     fn commit(&mut self, batch: Batch) -> Result<Revision> {
         batch.check(|key| self.get(key))?;
         if batch.is_empty() {
             return Ok(self.revision);
         }
-        let mut write = self.db.begin_write().map_err(failed)?;
-        write.set_durability(Durability::Immediate).map_err(failed)?;
-        {
-            let mut table = write.open_table(TABLE).map_err(failed)?;
-            for op in &batch.ops {
-                match op {
-                    Op::Put(key, value) => table.insert(key.as_slice(), value.as_slice()).map_err(failed)?,
-                    Op::Delete(key) => table.remove(key.as_slice()).map_err(failed)?,
-                };
-            }
-        }
-        write.commit().map_err(failed)?;
+        self.write(&batch.ops).map_err(failed(&self.path))?;
         self.revision += 1;
         self.watchers.tell(self.revision, &batch.ops);
         Ok(self.revision)

@@ -10,7 +10,7 @@ use std::{
 
 const CHILD_DIR: &str = "HEARTHGATE_TEST_KILL_DIR";
 const CHILD_ENGINE: &str = "HEARTHGATE_TEST_KILL_ENGINE";
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 15;
 
 /// Not a test of its own: the process that gets killed. It commits for ever and prints each acknowledged number.
 #[test]
@@ -28,7 +28,7 @@ fn child() {
 
 #[test]
 fn acknowledged_changes_survive_kill_9() {
-    for engine in EngineKind::ALL {
+    for engine in EngineKind::ALL.into_iter().filter(|e| e.built()) {
         let dir = tempfile::tempdir().unwrap();
         let mut last = 0;
         for round in 0..ROUNDS {
