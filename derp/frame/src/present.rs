@@ -73,7 +73,9 @@ pub fn parse_peer_present(payload: &[u8]) -> Option<PeerPresent> {
     let Some((ip, rest)) = rest.split_first_chunk::<16>() else { return Some(present) };
     let Some((port, rest)) = rest.split_first_chunk::<2>() else { return Some(present) };
     let ip = IpAddr::from(*ip).to_canonical();
-    present.addr = Some(SocketAddr::new(ip, u16::from_be_bytes(*port)));
+    let addr = SocketAddr::new(ip, u16::from_be_bytes(*port));
+    // All zeros is how a server writes that it does not know.
+    present.addr = (!ip.is_unspecified() || addr.port() != 0).then_some(addr);
     let Some((flags, rest)) = rest.split_first() else { return Some(present) };
     present.flags = PresentFlags(*flags);
     if let Some((len, rest)) = rest.split_first()
