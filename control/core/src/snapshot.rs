@@ -82,6 +82,12 @@ impl ChangeBits {
         Self(self.0 | other.0)
     }
 
+    /// This one with nothing of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether all of `other` is in it.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {

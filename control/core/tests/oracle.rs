@@ -44,12 +44,12 @@ impl Client {
         let node = snap.node(self.viewer).unwrap();
         match Delta::since(snap, self.cursor) {
             Some(delta) if !delta.resync => {
-                let message = if delta.is_private_to(self.viewer) {
+                let messages = if delta.is_private_to(self.viewer) {
                     delta.private(snap, node, now)
                 } else {
                     delta.shared(snap, snap.policy.class_of(node), now)
                 };
-                if let Some(message) = message {
+                for message in messages {
                     // Over the wire and back: absence has to survive it.
                     self.apply(serde_json::from_slice(&serde_json::to_vec(&message).unwrap()).unwrap());
                 }
@@ -73,6 +73,8 @@ impl Client {
         for change in m.peers_changed_patch {
             // Clients of 1.102 drop all patches of a message when one is about a node that is no peer.
             let peer = self.peers.get_mut(&change.node_id).expect("a patch for a node that is no peer");
+            // Clients from 1.86 to 1.98 lose the endpoints then.
+            assert!(change.derp_region == 0 || change.endpoints.is_none(), "home relay and endpoints in one patch");
             if let Some(online) = change.online {
                 peer.online = Some(online);
                 peer.last_seen = change.last_seen;

@@ -6,6 +6,7 @@ use hearthgate_core::{
     ClassId, Node, NodeId, Snapshot,
     map::{self, Delta},
 };
+use hearthgate_tailcfg::MapResponse;
 use jiff::Timestamp;
 use std::{
     collections::{HashMap, VecDeque},
@@ -115,8 +116,7 @@ impl Maps {
     pub fn delta(&self, snap: &Arc<Snapshot>, from: u64, delta: &Delta, viewer: &Node, how: Compression) -> Result<Option<Bytes>, MapError> {
         let now = Timestamp::now();
         if delta.is_private_to(viewer.id) {
-            let Some(message) = delta.private(snap, viewer, now) else { return Ok(None) };
-            return Ok(Some(self.encoder.message(&serde_json::to_vec(&message)?, how)?));
+            return self.in_one(&delta.private(snap, viewer, now), how);
         }
         let class = snap.policy.class_of(viewer);
         let key = (from, snap.seq, class, how);
@@ -125,10 +125,7 @@ impl Maps {
         if let Some((_, bytes)) = ranges.iter().find(|(k, _)| *k == key) {
             return Ok(bytes.clone());
         }
-        let bytes = match delta.shared(snap, class, now) {
-            None => None,
-            Some(message) => Some(self.encoder.message(&serde_json::to_vec(&message)?, how)?),
-        };
+        let bytes = self.in_one(&delta.shared(snap, class, now), how)?;
         if ranges.len() >= SHARED_MAX {
             ranges.pop_front();
         }
@@ -136,11 +133,23 @@ impl Maps {
         Ok(bytes)
     }
 
+    /// The bytes of some messages, one after the other.
+    fn in_one(&self, messages: &[MapResponse], how: Compression) -> Result<Option<Bytes>, MapError> {
+        let mut all = Vec::new();
+        for message in messages {
+            all.push(self.single(message, how)?);
+        }
+        Ok(match all.len() {
+            0 | 1 => all.pop(),
+            _ => Some(all.concat().into()),
+        })
+    }
+
     /// A message made for one stream.
     ///
     /// # Errors
     /// Encoding failed.
-    pub fn single(&self, message: &hearthgate_tailcfg::MapResponse, how: Compression) -> Result<Bytes, MapError> {
+    pub fn single(&self, message: &MapResponse, how: Compression) -> Result<Bytes, MapError> {
         Ok(self.encoder.message(&serde_json::to_vec(message)?, how)?)
     }
 

@@ -105,6 +105,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         Ok(Err(e)) => return refused(&e),
         Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
     };
+    tracing::debug!(%node, stream = request.stream, endpoints = ?request.endpoints, "map request");
     if !request.stream && request.omit_peers {
         Metrics::add(&app.metrics.endpoint_updates);
         return text(StatusCode::OK, "");

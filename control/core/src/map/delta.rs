@@ -60,29 +60,30 @@ impl Delta {
         self.upserted.contains(&node) || self.patched.contains_key(&node) || self.selves.contains(&node) || self.removed.contains(&node)
     }
 
-    /// The message for every viewer of `class` that this is not private to; `None` when there is nothing to say.
+    /// The messages for every viewer of `class` that this is not private to, in order; none when there is nothing to say.
     #[must_use]
-    pub fn shared(&self, snap: &Snapshot, class: ClassId, now: Timestamp) -> Option<MapResponse> {
-        self.message(snap, class, None, now)
+    pub fn shared(&self, snap: &Snapshot, class: ClassId, now: Timestamp) -> Vec<MapResponse> {
+        self.messages(snap, class, None, now)
     }
 
-    /// The message for `viewer`'s own stream; `None` when there is nothing to say.
+    /// The messages for `viewer`'s own stream, in order; none when there is nothing to say.
     #[must_use]
-    pub fn private(&self, snap: &Snapshot, viewer: &Node, now: Timestamp) -> Option<MapResponse> {
+    pub fn private(&self, snap: &Snapshot, viewer: &Node, now: Timestamp) -> Vec<MapResponse> {
         let class = snap.policy.class_of(viewer);
-        self.message(snap, class, Some(viewer), now)
+        self.messages(snap, class, Some(viewer), now)
     }
 
-    fn message(&self, snap: &Snapshot, class: ClassId, viewer: Option<&Node>, now: Timestamp) -> Option<MapResponse> {
+    fn messages(&self, snap: &Snapshot, class: ClassId, viewer: Option<&Node>, now: Timestamp) -> Vec<MapResponse> {
         let own = viewer.map(|n| n.id);
         let visible = |id: &NodeId| snap.node(*id).filter(|n| Some(n.id) != own && snap.policy.sees(class, n));
         let changed: Vec<_> = self.upserted.iter().filter_map(visible).collect();
         let mut owners: BTreeSet<UserId> = changed.iter().map(|n| n.owner()).collect();
         owners.extend(self.users.iter().copied());
+        let patched: Vec<_> = self.patched.iter().filter_map(|(id, bits)| Some((visible(id)?, *bits))).collect();
         let mut response = MapResponse {
             peers_changed: changed.iter().map(|n| peer_node(snap, class, n, now)).collect(),
             peers_removed: self.removed.iter().filter(|id| Some(**id) != own).map(|id| id.0.cast_signed()).collect(),
-            peers_changed_patch: self.patched.iter().filter_map(|(id, bits)| Some(patch(visible(id)?, *bits))).collect(),
+            peers_changed_patch: patched.iter().map(|(node, bits)| patch(node, first_part(*bits))).collect(),
             user_profiles: owners.into_iter().map(|o| user_profile(snap, o)).collect(),
             ..Default::default()
         };
@@ -94,8 +95,21 @@ impl Delta {
             response.packet_filters = Some(BTreeMap::from([("base".to_owned(), Some(snap.policy.filters(viewer)))]));
             response.user_profiles.push(user_profile(snap, viewer.owner()));
         }
-        (response != MapResponse::default()).then_some(response)
+        let second = patched.iter().filter(|(_, bits)| first_part(*bits) != *bits);
+        let second = MapResponse {
+            peers_changed_patch: second.map(|(node, _)| patch(node, ChangeBits::ENDPOINTS)).collect(),
+            ..Default::default()
+        };
+        [response, second].into_iter().filter(|r| *r != MapResponse::default()).collect()
     }
+}
+
+/// What of a node's changes may stand in one patch. Clients from 1.86 to 1.98 hand only the first of a node's changed
+/// fields to the part that sends packets (`ipn/ipnlocal/node_backend.go`, v1.90.9, `UpdateNetmapDelta`): with a new home
+/// relay *and* new endpoints in one message, they would not know the endpoints and stay on the relay. The endpoints
+/// then go into a message of their own. Of the other fields that part only needs to know one at a time.
+fn first_part(bits: ChangeBits) -> ChangeBits {
+    if bits.has(ChangeBits::DERP) { bits.without(ChangeBits::ENDPOINTS) } else { bits }
 }
 
 /// The patch of one node (`tailcfg.PeerChange`).
