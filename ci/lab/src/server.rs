@@ -28,6 +28,8 @@ pub struct Server {
     pub url: String,
     config: PathBuf,
     state: PathBuf,
+    /// Store engine other than the configured one.
+    engine: Option<&'static str>,
     daemon: Option<Daemon>,
     context: Rc<Context>,
 }
@@ -40,7 +42,7 @@ impl Server {
         let file = context.folder("server")?.join("config.toml");
         std::fs::write(&file, config)?;
         let mut server =
-            Self { host, url: url.to_owned(), config: file, state, daemon: None, context };
+            Self { host, url: url.to_owned(), config: file, state, engine: None, daemon: None, context };
         server.launch()?;
         Ok(server)
     }
@@ -70,6 +72,19 @@ impl Server {
     /// Ends it as a power cut would.
     pub fn kill(&mut self) -> Outcome {
         self.take()?.kill()
+    }
+
+    /// Removes everything it has stored, as when a flash card is replaced, and chooses the engine of its next state.
+    pub fn wipe(&mut self, engine: &'static str) -> Outcome {
+        std::fs::remove_dir_all(&self.state)?;
+        std::fs::create_dir(&self.state)?;
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// A path for a file beside its state.
+    pub fn file(&self, name: &str) -> String {
+        self.state.with_file_name(name).display().to_string()
     }
 
     /// Fails if the server has ended by itself.
@@ -181,6 +196,9 @@ impl Server {
             .env("HEARTHGATE_STATE_DIR", &self.state)
             .env("HEARTHGATE_LISTEN_ADDR", format!("0.0.0.0:{PORT}"))
             .env("HEARTHGATE_SERVER_URL", &self.url);
+        if let Some(engine) = self.engine {
+            command.env("HEARTHGATE_STORE_ENGINE", engine);
+        }
     }
 
     fn take(&mut self) -> Outcome<Daemon> {

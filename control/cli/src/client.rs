@@ -16,6 +16,18 @@ const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 
 /// Sends a request to the running server and reads its JSON answer.
 pub(crate) fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    let text = exchange(socket, method, path, body)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned())))
+}
+
+/// Fetches bytes from the running server.
+pub(crate) fn fetch(socket: &Path, path: &str) -> Result<Vec<u8>, Failure> {
+    exchange(socket, "GET", path, None)
+}
+
+/// The body of a good answer; a bad one as the failure it describes.
+fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>, Failure> {
     let unreachable = |e: std::io::Error| {
         Failure::Failed(format!(
             "no server answers on {} ({e}): start it with `hearthgate serve`, or name its configuration with --config or HEARTHGATE_STATE_DIR",
@@ -38,11 +50,11 @@ pub(crate) fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>
         return Err(Failure::Failed("the server's answer is not HTTP".into()));
     };
     let status = response.code.unwrap_or(0);
-    let text = String::from_utf8_lossy(answer.get(used..).unwrap_or_default());
-    let value: Value = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned()));
+    let body = answer.split_off(used.min(answer.len()));
     if (200..300).contains(&status) {
-        return Ok(value);
+        return Ok(body);
     }
+    let value: Value = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     let detail = value.get("detail").and_then(Value::as_str).or_else(|| value.as_str()).unwrap_or("no reason given");
     Err(Failure::Failed(detail.to_owned()))
 }

@@ -4,7 +4,7 @@
 //! JSON is in camel case, ids are strings, times RFC 3339, errors `application/problem+json`.
 
 use crate::{
-    api_views as views,
+    api_views as views, backup,
     http_api::Origin,
     reply::{Reply, json, read_body, typed},
     state::App,
@@ -35,6 +35,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     }
     let method = req.method().clone();
     let path = req.uri().path().trim_start_matches("/api/v1").trim_end_matches('/').to_owned();
+    if path == "/backup" && method == Method::GET {
+        return backup_file(&app).await;
+    }
     let query = parse_query(req.uri().query().unwrap_or_default());
     let body = match read_body(req, BODY_MAX).await {
         Ok(body) => body,
@@ -46,6 +49,14 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         Ok(Some(Ok(value))) => json(&value),
         Ok(Some(Err(e))) => problem(status_of(&e), &e.to_string()),
         Ok(None) => problem(StatusCode::NOT_FOUND, "there is no such endpoint"),
+        Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+    }
+}
+
+/// A backup of everything, private keys included.
+async fn backup_file(app: &App) -> Reply {
+    match backup::of_running(app).await {
+        Ok(bytes) => typed(StatusCode::OK, "application/octet-stream", bytes),
         Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
     }
 }

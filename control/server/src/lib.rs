@@ -5,6 +5,7 @@
 
 mod api_v1;
 mod api_views;
+mod backup;
 mod derp_map;
 mod encode;
 mod health;
@@ -22,6 +23,7 @@ mod state;
 mod stream;
 mod writer;
 
+pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
 pub use options::{DerpOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
@@ -170,6 +172,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         relay_pin: pin,
         metrics: Metrics::default(),
         stun: Arc::new(StunMetrics::default()),
+        state_dir: options.state_dir.clone(),
         bootstrap_dns: Vec::new(),
     });
     let mut tasks = Vec::new();

@@ -4,7 +4,7 @@ use crate::{maps::Maps, metrics::Metrics, pings::Pings, writer::Control};
 use hearthgate_core::Fact;
 use hearthgate_derp::{Relay, StunMetrics};
 use hearthgate_keys::MachinePrivate;
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 use tokio::sync::broadcast;
 
 /// Shared by all handlers; cheap to clone.
@@ -31,6 +31,8 @@ pub struct Parts {
     pub stun: Arc<StunMetrics>,
     /// Counters.
     pub metrics: Metrics,
+    /// Where keys and store are.
+    pub state_dir: PathBuf,
     /// Names and addresses for clients whose DNS is broken.
     pub bootstrap_dns: Vec<(String, Vec<IpAddr>)>,
 }

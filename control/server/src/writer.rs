@@ -8,7 +8,7 @@
 
 use arc_swap::ArcSwap;
 use hearthgate_core::{Entropy, Fact, Now, Snapshot, World, Write};
-use hearthgate_store::{Batch as StoreBatch, Store};
+use hearthgate_store::{Batch as StoreBatch, Record, Store, StoreError};
 use jiff::Timestamp;
 use std::{
     sync::Arc,
@@ -42,10 +42,18 @@ pub struct Unavailable;
 type Reply = Box<dyn FnOnce(bool) + Send>;
 type Job = Box<dyn FnOnce(&mut World, &mut Context<'_>) -> Reply + Send>;
 
+/// What the writer is asked.
+enum Message {
+    /// A change.
+    Change(Job),
+    /// All records as they are after the batch that this stands in.
+    Export(oneshot::Sender<Result<Vec<Record>, StoreError>>),
+}
+
 /// The way to the writer, and the views it gives out.
 #[derive(Clone)]
 pub struct Control {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Message>,
     current: Arc<ArcSwap<Snapshot>>,
     published: watch::Receiver<Arc<Snapshot>>,
     stopping: watch::Sender<bool>,
@@ -70,7 +78,7 @@ impl Control {
                 }
             })
         });
-        self.jobs.send(job).await.map_err(|_| Unavailable)?;
+        self.jobs.send(Message::Change(job)).await.map_err(|_| Unavailable)?;
         rx.await.map_err(|_| Unavailable)
     }
 
@@ -80,19 +88,30 @@ impl Control {
             job(world, context);
             Box::new(|_| ())
         });
-        if let Err(mpsc::error::TrySendError::Full(job)) = self.jobs.try_send(job) {
+        if let Err(mpsc::error::TrySendError::Full(job)) = self.jobs.try_send(Message::Change(job)) {
             let jobs = self.jobs.clone();
             tokio::spawn(async move { jobs.send(job).await });
         }
     }
 
+    /// Every durable record, as of one moment between two changes.
+    ///
+    /// # Errors
+    /// The disk failed, or the server is going down.
+    pub async fn export(&self) -> Result<Vec<Record>, StoreError> {
+        let (tx, rx) = oneshot::channel();
+        self.jobs.send(Message::Export(tx)).await.map_err(|_| StoreError::Poisoned)?;
+        rx.await.map_err(|_| StoreError::Poisoned)?
+    }
+
     /// Makes the writer finish what is queued and close the store.
     pub async fn stop(&self) {
         // Already gone is as good.
-        let _ = self.jobs.send(Box::new(|world, _| {
+        let flush: Job = Box::new(|world, _| {
             world.flush_stale();
             Box::new(|_| ())
-        })).await;
+        });
+        let _ = self.jobs.send(Message::Change(flush)).await;
         let _ = self.stopping.send(true);
     }
 
@@ -147,8 +166,8 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(&mut self, mut queue: mpsc::Receiver<Job>, mut stopped: watch::Receiver<bool>) {
-        let mut batch: Vec<Job> = Vec::new();
+    async fn run(&mut self, mut queue: mpsc::Receiver<Message>, mut stopped: watch::Receiver<bool>) {
+        let mut batch: Vec<Message> = Vec::new();
         let mut last_publish = Instant::now() - PUBLISH_EVERY;
         let mut unpublished = false;
         loop {
@@ -165,8 +184,18 @@ impl Writer {
                 _ = stopped.wait_for(|s| *s) => break,
                 () = tokio::time::sleep(timer) => {}
             }
-            let jobs = std::mem::take(&mut batch);
+            let (mut jobs, mut exports) = (Vec::new(), Vec::new());
+            for message in batch.drain(..) {
+                match message {
+                    Message::Change(job) => jobs.push(job),
+                    Message::Export(to) => exports.push(to),
+                }
+            }
             unpublished |= self.carry_out(jobs);
+            for to in exports {
+                // Who asked may have gone.
+                let _ = to.send(self.store.scan(b""));
+            }
             if unpublished && last_publish.elapsed() >= PUBLISH_EVERY {
                 unpublished = false;
                 last_publish = Instant::now();
@@ -212,7 +241,7 @@ impl Writer {
         self.world.has_unpublished()
     }
 
-    fn commit(&mut self, writes: &[Write]) -> Result<(), hearthgate_store::StoreError> {
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         if writes.is_empty() {
             return Ok(());
         }

@@ -45,6 +45,28 @@ pub fn write_backup(store: &dyn Store, out: &mut dyn Write) -> Result<usize> {
     Ok(records.len())
 }
 
+/// The bytes of a backup with these records, whatever their order. Of two with one key the later counts.
+///
+/// # Errors
+/// A record is too long to be written.
+pub fn encode_backup(records: Vec<Record>) -> Result<Vec<u8>> {
+    let sorted: Vec<Record> = records.into_iter().collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
+    let mut out = Vec::new();
+    write_records(&sorted, &mut out).map_err(StoreError::io("encoding", "the backup"))?;
+    Ok(out)
+}
+
+/// Checks the bytes of a backup and writes them to one file of mode 0600, there whole and durable, or not at all.
+/// Returns the number of records.
+///
+/// # Errors
+/// It is damaged, or the disk failed.
+pub fn save_backup(bytes: &[u8], to: &Path) -> Result<usize> {
+    let records = parse_backup(&mut &bytes[..], to)?;
+    write_durably(to, |out| out.write_all(bytes).map_err(StoreError::io("writing", to)))?;
+    Ok(records.len())
+}
+
 /// The records of a backup file.
 ///
 /// # Errors

@@ -39,7 +39,7 @@ mod sled_engine;
 mod sled_rescue;
 mod watch;
 
-pub use backup::{backup, parse_backup, read_backup, write_backup};
+pub use backup::{backup, encode_backup, parse_backup, read_backup, save_backup, write_backup};
 pub use batch::{Batch, Op, Precondition};
 #[cfg(feature = "engine-log")]
 pub use disk::{Disk, FileDisk};

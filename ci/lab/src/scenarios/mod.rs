@@ -1,5 +1,6 @@
 //! The scenarios, in the order `all` runs them.
 
+mod backup;
 mod client_restart;
 mod crowd;
 mod delete;
@@ -31,6 +32,7 @@ pub const ALL: &[Scenario] = &[
     relay::HTTP,
     login_page::SCENARIO,
     restart::SCENARIO,
+    backup::SCENARIO,
     client_restart::SCENARIO,
     upgrade::SCENARIO,
     crowd::SCENARIO,

@@ -1,0 +1,65 @@
+//! A backup of everything: the records of the store, and the key files beside it.
+
+use crate::state::App;
+use hearthgate_store::{Record, Store, StoreError, encode_backup};
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+/// Files of the state folder that are part of a backup: without the Noise key every client has to log in again, and
+/// without the relay's certificate clients refuse the relay.
+const KEY_FILES: [&str; 5] = ["noise_private.key", "derp_server_private.key", "relay_cert.pem", "relay_key.pem", "relay_cert.host"];
+/// Where they are inside the backup.
+const PREFIX: &str = "file/";
+/// Longest of them in bytes.
+const FILE_MAX: u64 = 64 * 1024;
+
+/// The bytes of a backup of the running server.
+///
+/// # Errors
+/// The disk failed, or the server is going down.
+pub(crate) async fn of_running(app: &App) -> Result<Vec<u8>, StoreError> {
+    with_key_files(&app.state_dir, app.control.export().await?)
+}
+
+/// The bytes of a backup with these records and the key files in `state_dir`.
+///
+/// # Errors
+/// A record is too long.
+pub fn with_key_files(state_dir: &Path, mut records: Vec<Record>) -> Result<Vec<u8>, StoreError> {
+    for name in KEY_FILES {
+        let path = state_dir.join(name);
+        if fs::metadata(&path).is_ok_and(|m| m.len() <= FILE_MAX)
+            && let Ok(bytes) = fs::read(&path)
+        {
+            records.push((format!("{PREFIX}{name}").into_bytes(), bytes));
+        }
+    }
+    encode_backup(records)
+}
+
+/// Moves the key files of a restored backup out of the store into `state_dir`.
+///
+/// # Errors
+/// The disk failed.
+pub fn unpack_key_files(store: &mut dyn Store, state_dir: &Path) -> Result<(), StoreError> {
+    let mut batch = hearthgate_store::Batch::new();
+    for name in KEY_FILES {
+        let key = format!("{PREFIX}{name}");
+        if let Some(bytes) = store.get(key.as_bytes())? {
+            let path = state_dir.join(name);
+            write_private(&path, &bytes).map_err(|source| StoreError::Io { what: "writing", path, source })?;
+            batch.delete(key.as_bytes());
+        }
+    }
+    store.commit(batch).map(drop)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
