@@ -9,14 +9,18 @@
 //!
 //! This crate does no I/O; random bytes are handed in by the caller ([`MachinePrivate::from_bytes`]).
 
+mod disco;
 mod hex;
 mod private;
 mod public;
 mod token;
 
+pub use disco::DiscoShared;
 pub use hex::{HexError, decode_fixed, encode};
-pub use private::{MachinePrivate, NodePrivate, OpenError};
-pub use public::{ChallengePublic, DiscoPublic, KeyParseError, MachinePublic, NlPublic, NodePublic};
+pub use private::{DiscoPrivate, MachinePrivate, NodePrivate, OpenError};
+pub use public::{
+    ChallengePublic, DiscoPublic, KeyParseError, MachinePublic, NlPublic, NodePublic,
+};
 pub use token::{Secret, constant_time_eq};
 
 /// Length of every key in bytes.
