@@ -82,6 +82,11 @@ impl Server {
         Ok(())
     }
 
+    /// Gives it another configuration for its next start.
+    pub fn configure(&mut self, config: &str) -> Outcome {
+        Ok(std::fs::write(&self.config, config)?)
+    }
+
     /// A path for a file beside its state.
     pub fn file(&self, name: &str) -> String {
         self.state.with_file_name(name).display().to_string()

@@ -4,7 +4,8 @@ use crate::{Failure, args::Args};
 use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, Settings};
 use hearthgate_derp::tls::PemPair;
-use hearthgate_server::{DerpOptions, Options, guess_lan_address};
+use hearthgate_oidc::{Client, PkceMethod, Rules};
+use hearthgate_server::{OidcOptions, DerpOptions, Options, guess_lan_address};
 use hearthgate_tailcfg::DnsRecord;
 use std::{
     fs,
@@ -109,9 +110,46 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
             ipv6: derp.ipv6,
             paths: config.derp.paths.clone(),
         },
+        oidc: oidc(config)?,
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),
     })
+}
+
+/// The OpenID provider, if there is one.
+fn oidc(config: &Config) -> Result<Option<OidcOptions>, Failure> {
+    let c = &config.oidc;
+    if c.issuer.is_empty() {
+        return Ok(None);
+    }
+    let secret = if c.client_secret_path.as_os_str().is_empty() {
+        c.client_secret.clone()
+    } else {
+        let path = &c.client_secret_path;
+        let text = fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
+        text.trim().to_owned()
+    };
+    let method = if c.pkce.method == "plain" { PkceMethod::Plain } else { PkceMethod::S256 };
+    Ok(Some(OidcOptions {
+        issuer: c.issuer.clone(),
+        client: Client {
+            id: c.client_id.clone(),
+            secret,
+            // Filled in for each login.
+            redirect_uri: String::new(),
+            scope: c.scope.clone(),
+            extra: c.extra_params.clone(),
+            pkce: c.pkce.enabled.then_some(method),
+        },
+        rules: Rules {
+            domains: c.allowed_domains.clone(),
+            users: c.allowed_users.clone(),
+            groups: c.allowed_groups.clone(),
+            verified_email: c.email_verified_required,
+        },
+        use_expiry_from_token: c.use_expiry_from_token,
+        only_start_if_available: c.only_start_if_oidc_is_available,
+    }))
 }
 
 /// Extra records from the configuration or from its file.

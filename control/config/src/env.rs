@@ -14,7 +14,7 @@ pub enum Kind {
 }
 
 /// Every key that can be overridden, with its kind. Tables of records and of split DNS cannot.
-pub const KEYS: [(&str, Kind); 37] = [
+pub const KEYS: &[(&str, Kind)] = &[
     ("server_url", Kind::Text),
     ("listen_addr", Kind::Text),
     ("state_dir", Kind::Text),
@@ -46,6 +46,19 @@ pub const KEYS: [(&str, Kind); 37] = [
     ("node.ephemeral.inactivity_timeout", Kind::Text),
     ("node.routes.ha.probe_interval", Kind::Text),
     ("node.routes.ha.probe_timeout", Kind::Text),
+    ("oidc.only_start_if_oidc_is_available", Kind::Bool),
+    ("oidc.issuer", Kind::Text),
+    ("oidc.client_id", Kind::Text),
+    ("oidc.client_secret", Kind::Text),
+    ("oidc.client_secret_path", Kind::Text),
+    ("oidc.scope", Kind::List),
+    ("oidc.email_verified_required", Kind::Bool),
+    ("oidc.allowed_domains", Kind::List),
+    ("oidc.allowed_users", Kind::List),
+    ("oidc.allowed_groups", Kind::List),
+    ("oidc.use_expiry_from_token", Kind::Bool),
+    ("oidc.pkce.enabled", Kind::Bool),
+    ("oidc.pkce.method", Kind::Text),
     ("log.level", Kind::Text),
     ("log.format", Kind::Text),
     ("taildrop.enabled", Kind::Bool),

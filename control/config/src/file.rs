@@ -1,5 +1,6 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
+use crate::OidcConfig;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
@@ -36,6 +37,8 @@ pub struct Config {
     pub dns: DnsConfig,
     /// Nodes.
     pub node: NodeConfig,
+    /// Logins through an OpenID provider.
+    pub oidc: OidcConfig,
     /// Log.
     pub log: LogConfig,
     /// Taildrop.
@@ -61,6 +64,7 @@ impl Default for Config {
             derp: DerpConfig::default(),
             dns: DnsConfig::default(),
             node: NodeConfig::default(),
+            oidc: OidcConfig::default(),
             log: LogConfig::default(),
             taildrop: Switch { enabled: true },
             logtail: Switch { enabled: false },

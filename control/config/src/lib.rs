@@ -8,6 +8,7 @@ mod duration;
 mod env;
 mod file;
 mod load;
+mod oidc;
 mod problem;
 
 pub use duration::parse_duration;
@@ -16,4 +17,5 @@ pub use file::{
     Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers, NodeConfig, Prefixes, Routes, StoreConfig, Switch,
 };
 pub use load::{Loaded, load};
+pub use oidc::{OidcConfig, Pkce};
 pub use problem::{Problem, Severity};

@@ -8,12 +8,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::SocketAddr;
 
 /// Keys of Headscale's file that have no meaning here, and what to do instead.
-const FOREIGN: [(&str, &str); 14] = [
+const FOREIGN: &[(&str, &str)] = &[
     ("database", "state is kept in state_dir; choose its engine with store.engine"),
     ("tuning", "the server tunes itself; remove this section"),
     ("noise", "the Noise key lies in state_dir; remove this section"),
     ("policy", "the policy engine is not there yet: everything in the tailnet may reach everything"),
-    ("oidc", "OpenID logins are not there yet: approve devices with `hearthgate auth register`"),
     ("grpc_listen_addr", "there is no gRPC; tools use the HTTP API under /api/v1"),
     ("grpc_allow_insecure", "there is no gRPC; tools use the HTTP API under /api/v1"),
     ("metrics_listen_addr", "metrics are at /metrics of listen_addr, for loopback and the unix socket"),
@@ -55,7 +54,7 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
         }
     };
     let mut usable = text.to_owned();
-    for (key, advice) in FOREIGN {
+    for &(key, advice) in FOREIGN {
         if table.remove(key).is_some() {
             let (line, column) = place_of_key(text, key);
             problems.push(Problem { place: name.into(), line, column, key: key.into(), message: advice.into(), severity: Severity::Warning });
@@ -67,7 +66,7 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
     if let Err(e) = from_file {
         problems.push(at(name, text, &e, ""));
     }
-    for (key, kind) in KEYS {
+    for &(key, kind) in KEYS {
         let variable = env_name(key);
         let Some((_, value)) = env.iter().find(|(n, _)| *n == variable) else { continue };
         if key == "config" {
@@ -176,6 +175,9 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
         && wait >= every
     {
         wrong("node.routes.ha.probe_timeout", "it has to be shorter than probe_interval".into());
+    }
+    for (key, message) in c.oidc.problems() {
+        wrong(key, message);
     }
     if !matches!(c.log.level.as_str(), "trace" | "debug" | "info" | "warn" | "error") {
         wrong("log.level", format!("{:?} is no level: trace, debug, info, warn or error", c.log.level));

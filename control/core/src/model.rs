@@ -60,6 +60,15 @@ pub struct User {
     /// URL of a picture; empty if none.
     #[serde(default)]
     pub picture_url: String,
+    /// Who vouches for the person: `oidc`, or empty for a user made by hand.
+    #[serde(default)]
+    pub provider: String,
+    /// Issuer and subject at that provider.
+    #[serde(default)]
+    pub provider_id: String,
+    /// Groups at the provider, as of the last login.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
 }

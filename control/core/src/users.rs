@@ -32,6 +32,9 @@ impl World {
             display_name: new.display_name,
             email: new.email,
             picture_url: new.picture_url,
+            provider: String::new(),
+            provider_id: String::new(),
+            groups: Vec::new(),
             created: now.wall,
         };
         self.put_user(user.clone());
@@ -44,6 +47,9 @@ impl World {
     /// No such user, a malformed name, or one that is taken.
     pub fn rename_user(&mut self, id: UserId, name: &str) -> Result<User> {
         let mut user = self.users.get(&id).cloned().ok_or_else(|| CoreError::not_found(format!("user {id}")))?;
+        if !user.provider.is_empty() {
+            return Err(CoreError::conflict(format!("user {id} comes from an OpenID provider: change the name there")));
+        }
         if user.name != name {
             self.check_user_name(name)?;
             name.clone_into(&mut user.name);
@@ -85,7 +91,7 @@ impl World {
         self.users.values().find(|u| u.name == name)
     }
 
-    fn check_user_name(&self, name: &str) -> Result<()> {
+    pub(crate) fn check_user_name(&self, name: &str) -> Result<()> {
         let allowed = |c: char| c.is_alphanumeric() || "-_.@+".contains(c);
         if name.len() < 2 || name.len() > NAME_MAX || !name.starts_with(char::is_alphabetic) || !name.chars().all(allowed) {
             return Err(CoreError::invalid(format!(
@@ -101,7 +107,7 @@ impl World {
         Ok(())
     }
 
-    fn put_user(&mut self, user: User) {
+    pub(crate) fn put_user(&mut self, user: User) {
         self.write(Write::user(&user));
         Arc::make_mut(&mut self.users).insert(user.id, user);
     }

@@ -17,8 +17,8 @@ pub fn user(user: &User) -> Value {
         "createdAt": user.created.to_string(),
         "displayName": user.display_name,
         "email": user.email,
-        "providerId": "",
-        "provider": "",
+        "providerId": user.provider_id,
+        "provider": user.provider,
         "profilePicUrl": user.picture_url,
     })
 }

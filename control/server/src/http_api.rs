@@ -4,6 +4,7 @@ use crate::{
     api_v1,
     metrics::Metrics,
     noise_api::{self, Peer},
+    oidc_pages,
     pages,
     reply::{Body, Reply, json, read_json, text, typed},
     state::App,
@@ -68,6 +69,14 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         (Method::GET, "/") => pages::home(&app),
         (Method::GET, "/apple") => pages::apple(&app),
         (Method::GET, "/windows") => pages::windows(&app),
+        (Method::GET, "/oidc/callback") => match &app.oidc {
+            Some(oidc) => oidc_pages::callback(&app, oidc, &req).await,
+            None => text(StatusCode::NOT_FOUND, "no OpenID provider is configured"),
+        },
+        (Method::POST, p) if p.starts_with("/register/confirm/") => match &app.oidc {
+            Some(oidc) => oidc_pages::confirm(&app, oidc, p.trim_start_matches("/register/confirm/"), req).await,
+            None => text(StatusCode::NOT_FOUND, "no OpenID provider is configured"),
+        },
         (Method::GET, p) => match p.strip_prefix("/register/") {
             Some(id) => pages::register(&app, id).await,
             None => text(StatusCode::NOT_FOUND, "not found"),

@@ -15,6 +15,8 @@ mod listener;
 mod maps;
 mod metrics;
 mod noise_api;
+mod oidc;
+mod oidc_pages;
 mod options;
 mod pages;
 mod pings;
@@ -25,7 +27,7 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
-pub use options::{DerpOptions, Options, guess_lan_address};
+pub use options::{DerpOptions, OidcOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
 
 use crate::{
@@ -52,6 +54,9 @@ pub enum StartError {
     /// A stored record.
     #[error(transparent)]
     Load(#[from] hearthgate_core::LoadError),
+    /// The OpenID provider.
+    #[error("the OpenID provider cannot be used: {0}. To start without it, set oidc.only_start_if_oidc_is_available = false")]
+    Oidc(String),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -162,8 +167,18 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             if options.derp.verify_clients { Box::new(NodesOnly(control.clone())) } else { Box::new(hearthgate_derp::AllowAll) };
         Relay::new(relay_key, admission, RelayLimits::default())
     });
+    let oidc = options.oidc.clone().map(oidc::Oidc::new);
+    if let Some(oidc) = &oidc
+        && let Err(e) = oidc.check().await
+    {
+        if oidc.needed_at_start() {
+            return Err(StartError::Oidc(e.to_string()));
+        }
+        tracing::warn!(error = %e, "the OpenID provider cannot be used at the moment; logins through it will fail");
+    }
     let app = App::new(Parts {
         control,
+        oidc,
         facts,
         maps: Arc::new(Maps::new().map_err(StartError::io("setting up", "the compressor"))?),
         pings: Arc::default(),

@@ -28,10 +28,27 @@ pub struct Options {
     pub settings: Settings,
     /// The relay.
     pub derp: DerpOptions,
+    /// Logins through an OpenID provider.
+    pub oidc: Option<OidcOptions>,
     /// How often routers are asked for a sign of life; zero never.
     pub probe_interval: Duration,
     /// How long they may take.
     pub probe_timeout: Duration,
+}
+
+/// An OpenID provider, and who may come in through it.
+#[derive(Debug, Clone)]
+pub struct OidcOptions {
+    /// URL of the provider.
+    pub issuer: String,
+    /// What it knows us as; its redirect address is filled in from the server's URL.
+    pub client: hearthgate_oidc::Client,
+    /// Who may come in.
+    pub rules: hearthgate_oidc::Rules,
+    /// Devices expire with the token that let them in.
+    pub use_expiry_from_token: bool,
+    /// The provider has to be there when the server starts.
+    pub only_start_if_available: bool,
 }
 
 /// The built-in relay.

@@ -1,6 +1,6 @@
 //! The few pages of the control server itself: how to join, and what a waiting login needs.
 
-use crate::{reply::{Reply, html}, state::App};
+use crate::{oidc_pages, reply::{Reply, html}, state::App};
 use hearthgate_core::AuthId;
 use http::StatusCode;
 
@@ -8,7 +8,7 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:42rem;mar
 code,pre{background:#f2f0ec;padding:.15rem .35rem;border-radius:.25rem}pre{padding:.8rem;overflow-x:auto}\
 @media(prefers-color-scheme:dark){body{color:#e8e6e1;background:#1b1a18}code,pre{background:#2a2825}}";
 
-fn page(status: StatusCode, title: &str, body: &str) -> Reply {
+pub(crate) fn page(status: StatusCode, title: &str, body: &str) -> Reply {
     html(
         status,
         format!(
@@ -18,7 +18,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Reply {
 }
 
 /// Text as HTML.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {
             '&' => out.push_str("&amp;"),
@@ -55,6 +55,9 @@ pub async fn register(app: &App, id: &str) -> Reply {
     let asked = id.clone();
     let login = app.control.call(move |world, c| world.pending_login(&asked, c.now).cloned()).await;
     let Ok(Ok(login)) = login else { return gone() };
+    if let Some(oidc) = &app.oidc {
+        return oidc_pages::begin(app, oidc, &id).await;
+    }
     let hostname = login.request.hostinfo.as_ref().map_or("unknown", |h| h.hostname.as_str());
     let system = login.request.hostinfo.as_ref().map_or("unknown", |h| h.os.as_str());
     let tags = login.request.hostinfo.as_ref().map(|h| h.request_tags.join(", ")).unwrap_or_default();

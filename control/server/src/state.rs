@@ -1,6 +1,6 @@
 //! What every request handler can reach.
 
-use crate::{maps::Maps, metrics::Metrics, pings::Pings, writer::Control};
+use crate::{maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
 use hearthgate_core::Fact;
 use hearthgate_derp::{Relay, StunMetrics};
 use hearthgate_keys::MachinePrivate;
@@ -31,6 +31,8 @@ pub struct Parts {
     pub stun: Arc<StunMetrics>,
     /// Counters.
     pub metrics: Metrics,
+    /// Logins through an OpenID provider.
+    pub oidc: Option<Oidc>,
     /// Where keys and store are.
     pub state_dir: PathBuf,
     /// Names and addresses for clients whose DNS is broken.

@@ -14,6 +14,7 @@ mod keys;
 mod login_page;
 mod logout;
 mod nat;
+mod oidc;
 mod path_change;
 mod relay;
 mod rename;
@@ -37,6 +38,7 @@ pub const ALL: &[Scenario] = &[
     upgrade::SCENARIO,
     crowd::SCENARIO,
     keys::SCENARIO,
+    oidc::SCENARIO,
     subnet_route::SCENARIO,
     exit_node::SCENARIO,
     failover::KILL,

@@ -1,0 +1,99 @@
+//! `[oidc]`: logins through an OpenID provider. The keys are Headscale's.
+
+use serde::Deserialize;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// The provider, and who may come in through it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OidcConfig {
+    /// Do not start while the provider cannot be reached.
+    pub only_start_if_oidc_is_available: bool,
+    /// URL of the provider; empty switches all of this off.
+    pub issuer: String,
+    /// What the provider knows this server as.
+    pub client_id: String,
+    /// The secret shared with the provider; empty for a public client.
+    pub client_secret: String,
+    /// File with that secret, instead of it.
+    pub client_secret_path: PathBuf,
+    /// What is asked for.
+    pub scope: Vec<String>,
+    /// Mail addresses count only if the provider has verified them.
+    pub email_verified_required: bool,
+    /// Further parameters for the provider's login page.
+    pub extra_params: BTreeMap<String, String>,
+    /// Domains of mail addresses that may log in; empty for all.
+    pub allowed_domains: Vec<String>,
+    /// Mail addresses that may log in; empty for all.
+    pub allowed_users: Vec<String>,
+    /// Groups whose members may log in; empty for all.
+    pub allowed_groups: Vec<String>,
+    /// Devices expire with the token that let them in.
+    pub use_expiry_from_token: bool,
+    /// Proof key.
+    pub pkce: Pkce,
+}
+
+/// `[oidc.pkce]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pkce {
+    /// It is used.
+    pub enabled: bool,
+    /// `S256` or `plain`.
+    pub method: String,
+}
+
+impl Default for OidcConfig {
+    fn default() -> Self {
+        Self {
+            only_start_if_oidc_is_available: true,
+            issuer: String::new(),
+            client_id: String::new(),
+            client_secret: String::new(),
+            client_secret_path: PathBuf::new(),
+            scope: ["openid", "profile", "email"].map(str::to_owned).into(),
+            email_verified_required: true,
+            extra_params: BTreeMap::new(),
+            allowed_domains: Vec::new(),
+            allowed_users: Vec::new(),
+            allowed_groups: Vec::new(),
+            use_expiry_from_token: false,
+            pkce: Pkce::default(),
+        }
+    }
+}
+
+impl Default for Pkce {
+    fn default() -> Self {
+        // Headscale's default is off; every provider of the last years understands it, and it costs nothing.
+        Self { enabled: true, method: "S256".into() }
+    }
+}
+
+impl OidcConfig {
+    /// What is wrong with the values, with the keys.
+    pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        if self.issuer.is_empty() {
+            if !self.client_id.is_empty() {
+                found.push(("oidc.issuer", "name the provider's URL, like https://accounts.example.org".into()));
+            }
+            return found;
+        }
+        if !self.issuer.starts_with("https://") && !self.issuer.starts_with("http://") {
+            found.push(("oidc.issuer", format!("{:?} is no URL: write it like https://accounts.example.org", self.issuer)));
+        }
+        if self.client_id.is_empty() {
+            found.push(("oidc.client_id", "the provider gives it to you when you register this server there".into()));
+        }
+        if !self.client_secret.is_empty() && !self.client_secret_path.as_os_str().is_empty() {
+            found.push(("oidc.client_secret_path", "give the secret here or in a file, not both".into()));
+        }
+        if !matches!(self.pkce.method.as_str(), "S256" | "plain") {
+            found.push(("oidc.pkce.method", format!("{:?} is no method: S256 or plain", self.pkce.method)));
+        }
+        found
+    }
+}

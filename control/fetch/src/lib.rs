@@ -1,0 +1,175 @@
+//! Small HTTP requests to other servers: OpenID providers, webhooks, lists of relays.
+//!
+//! One request a connection, HTTP/1.1, no redirects, everything bounded: a server on the other side cannot make this
+//! one wait or remember more than the constants say. Certificates are checked against the system's own authorities
+//! (`ca-certificates`, `ca-bundle`, or the file that `SSL_CERT_FILE` names), which are read once, on the first request
+//! that needs them: a router that never asks anybody needs none.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use std::{sync::Arc, sync::OnceLock, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+/// Longest time for a connection, TLS included.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time from request to the end of the answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// Largest answer in bytes.
+pub const ANSWER_MAX: usize = 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// It is no URL that can be asked.
+    #[error("{0:?} is no http or https URL")]
+    Url(String),
+    /// No certificate authority is known.
+    #[error("no certificate authorities are installed ({0}): install the package ca-certificates (OpenWrt: ca-bundle), or name a file with SSL_CERT_FILE")]
+    NoAuthorities(String),
+    /// The server cannot be reached, or broke off.
+    #[error("{host} cannot be reached: {why}")]
+    Unreachable {
+        /// Whom we asked.
+        host: String,
+        /// In the words of the system.
+        why: String,
+    },
+    /// It took too long.
+    #[error("{0} took too long to answer")]
+    Slow(String),
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// All of the body.
+    pub body: Bytes,
+}
+
+/// What to send, besides the URL.
+#[derive(Debug, Clone, Default)]
+pub struct Send<'a> {
+    /// Body and its media type; none makes it a GET.
+    pub body: Option<(Bytes, &'static str)>,
+    /// Value of `Authorization`.
+    pub authorization: Option<&'a str>,
+}
+
+/// Asks other servers.
+#[derive(Default)]
+pub struct Fetch {
+    tls: OnceLock<Arc<ClientConfig>>,
+}
+
+impl Fetch {
+    /// One that reads the system's authorities when it first needs them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that trusts what `tls` trusts.
+    #[must_use]
+    pub fn with_tls(tls: Arc<ClientConfig>) -> Self {
+        Self { tls: OnceLock::from(tls) }
+    }
+
+    /// Fetches a URL.
+    ///
+    /// # Errors
+    /// There is no whole answer. An answer with an error status is an answer.
+    pub async fn get(&self, url: &str) -> Result<Answer, FetchError> {
+        self.send(url, Send::default()).await
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn send(&self, url: &str, what: Send<'_>) -> Result<Answer, FetchError> {
+        let wrong = || FetchError::Url(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let host = uri.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
+        let tls = match uri.scheme_str() {
+            Some("http") => None,
+            Some("https") => Some(self.tls()?),
+            _ => return Err(wrong()),
+        };
+        let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+        let unreachable = |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.clone(), why: e.to_string() };
+        let slow = |_| FetchError::Slow(host.clone());
+        let tcp = timeout(CONNECT_WITHIN, TcpStream::connect((host.as_str(), port))).await.map_err(slow)?.map_err(|e| unreachable(&e))?;
+        let request = request(&uri, what).map_err(|_| wrong())?;
+        let Some(tls) = tls else { return exchange(tcp, request, &host).await };
+        let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
+        let stream = timeout(CONNECT_WITHIN, TlsConnector::from(tls).connect(name, tcp)).await.map_err(slow)?;
+        exchange(stream.map_err(|e| unreachable(&e))?, request, &host).await
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, FetchError> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            let why = found.errors.first().map_or_else(|| "none found".into(), ToString::to_string);
+            return Err(FetchError::NoAuthorities(why));
+        }
+        let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        Ok(self.tls.get_or_init(|| tls).clone())
+    }
+}
+
+fn request(uri: &Uri, what: Send<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
+    let authority = uri.authority().map_or("", |a| a.as_str());
+    let mut request = Request::builder()
+        .uri(uri.path_and_query().map_or("/", |p| p.as_str()))
+        .header(header::HOST, authority.rsplit('@').next().unwrap_or(authority))
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, concat!("hearthgate/", env!("CARGO_PKG_VERSION")));
+    if let Some(authorization) = what.authorization {
+        let mut value = HeaderValue::from_str(authorization)?;
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    match what.body {
+        None => request.method(Method::GET).body(Full::default()),
+        Some((body, media)) => request.method(Method::POST).header(header::CONTENT_TYPE, media).body(Full::new(body)),
+    }
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>, host: &str) -> Result<Answer, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + std::marker::Send + 'static,
+{
+    let unreachable = |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.to_owned(), why: e.to_string() };
+    let whole = async {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+        let asking = async {
+            let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
+            let status = answer.status().as_u16();
+            let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await.map_err(|e| unreachable(&e))?;
+            Ok(Answer { status, body: body.to_bytes() })
+        };
+        tokio::pin!(asking);
+        tokio::select! {
+            answer = &mut asking => answer,
+            // The connection may end with the answer's last byte; the answer is then there all the same.
+            _ = connection => asking.await,
+        }
+    };
+    timeout(ANSWER_WITHIN, whole).await.map_err(|_| FetchError::Slow(host.to_owned()))?
+}
