@@ -6,7 +6,7 @@ use hearthgate_server::{Options, Running};
 use std::{fs, os::unix::fs::DirBuilderExt, time::{Duration, SystemTime}};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often the file of extra records is looked at.
+/// How often the files of extra records and certificates are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Longest time for going down.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
                 let now = changed_at(&config);
                 if now != seen {
                     seen = now;
-                    tracing::info!("the file of extra records changed");
+                    tracing::info!("a file that the configuration names has changed");
                     config = reload(args, config, &running).await;
                 }
             }
@@ -69,8 +69,10 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
     Ok(())
 }
 
-fn changed_at(config: &Config) -> Option<SystemTime> {
-    fs::metadata(&config.dns.extra_records_path).and_then(|m| m.modified()).ok()
+/// When each file that is watched was changed.
+fn changed_at(config: &Config) -> [Option<SystemTime>; 3] {
+    let watched = [&config.dns.extra_records_path, &config.tls_cert_path, &config.tls_key_path];
+    watched.map(|path| fs::metadata(path).and_then(|m| m.modified()).ok())
 }
 
 /// Takes what can be changed while running; says what cannot. A broken configuration changes nothing.
@@ -95,7 +97,6 @@ async fn reload(args: &Args, old: Config, running: &Running) -> Config {
         ("state_dir", old.state_dir != new.state_dir),
         ("unix_socket", old.unix_socket != new.unix_socket),
         ("store.engine", old.store != new.store),
-        ("tls_cert_path", old.tls_cert_path != new.tls_cert_path || old.tls_key_path != new.tls_key_path),
         ("derp.server", old.derp.server != new.derp.server),
         ("node.routes.ha", old.node.routes != new.node.routes),
         ("log", old.log != new.log),

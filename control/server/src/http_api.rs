@@ -9,15 +9,13 @@ use crate::{
     reply::{Body, Reply, json, read_json, text, typed},
     state::App,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use hearthgate_keys::{ChallengePublic, MachinePublic};
-use hearthgate_noise::Accepted;
 use hearthgate_tailcfg::{EarlyNoise, OverTlsPublicKeyResponse, VerifyRequest, VerifyResponse};
-use hearthgate_transport::{HANDSHAKE_HEADER, HANDSHAKE_HEADER_MAX, NoiseStream, UPGRADE};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use hearthgate_transport::{AcceptError, Upgrade};
+use http::{Method, Request, StatusCode};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 /// Largest body of `/verify`.
 const VERIFY_MAX: usize = 4096;
@@ -50,22 +48,15 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     let method = req.method().clone();
     match (method, path.as_str()) {
         (Method::GET, "/key") => key(&app, &req),
-        (Method::POST, "/ts2021") => ts2021(app, req),
-        (_, "/ts2021") => text(StatusCode::METHOD_NOT_ALLOWED, "POST with an upgrade to tailscale-control-protocol is needed here"),
+        (_, "/ts2021") => ts2021(app, req),
         (Method::POST, "/verify") => verify(&app, req).await,
         (Method::GET, "/health") => typed(StatusCode::OK, "application/health+json", r#"{"status":"pass"}"#),
         (Method::GET, "/version") => json(&version()),
         (Method::GET, "/metrics") => metrics(&app, origin),
         (Method::GET, "/robots.txt") => text(StatusCode::OK, "User-agent: *\nDisallow: /\n"),
-        (Method::GET | Method::HEAD, "/generate_204") => generate_204(&req),
-        (Method::GET, "/bootstrap-dns") => bootstrap_dns(&app, &req),
-        (Method::GET | Method::HEAD, "/derp/probe" | "/derp/latency-check") => {
-            let mut reply = text(StatusCode::OK, "");
-            reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            reply
-        }
-        (_, "/derp/probe" | "/derp/latency-check") => text(StatusCode::METHOD_NOT_ALLOWED, "bogus probe method"),
-        (_, "/derp") => text(StatusCode::UPGRADE_REQUIRED, "DERP requires connection upgrade"),
+        (Method::GET | Method::HEAD, "/generate_204") => hearthgate_derp::generate_204(req.headers()).map(Body::from),
+        (Method::GET, "/bootstrap-dns") => hearthgate_derp::bootstrap_dns(&app.bootstrap_dns, req.uri().query()).map(Body::from),
+        (_, "/derp" | "/derp/probe" | "/derp/latency-check") => derp(&app, origin, req),
         (Method::GET, "/") => pages::home(&app),
         (Method::GET, "/apple") => pages::apple(&app),
         (Method::GET, "/windows") => pages::windows(&app),
@@ -108,48 +99,50 @@ fn key(app: &App, req: &Request<Incoming>) -> Reply {
     json(&OverTlsPublicKeyResponse { legacy_public_key: MachinePublic::ZERO, public_key: app.noise_key.public() })
 }
 
+/// The way to Noise: a POST with an upgrade, or a WebSocket.
 fn ts2021(app: App, mut req: Request<Incoming>) -> Reply {
-    let headers = req.headers();
-    let upgrade = headers.get(header::UPGRADE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !upgrade.eq_ignore_ascii_case(UPGRADE) {
-        return text(StatusCode::BAD_REQUEST, "missing or unknown upgrade: a proxy in front must pass on Upgrade: tailscale-control-protocol");
-    }
-    let handshake = headers.get(HANDSHAKE_HEADER).filter(|v| v.len() <= HANDSHAKE_HEADER_MAX).and_then(|v| STANDARD.decode(v).ok());
-    let Some(handshake) = handshake else {
-        return text(StatusCode::BAD_REQUEST, "missing or malformed X-Tailscale-Handshake header");
-    };
-    let accepted = match hearthgate_noise::respond(&app.noise_key, &handshake) {
-        Ok(accepted) => accepted,
+    let upgrade = match hearthgate_transport::accept(&app.noise_key, req.method(), req.uri(), req.headers()) {
+        Ok(upgrade) => upgrade,
         Err(e) => {
-            Metrics::add(&app.metrics.noise_failed);
-            return text(StatusCode::BAD_REQUEST, &e.to_string());
+            if matches!(e, AcceptError::Handshake(_)) {
+                Metrics::add(&app.metrics.noise_failed);
+            }
+            return text(e.status(), &e.to_string());
         }
     };
+    let mut reply = Reply::new(Body::Whole(None));
+    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *reply.headers_mut() = upgrade.headers();
     let upgrading = hyper::upgrade::on(&mut req);
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrading.await {
-            serve_noise(app, accepted, upgraded).await;
+            serve_noise(app, upgrade, upgraded).await;
         }
     });
-    let mut reply = Reply::new(Body::Whole(None));
-    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    reply.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(UPGRADE));
-    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     reply
 }
 
+/// The relay, for requests that came behind another on their connection, as those of proxies do.
+fn derp(app: &App, origin: Origin, mut req: Request<Incoming>) -> Reply {
+    let from = match origin {
+        Origin::Network(ip) => hearthgate_derp::Remote { ip: Some(ip) },
+        Origin::Local => hearthgate_derp::Remote::default(),
+    };
+    match app.relay.as_ref().and_then(|relay| relay.answer_http(&mut req, from)) {
+        Some(reply) => reply.map(Body::from),
+        None => text(StatusCode::NOT_FOUND, "no relay runs here"),
+    }
+}
+
 /// Speaks HTTP/2 inside the Noise session until the client is gone.
-async fn serve_noise(app: App, accepted: Accepted, upgraded: hyper::upgrade::Upgraded) {
+async fn serve_noise(app: App, upgrade: Upgrade, upgraded: hyper::upgrade::Upgraded) {
     Metrics::add(&app.metrics.noise_accepted);
-    let peer = Peer { machine: accepted.machine };
-    let mut stream = NoiseStream::new(TokioIo::new(upgraded), accepted.session, accepted.response.to_vec(), Vec::new());
+    let peer = Peer { machine: upgrade.machine() };
     let mut challenge = [0u8; 32];
     crate::writer::fill_random(&mut challenge);
     let early = EarlyNoise { node_key_challenge: ChallengePublic::from_bytes(challenge) };
     let early = serde_json::to_vec(&early).unwrap_or_default();
-    if stream.queue(&hearthgate_noise::encode_early(&early)).is_err() {
-        return;
-    }
+    let Ok(stream) = upgrade.stream(TokioIo::new(upgraded), &early) else { return };
     let service = service_fn(move |req| {
         let app = app.clone();
         async move { Ok::<_, std::convert::Infallible>(noise_api::handle(app, peer, req).await) }
@@ -194,34 +187,4 @@ fn metrics(app: &App, origin: Origin) -> Reply {
             typed(StatusCode::OK, "text/plain; version=0.0.4", out)
         }
     }
-}
-
-fn generate_204(req: &Request<Incoming>) -> Reply {
-    /// Longest challenge that is echoed.
-    const CHALLENGE_MAX: usize = 64;
-    let mut reply = text(StatusCode::NO_CONTENT, "");
-    reply.headers_mut().remove(header::CONTENT_TYPE);
-    reply.headers_mut().insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, no-store, must-revalidate, no-transform, max-age=0"),
-    );
-    let fits = |c: &str| c.len() <= CHALLENGE_MAX && c.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:".contains(&b));
-    let challenge = req.headers().get("X-Tailscale-Challenge").and_then(|v| v.to_str().ok()).filter(|c| fits(c));
-    if let Some(value) = challenge.and_then(|c| HeaderValue::from_str(&format!("response {c}")).ok()) {
-        reply.headers_mut().insert("X-Tailscale-Response", value);
-    }
-    reply
-}
-
-fn bootstrap_dns(app: &App, req: &Request<Incoming>) -> Reply {
-    let wanted = query(req, "q");
-    let names: BTreeMap<&str, &[IpAddr]> = app
-        .bootstrap_dns
-        .iter()
-        .filter(|(name, _)| wanted.as_ref().is_none_or(|w| w == name))
-        .map(|(name, ips)| (name.as_str(), ips.as_slice()))
-        .collect();
-    let mut reply = json(&names);
-    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    reply
 }

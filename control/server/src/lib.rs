@@ -36,13 +36,27 @@ use crate::{
     state::{App, Parts},
 };
 use hearthgate_core::{AllowAll, Fact, Now, Stored, World};
-use hearthgate_derp::{Admission, Relay, RelayLimits, StunMetrics, tls};
+use hearthgate_derp::{Admission, BootstrapDns, Relay, RelayLimits, StunMetrics, tls};
 use hearthgate_keys::NodePublic;
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{net::UdpSocket, sync::broadcast, task::JoinHandle};
 
 /// Facts that may wait for slow listeners.
 const FACTS: usize = 1024;
+
+/// What relay clients are told when the server goes down: come back after so many milliseconds, and try for so many.
+const RECONNECT_IN: u32 = 1_000;
+/// See [`RECONNECT_IN`].
+const RECONNECT_FOR: u32 = 60_000;
+/// Longest time for telling them.
+const RELAY_GOODBYE: Duration = Duration::from_millis(500);
+/// How often it is looked whether all of them are gone.
+const RELAY_LOOK: Duration = Duration::from_millis(10);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +109,8 @@ pub struct Running {
     socket: PathBuf,
     /// URL that clients use.
     pub server_url: String,
+    /// Where the HTTP listener really is: port 0 in the options picks a free one.
+    pub listen: SocketAddr,
 }
 
 impl Running {
@@ -103,8 +119,10 @@ impl Running {
     /// # Errors
     /// A DERP map file cannot be read, or the store failed. The old settings stay then.
     pub async fn reload(&self, options: &Options) -> Result<(), StartError> {
-        let pin = self.app.relay_pin.clone();
-        let derp_map = derp_map::build(options, pin.as_deref())?;
+        let certificate = keys::certificate(options)?;
+        let derp_map = derp_map::build(options, pin(options, &certificate)?.as_deref())?;
+        // Connections keep what they have; the next handshake shows the new one.
+        self.app.certificates.replace(&certificate)?;
         let settings = options.settings.clone();
         let done = self.app.control.call(move |world, _| {
             world.set_settings(settings);
@@ -123,10 +141,28 @@ impl Running {
             let _ = task.await;
         }
         let _ = std::fs::remove_file(&self.socket);
+        if let Some(relay) = &self.app.relay {
+            relay.announce_restart(RECONNECT_IN, RECONNECT_FOR);
+            relay.close_all();
+            let gone = async {
+                while relay.connection_count() > 0 {
+                    tokio::time::sleep(RELAY_LOOK).await;
+                }
+            };
+            // Whoever takes no goodbye in this time gets none.
+            let _ = tokio::time::timeout(RELAY_GOODBYE, gone).await;
+        }
         self.app.control.stop().await;
         let writer = self.writer;
         let _ = tokio::task::spawn_blocking(move || writer.join()).await;
     }
+}
+
+/// Pin of the certificate in the DERP map. With https the certificate that clients see is the operator's or that of a
+/// proxy in front, and has its name.
+fn pin(options: &Options, certificate: &tls::PemPair) -> Result<Option<String>, StartError> {
+    let pinned = options.certificate.is_none() && options.settings.server_url.starts_with("http://");
+    if pinned { Ok(Some(tls::pin_of(certificate)?)) } else { Ok(None) }
 }
 
 /// Lets nodes of the tailnet use the relay.
@@ -153,11 +189,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         }
     }
     let certificate = keys::certificate(&options)?;
-    // With https the certificate that clients see is the operator's or that of a proxy in front, and has its name.
-    let pinned = options.certificate.is_none() && options.settings.server_url.starts_with("http://");
-    let pin = if pinned { Some(tls::pin_of(&certificate)?) } else { None };
-    let tls_config = tls::server_config(&certificate, Some(&relay_key.public()))?;
-    let derp_map = derp_map::build(&options, pin.as_deref())?;
+    let certificates = tls::Certificates::new(&certificate, Some(&relay_key.public()))?;
+    let tls_config = certificates.server_config()?;
+    let derp_map = derp_map::build(&options, pin(&options, &certificate)?.as_deref())?;
     let now = Now { wall: jiff::Timestamp::now(), mono_ms: 0 };
     let world = World::load(stored, options.settings.clone(), Arc::new(AllowAll), derp_map, now);
     let (facts, mut heard) = broadcast::channel(FACTS);
@@ -184,14 +218,15 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         pings: Arc::default(),
         noise_key,
         relay,
-        relay_pin: pin,
+        certificates,
         metrics: Metrics::default(),
         stun: Arc::new(StunMetrics::default()),
         state_dir: options.state_dir.clone(),
-        bootstrap_dns: Vec::new(),
+        bootstrap_dns: BootstrapDns::new(),
     });
     let mut tasks = Vec::new();
     let tcp = listener::bind_tcp(options.listen)?;
+    let listen = tcp.local_addr().map_err(StartError::io("listening on", options.listen.to_string()))?;
     tasks.push(tokio::spawn(listener::serve_tcp(app.clone(), tcp, tls_config)));
     let unix = listener::bind_unix(&options.unix_socket, options.unix_socket_mode)?;
     tasks.push(tokio::spawn(listener::serve_unix(app.clone(), unix)));
@@ -216,5 +251,5 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             }
         }
     }));
-    Ok(Running { app, writer, tasks, socket: options.unix_socket, server_url: options.settings.server_url })
+    Ok(Running { app, writer, tasks, socket: options.unix_socket, server_url: options.settings.server_url, listen })
 }

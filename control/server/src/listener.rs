@@ -1,36 +1,34 @@
 //! Listeners: one TCP port for plain HTTP, TLS and DERP, and the unix socket of the command line.
 //!
 //! A connection tells what it is by its first bytes: 0x16 is TLS; a request for `/derp` goes to the relay before any
-//! HTTP machinery is set up for it, which is what keeps an idle relay connection small; the rest is HTTP/1.1.
+//! HTTP machinery is set up for it ([`hearthgate_derp::sniff`]), which is what keeps an idle relay connection small and
+//! lets clients start fast; the rest is HTTP/1.1.
 
-use crate::{
-    StartError, http_api,
-    http_api::Origin,
-    state::App,
-};
-use bytes::{Bytes, BytesMut};
-use hearthgate_derp::{Remote, tune_tcp};
+use crate::{StartError, http_api, http_api::Origin, state::App};
+use bytes::Bytes;
+use hearthgate_derp::{Prefixed, Sniffed, sniff, tune_tcp};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use std::{
+    future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::Path,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
+/// What the first byte of TLS is: a handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// Connections that may be between accept and their first whole request.
 const NEWCOMERS_MAX: usize = 512;
 /// How long they may stay there.
@@ -78,15 +76,7 @@ pub(crate) async fn serve_tcp(app: App, listener: TcpListener, tls: Arc<ServerCo
             }
         };
         tune_tcp(&stream);
-        let (app, acceptor) = (app.clone(), acceptor.clone());
-        tokio::spawn(async move {
-            let ip = remote.ip().to_canonical();
-            let ready = timeout(NEWCOMER, first_request(stream, acceptor)).await;
-            drop(permit);
-            if let Ok(Ok((stream, head))) = ready {
-                dispatch(app, stream, head, ip).await;
-            }
-        });
+        tokio::spawn(accepted(app.clone(), stream, remote, acceptor.clone(), permit));
     }
 }
 
@@ -102,63 +92,47 @@ pub(crate) async fn serve_unix(app: App, listener: UnixListener) {
     }
 }
 
-/// A plain or encrypted stream.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// Reads until the first request head is whole.
-async fn first_request(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<(Box<dyn Stream>, Bytes)> {
+/// Tells TLS from plain text, and goes on with what is inside.
+async fn accepted(app: App, stream: TcpStream, remote: SocketAddr, acceptor: TlsAcceptor, permit: OwnedSemaphorePermit) {
     let mut first = [0u8; 1];
-    stream.peek(&mut first).await?;
-    let mut stream: Box<dyn Stream> = if first[0] == 0x16 { Box::new(acceptor.accept(stream).await?) } else { Box::new(stream) };
-    let mut head = BytesMut::new();
-    loop {
-        if stream.read_buf(&mut head).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    match timeout(NEWCOMER, stream.peek(&mut first)).await {
+        Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {
+            // Boxed: the handshake's state would make the future of every connection larger.
+            if let Ok(Ok(stream)) = timeout(NEWCOMER, Box::pin(acceptor.accept(stream))).await {
+                dispatch(app, stream, remote, permit).await;
+            }
         }
-        // HTTP/2 with prior knowledge and garbage are hyper's to refuse.
-        if head.windows(4).any(|w| w == b"\r\n\r\n") || head.len() >= HEAD_MAX {
-            return Ok((stream, head.freeze()));
-        }
+        Ok(Ok(1)) => dispatch(app, stream, remote, permit).await,
+        _ => {}
     }
 }
 
 /// Gives the connection to the relay or to HTTP.
-async fn dispatch(app: App, mut stream: Box<dyn Stream>, head: Bytes, ip: IpAddr) {
-    let relay = app.relay.clone().zip(derp_upgrade(&head));
-    let Some((relay, upgrade)) = relay else {
-        return serve_http(app, Prefixed { first: head, stream }, Origin::Network(ip)).await;
+async fn dispatch<S>(app: App, stream: S, remote: SocketAddr, permit: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let sniffed = match &app.relay {
+        Some(_) => Box::pin(sniff(stream)).await,
+        None => Ok(Sniffed::Other(Prefixed::new(Bytes::new(), stream))),
     };
-    if !upgrade.fast_start && stream.write_all(relay.upgrade_response().as_bytes()).await.is_err() {
-        return;
+    drop(permit);
+    match (sniffed, &app.relay) {
+        (Ok(Sniffed::Derp(request, stream, received)), Some(relay)) if relay.may_accept() => {
+            // A task of its own: what accepting needed is freed, and the connection stays small.
+            tokio::spawn(relay_connection(relay.clone().serve_request(request, stream, received, remote)));
+        }
+        (Ok(Sniffed::Other(stream)), _) => {
+            tokio::spawn(serve_http(app, stream, Origin::Network(remote.ip().to_canonical())));
+        }
+        _ => {}
     }
-    // The future of a relay connection is small only if it does not carry what led here.
-    drop(app);
-    let received = head.slice(upgrade.used..);
-    if let Err(e) = relay.serve(stream, received, Remote { ip: Some(ip) }).await {
+}
+
+async fn relay_connection(served: impl Future<Output = io::Result<()>>) {
+    if let Err(e) = served.await {
         tracing::trace!(error = %e, "relay connection ended");
     }
-}
-
-struct DerpUpgrade {
-    used: usize,
-    fast_start: bool,
-}
-
-/// Whether this is a native upgrade to DERP. A WebSocket upgrade without the sub-protocol is one too: very old
-/// clients sent that.
-fn derp_upgrade(head: &[u8]) -> Option<DerpUpgrade> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut request = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(used) = request.parse(head).ok()? else { return None };
-    if request.method != Some("GET") || request.path != Some("/derp") {
-        return None;
-    }
-    let header = |name: &str| request.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value);
-    let upgrade = header("Upgrade")?.to_ascii_lowercase();
-    let sub_protocol = header("Sec-WebSocket-Protocol").is_some_and(|p| p.windows(4).any(|w| w == b"derp"));
-    let native = upgrade == b"derp" || (upgrade == b"websocket" && !sub_protocol);
-    native.then(|| DerpUpgrade { used, fast_start: header("Derp-Fast-Start") == Some(b"1") })
 }
 
 async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(app: App, stream: S, origin: Origin) {
@@ -175,34 +149,5 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(app: App
         .await;
     if let Err(e) = served {
         tracing::trace!(error = %e, "HTTP connection ended");
-    }
-}
-
-/// A stream of which the first bytes were read already.
-struct Prefixed {
-    first: Bytes,
-    stream: Box<dyn Stream>,
-}
-
-impl AsyncRead for Prefixed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let n = self.first.len().min(buf.remaining());
-        buf.put_slice(&self.first.split_to(n));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Prefixed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

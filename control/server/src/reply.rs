@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,6 +31,17 @@ impl Body {
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Some(bytes.into()))
+    }
+}
+
+impl From<http_body_util::Full<Bytes>> for Body {
+    fn from(mut body: http_body_util::Full<Bytes>) -> Self {
+        // A `Full` is one frame, ready at once.
+        let frame = std::pin::pin!(&mut body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
+        match frame {
+            Poll::Ready(Some(Ok(frame))) => Self::Whole(frame.into_data().ok()),
+            _ => Self::Whole(None),
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
 use hearthgate_core::Fact;
-use hearthgate_derp::{Relay, StunMetrics};
+use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, tls::Certificates};
 use hearthgate_keys::MachinePrivate;
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::broadcast;
 
 /// Shared by all handlers; cheap to clone.
@@ -25,8 +25,8 @@ pub struct Parts {
     pub noise_key: MachinePrivate,
     /// The relay, when it is on.
     pub relay: Option<Arc<Relay>>,
-    /// Pin of the relay's self-signed certificate.
-    pub relay_pin: Option<String>,
+    /// What TLS shows.
+    pub certificates: Arc<Certificates>,
     /// Counters of STUN.
     pub stun: Arc<StunMetrics>,
     /// Counters.
@@ -36,7 +36,7 @@ pub struct Parts {
     /// Where keys and store are.
     pub state_dir: PathBuf,
     /// Names and addresses for clients whose DNS is broken.
-    pub bootstrap_dns: Vec<(String, Vec<IpAddr>)>,
+    pub bootstrap_dns: BootstrapDns,
 }
 
 impl App {

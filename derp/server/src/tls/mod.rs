@@ -64,7 +64,13 @@ pub fn self_signed(names: Vec<String>) -> Result<PemPair, TlsError> {
 /// The PEM text holds no certificate.
 pub fn pin_of(pair: &PemPair) -> Result<String, TlsError> {
     let leaf = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).map_err(|e| TlsError::Pem(e.to_string()))?;
-    Ok(format!("sha256-raw:{}", encode(&Sha256::digest(&leaf))))
+    Ok(pin_of_der(&leaf))
+}
+
+/// The same for a certificate in DER, as it comes in a handshake.
+#[must_use]
+pub fn pin_of_der(leaf: &CertificateDer<'_>) -> String {
+    format!("sha256-raw:{}", encode(&Sha256::digest(leaf)))
 }
 
 /// A server configuration with this certificate and, after it, the relay's meta certificate.
