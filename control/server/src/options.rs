@@ -5,7 +5,7 @@ use hearthgate_derp::tls::PemPair;
 use hearthgate_store::EngineKind;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -49,6 +49,43 @@ pub struct OidcOptions {
     pub use_expiry_from_token: bool,
     /// The provider has to be there when the server starts.
     pub only_start_if_available: bool,
+}
+
+impl Options {
+    /// The usual values, with all state under `state_dir`, on `listen`.
+    #[must_use]
+    pub fn new(state_dir: &Path, listen: SocketAddr) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            engine: EngineKind::Log,
+            listen,
+            unix_socket: state_dir.join("hearthgate.sock"),
+            unix_socket_mode: 0o600,
+            certificate: None,
+            settings: Settings::default(),
+            derp: DerpOptions::default(),
+            probe_interval: Duration::ZERO,
+            probe_timeout: Duration::ZERO,
+            oidc: None,
+        }
+    }
+}
+
+impl Default for DerpOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            in_map: true,
+            region_id: 900,
+            region_code: "home".into(),
+            region_name: "Home".into(),
+            verify_clients: true,
+            stun_listen: None,
+            ipv4: None,
+            ipv6: None,
+            paths: Vec::new(),
+        }
+    }
 }
 
 /// The built-in relay.

@@ -4,12 +4,10 @@
 #[path = "../../../../derp/server/tests/common/tls_client.rs"]
 mod tls_client;
 
-use hearthgate_core::Settings;
 use hearthgate_derp::tls::pin_of_der;
 use hearthgate_derp_frame::{ClientInfo, FRAME_HEADER, FrameType, frame, parse_header, seal_client_info, send_packet_frame};
 use hearthgate_keys::{MachinePublic, NodePrivate, NodePublic};
-use hearthgate_server::{DerpOptions, Options, Running, start};
-use hearthgate_store::EngineKind;
+use hearthgate_server::{Options, Running, start};
 use std::{net::SocketAddr, time::Duration};
 use tempfile::TempDir;
 use tokio::{
@@ -35,7 +33,8 @@ impl TestServer {
 
     pub async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = options(&dir);
+        let mut options = Options::new(dir.path(), ([127, 0, 0, 1], 0).into());
+        options.derp.verify_clients = false;
         change(&mut options);
         let running = start(options.clone()).await.unwrap();
         Self { running, options, _dir: dir }
@@ -53,32 +52,6 @@ impl TestServer {
 
     pub async fn stop(self) {
         self.running.stop().await;
-    }
-}
-
-fn options(dir: &TempDir) -> Options {
-    Options {
-        state_dir: dir.path().into(),
-        engine: EngineKind::Log,
-        listen: ([127, 0, 0, 1], 0).into(),
-        unix_socket: dir.path().join("socket"),
-        unix_socket_mode: 0o600,
-        certificate: None,
-        settings: Settings::default(),
-        derp: DerpOptions {
-            enabled: true,
-            in_map: true,
-            region_id: 900,
-            region_code: "home".into(),
-            region_name: "Home".into(),
-            verify_clients: false,
-            stun_listen: None,
-            ipv4: None,
-            ipv6: None,
-            paths: Vec::new(),
-        },
-        probe_interval: Duration::ZERO,
-        probe_timeout: Duration::ZERO,
     }
 }
 
