@@ -94,7 +94,10 @@ pub struct RegisterResponse {
     /// Not empty: a person has to go there.
     #[serde(rename = "AuthURL")]
     pub auth_url: String,
-    /// Not empty: refused, for this reason.
-    #[serde(rename = "Error", skip_serializing_if = "String::is_empty")]
+    /// Signature of the node key under tailnet lock, in Base64; this server has none.
+    #[serde(rename = "NodeKeySignature")]
+    pub node_key_signature: Option<String>,
+    /// Not empty: refused, for this reason. Always there, as from the official server: the Rust client needs it.
+    #[serde(rename = "Error")]
     pub error: String,
 }

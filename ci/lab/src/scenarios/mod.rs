@@ -20,6 +20,7 @@ mod relay;
 mod rename;
 mod restart;
 mod reverse_proxy;
+mod rust_client;
 mod subnet_route;
 mod taildrop;
 mod upgrade;
@@ -55,4 +56,5 @@ pub const ALL: &[Scenario] = &[
     nat::HARD,
     nat::MIXED,
     reverse_proxy::SCENARIO,
+    rust_client::SCENARIO,
 ];
