@@ -29,9 +29,7 @@ impl DiscoShared {
     #[must_use]
     pub fn seal(&self, nonce: &[u8; BOX_NONCE_LEN], message: &[u8]) -> Vec<u8> {
         // The cipher fails only on messages of 2^38 bytes and more.
-        self.0
-            .encrypt(GenericArray::from_slice(nonce), message)
-            .unwrap_or_default()
+        self.0.encrypt(GenericArray::from_slice(nonce), message).unwrap_or_default()
     }
 
     /// Opens what the peer sealed under the same nonce.
@@ -39,9 +37,7 @@ impl DiscoShared {
     /// # Errors
     /// [`OpenError`] when it was changed, or is between other keys.
     pub fn open(&self, nonce: &[u8; BOX_NONCE_LEN], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        self.0
-            .decrypt(GenericArray::from_slice(nonce), sealed)
-            .map_err(|_| OpenError)
+        self.0.decrypt(GenericArray::from_slice(nonce), sealed).map_err(|_| OpenError)
     }
 }
 

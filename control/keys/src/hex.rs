@@ -36,10 +36,7 @@ pub fn encode(bytes: &[u8]) -> String {
 pub fn decode_fixed<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     let text = text.as_bytes();
     if text.len() != N * 2 {
-        return Err(HexError::Length {
-            expected: N * 2,
-            got: text.len(),
-        });
+        return Err(HexError::Length { expected: N * 2, got: text.len() });
     }
     let mut out = [0u8; N];
     for (slot, pair) in out.iter_mut().zip(text.chunks_exact(2)) {

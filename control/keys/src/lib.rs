@@ -18,9 +18,7 @@ mod token;
 pub use disco::DiscoShared;
 pub use hex::{HexError, decode_fixed, encode};
 pub use private::{DiscoPrivate, MachinePrivate, NodePrivate, OpenError};
-pub use public::{
-    ChallengePublic, DiscoPublic, KeyParseError, MachinePublic, NlPublic, NodePublic,
-};
+pub use public::{ChallengePublic, DiscoPublic, KeyParseError, MachinePublic, NlPublic, NodePublic};
 pub use token::{Secret, constant_time_eq};
 
 /// Length of every key in bytes.

@@ -1,9 +1,6 @@
 //! Private keys, and the one use of them besides Noise: NaCl boxes (DERP; disco's are in `disco.rs`).
 
-use crate::{
-    BOX_NONCE_LEN, DiscoPublic, KEY_LEN, KeyParseError, MachinePublic, NodePublic, decode_fixed,
-    encode,
-};
+use crate::{BOX_NONCE_LEN, DiscoPublic, KEY_LEN, KeyParseError, MachinePublic, NodePublic, decode_fixed, encode};
 use crypto_box::{
     SalsaBox,
     aead::{Aead, generic_array::GenericArray},
@@ -92,18 +89,10 @@ private_key! {
 impl NodePrivate {
     /// Seals `message` for `peer` as a NaCl box (X25519, XSalsa20-Poly1305): `nonce` followed by the ciphertext.
     #[must_use]
-    pub fn seal_to(
-        &self,
-        peer: &NodePublic,
-        nonce: [u8; BOX_NONCE_LEN],
-        message: &[u8],
-    ) -> Vec<u8> {
+    pub fn seal_to(&self, peer: &NodePublic, nonce: [u8; BOX_NONCE_LEN], message: &[u8]) -> Vec<u8> {
         let mut out = nonce.to_vec();
         // The cipher fails only on messages of 2^38 bytes and more.
-        if let Ok(sealed) = self
-            .shared(peer)
-            .encrypt(GenericArray::from_slice(&nonce), message)
-        {
+        if let Ok(sealed) = self.shared(peer).encrypt(GenericArray::from_slice(&nonce), message) {
             out.extend_from_slice(&sealed);
         }
         out
@@ -115,9 +104,7 @@ impl NodePrivate {
     /// [`OpenError`] when `sealed` is too short, was changed, or is between other keys.
     pub fn open_from(&self, peer: &NodePublic, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (nonce, body) = sealed.split_at_checked(BOX_NONCE_LEN).ok_or(OpenError)?;
-        self.shared(peer)
-            .decrypt(GenericArray::from_slice(nonce), body)
-            .map_err(|_| OpenError)
+        self.shared(peer).decrypt(GenericArray::from_slice(nonce), body).map_err(|_| OpenError)
     }
 
     fn shared(&self, peer: &NodePublic) -> SalsaBox {

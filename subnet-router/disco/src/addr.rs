@@ -19,19 +19,10 @@ pub fn put(out: &mut Vec<u8>, addr: SocketAddr) {
 pub fn get(bytes: &[u8; LEN]) -> SocketAddr {
     let mut ip = [0; 16];
     ip.copy_from_slice(&bytes[..16]);
-    SocketAddr::new(
-        IpAddr::V6(Ipv6Addr::from(ip)).to_canonical(),
-        u16::from_be_bytes([bytes[16], bytes[17]]),
-    )
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(ip)).to_canonical(), u16::from_be_bytes([bytes[16], bytes[17]]))
 }
 
 /// Reads a list of addresses; the rest that is no whole address is left out.
 pub fn list(bytes: &[u8], limit: usize) -> Vec<SocketAddr> {
-    bytes
-        .as_chunks::<LEN>()
-        .0
-        .iter()
-        .take(limit)
-        .map(get)
-        .collect()
+    bytes.as_chunks::<LEN>().0.iter().take(limit).map(get).collect()
 }

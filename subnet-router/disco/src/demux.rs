@@ -53,11 +53,7 @@ mod tests {
         disco.resize(62, 0);
         assert_eq!(kind(&disco), Kind::Disco);
         disco.pop();
-        assert_eq!(
-            kind(&disco),
-            Kind::WireGuard,
-            "too short for a disco packet"
-        );
+        assert_eq!(kind(&disco), Kind::WireGuard, "too short for a disco packet");
         assert_eq!(kind(&[4, 0, 0, 0, 1, 2, 3, 4]), Kind::WireGuard);
         assert_eq!(kind(&[]), Kind::WireGuard);
     }

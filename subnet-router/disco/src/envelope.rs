@@ -42,11 +42,7 @@ impl<'a> Envelope<'a> {
         let rest = packet.strip_prefix(&MAGIC)?;
         let (sender, rest) = rest.split_first_chunk::<KEY_LEN>()?;
         let (nonce, sealed) = rest.split_first_chunk()?;
-        Some(Self {
-            sender: DiscoPublic::from_bytes(*sender),
-            nonce,
-            sealed,
-        })
+        Some(Self { sender: DiscoPublic::from_bytes(*sender), nonce, sealed })
     }
 
     /// Opens the box with what our key and the sender's share.
@@ -60,12 +56,7 @@ impl<'a> Envelope<'a> {
 
 /// A whole packet with `message`, from the owner of `sender`. `nonce` must be random and never be used twice.
 #[must_use]
-pub fn seal(
-    sender: &DiscoPublic,
-    shared: &DiscoShared,
-    nonce: &[u8; BOX_NONCE_LEN],
-    message: &Message,
-) -> Vec<u8> {
+pub fn seal(sender: &DiscoPublic, shared: &DiscoShared, nonce: &[u8; BOX_NONCE_LEN], message: &Message) -> Vec<u8> {
     let sealed = shared.seal(nonce, &message.encode());
     let mut out = Vec::with_capacity(HEADER_LEN + sealed.len());
     out.extend_from_slice(&MAGIC);

@@ -39,16 +39,7 @@ impl Header {
         };
         let [p0, p1] = protocol.to_be_bytes();
         let [_, v0, v1, v2] = self.vni.to_be_bytes();
-        [
-            0,
-            if self.control { CONTROL } else { 0 },
-            p0,
-            p1,
-            v0,
-            v1,
-            v2,
-            0,
-        ]
+        [0, if self.control { CONTROL } else { 0 }, p0, p1, v0, v1, v2, 0]
     }
 
     /// Reads a header; answers it and what follows. `None` for anything that no Tailscale node sends.
@@ -64,14 +55,7 @@ impl Header {
             WIREGUARD => Protocol::WireGuard,
             _ => return None,
         };
-        Some((
-            Self {
-                protocol,
-                vni: u32::from_be_bytes([0, v0, v1, v2]),
-                control: flags & CONTROL != 0,
-            },
-            rest,
-        ))
+        Some((Self { protocol, vni: u32::from_be_bytes([0, v0, v1, v2]), control: flags & CONTROL != 0 }, rest))
     }
 
     /// The header and `payload` as one datagram.

@@ -109,9 +109,7 @@ impl Message {
                     addr::put(&mut out, endpoint);
                 }
             }
-            Self::Bind(bind) | Self::BindChallenge(bind) | Self::BindAnswer(bind) => {
-                bind.put(&mut out)
-            }
+            Self::Bind(bind) | Self::BindChallenge(bind) | Self::BindAnswer(bind) => bind.put(&mut out),
             Self::CallMeMaybeVia(endpoint) => put(endpoint.as_ref(), RelayEndpoint::put, &mut out),
             Self::Allocate(request) => put(request.as_ref(), Allocate::put, &mut out),
             Self::Allocated(answer) => put(answer.as_ref(), Allocated::put, &mut out),
@@ -128,9 +126,7 @@ impl Message {
         Ok(match kind {
             PING => Self::Ping(parse_ping(body)?),
             PONG => Self::Pong(parse_pong(body)?),
-            CALL_ME_MAYBE if version != 0 || !body.len().is_multiple_of(addr::LEN) => {
-                Self::CallMeMaybe(Vec::new())
-            }
+            CALL_ME_MAYBE if version != 0 || !body.len().is_multiple_of(addr::LEN) => Self::CallMeMaybe(Vec::new()),
             CALL_ME_MAYBE => Self::CallMeMaybe(addr::list(body, CALL_ME_MAYBE_LIMIT)),
             BIND | BIND_CHALLENGE | BIND_ANSWER => {
                 if version != 0 {
@@ -171,45 +167,19 @@ fn put<T>(value: Option<&T>, with: fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
     }
 }
 
-fn get<T>(
-    version: u8,
-    body: &[u8],
-    with: fn(&[u8]) -> Result<T, ParseError>,
-) -> Result<Option<T>, ParseError> {
-    if version == 0 {
-        with(body).map(Some)
-    } else {
-        Ok(None)
-    }
+fn get<T>(version: u8, body: &[u8], with: fn(&[u8]) -> Result<T, ParseError>) -> Result<Option<T>, ParseError> {
+    if version == 0 { with(body).map(Some) } else { Ok(None) }
 }
 
 fn parse_ping(body: &[u8]) -> Result<Ping, ParseError> {
-    let (txid, rest) = body
-        .split_first_chunk::<TXID_LEN>()
-        .ok_or(ParseError::Short)?;
-    let node = rest
-        .first_chunk::<KEY_LEN>()
-        .map(|key| NodePublic::from_bytes(*key))
-        .filter(|key| !key.is_zero());
-    let padding = if node.is_some() {
-        rest.len() - KEY_LEN
-    } else {
-        rest.len()
-    };
-    Ok(Ping {
-        txid: *txid,
-        node,
-        padding,
-    })
+    let (txid, rest) = body.split_first_chunk::<TXID_LEN>().ok_or(ParseError::Short)?;
+    let node = rest.first_chunk::<KEY_LEN>().map(|key| NodePublic::from_bytes(*key)).filter(|key| !key.is_zero());
+    let padding = if node.is_some() { rest.len() - KEY_LEN } else { rest.len() };
+    Ok(Ping { txid: *txid, node, padding })
 }
 
 fn parse_pong(body: &[u8]) -> Result<Pong, ParseError> {
-    let (txid, rest) = body
-        .split_first_chunk::<TXID_LEN>()
-        .ok_or(ParseError::Short)?;
+    let (txid, rest) = body.split_first_chunk::<TXID_LEN>().ok_or(ParseError::Short)?;
     let source = rest.first_chunk().ok_or(ParseError::Short)?;
-    Ok(Pong {
-        txid: *txid,
-        source: addr::get(source),
-    })
+    Ok(Pong { txid: *txid, source: addr::get(source) })
 }

@@ -91,12 +91,7 @@ impl BindEndpoint {
 
     pub(crate) fn get(body: &[u8]) -> Result<Self, ParseError> {
         let mut r = Reader(body);
-        Ok(Self {
-            vni: r.u32()?,
-            generation: r.u32()?,
-            remote: r.key()?,
-            challenge: r.take()?,
-        })
+        Ok(Self { vni: r.u32()?, generation: r.u32()?, remote: r.key()?, challenge: r.take()? })
     }
 }
 
@@ -108,11 +103,7 @@ impl RelayEndpoint {
         out.extend_from_slice(&self.lamport.to_be_bytes());
         out.extend_from_slice(&self.vni.to_be_bytes());
         for lifetime in [self.bind_lifetime, self.steady_lifetime] {
-            out.extend_from_slice(
-                &u64::try_from(lifetime.as_nanos())
-                    .unwrap_or(u64::MAX)
-                    .to_be_bytes(),
-            );
+            out.extend_from_slice(&u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX).to_be_bytes());
         }
         for &addr in &self.addrs {
             addr::put(out, addr);
@@ -141,10 +132,7 @@ impl Allocate {
     /// A request for `a` and `b`, which are put in order.
     #[must_use]
     pub fn new(a: DiscoPublic, b: DiscoPublic, generation: u32) -> Self {
-        Self {
-            clients: if a <= b { [a, b] } else { [b, a] },
-            generation,
-        }
+        Self { clients: if a <= b { [a, b] } else { [b, a] }, generation }
     }
 
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
@@ -155,10 +143,7 @@ impl Allocate {
 
     pub(crate) fn get(body: &[u8]) -> Result<Self, ParseError> {
         let mut r = Reader(body);
-        Ok(Self {
-            clients: [r.key()?, r.key()?],
-            generation: r.u32()?,
-        })
+        Ok(Self { clients: [r.key()?, r.key()?], generation: r.u32()? })
     }
 }
 
@@ -170,9 +155,6 @@ impl Allocated {
 
     pub(crate) fn get(body: &[u8]) -> Result<Self, ParseError> {
         let mut r = Reader(body);
-        Ok(Self {
-            generation: r.u32()?,
-            endpoint: RelayEndpoint::get(r.0)?,
-        })
+        Ok(Self { generation: r.u32()?, endpoint: RelayEndpoint::get(r.0)? })
     }
 }

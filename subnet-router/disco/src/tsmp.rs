@@ -66,13 +66,7 @@ impl Tsmp {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Reject {
-                protocol,
-                reason,
-                source_port,
-                destination_port,
-                maybe_broken,
-            } => {
+            Self::Reject { protocol, reason, source_port, destination_port, maybe_broken } => {
                 let mut out = vec![REJECT, *protocol, reason.byte()];
                 out.extend_from_slice(&source_port.to_be_bytes());
                 out.extend_from_slice(&destination_port.to_be_bytes());
@@ -83,10 +77,7 @@ impl Tsmp {
                 out
             }
             Self::Ping(data) => [&[PING][..], data].concat(),
-            Self::Pong {
-                data,
-                peer_api_port,
-            } => [&[PONG][..], data, &peer_api_port.to_be_bytes()].concat(),
+            Self::Pong { data, peer_api_port } => [&[PONG][..], data, &peer_api_port.to_be_bytes()].concat(),
             Self::DiscoKey(key) => [&[DISCO_KEY][..], key.as_bytes()].concat(),
         }
     }
@@ -110,17 +101,10 @@ impl Tsmp {
             PONG => {
                 let (data, rest) = body.split_first_chunk()?;
                 // Old nodes send no port.
-                let peer_api_port = rest
-                    .first_chunk()
-                    .map_or(0, |port| u16::from_be_bytes(*port));
-                Some(Self::Pong {
-                    data: *data,
-                    peer_api_port,
-                })
+                let peer_api_port = rest.first_chunk().map_or(0, |port| u16::from_be_bytes(*port));
+                Some(Self::Pong { data: *data, peer_api_port })
             }
-            DISCO_KEY => Some(Self::DiscoKey(DiscoPublic::from_bytes(
-                *body.first_chunk::<KEY_LEN>()?,
-            ))),
+            DISCO_KEY => Some(Self::DiscoKey(DiscoPublic::from_bytes(*body.first_chunk::<KEY_LEN>()?))),
             _ => None,
         }
     }

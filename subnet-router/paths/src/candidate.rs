@@ -2,7 +2,7 @@
 
 use crate::{
     Now,
-    timing::{PING_INTERVAL, SESSION_ACTIVE},
+    timing::{PING_BACK_INTERVAL, PING_INTERVAL, SESSION_ACTIVE},
 };
 use hearthgate_disco::TxId;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -23,23 +23,29 @@ pub struct Candidate {
     pub last_txid: Option<TxId>,
     /// When we last pinged it.
     pub pinged: Option<Now>,
-    /// The latest round-trip time.
-    pub latency: Option<Duration>,
+    /// When we last pinged it because it pinged us.
+    pub pinged_back: Option<Now>,
+    /// The latest round-trip time, and when its pong came.
+    pub pong: Option<(Duration, Now)>,
 }
 
 impl Candidate {
     fn is_wanted(&self, now: Now) -> bool {
-        self.in_map
-            || self.called
-            || self
-                .pinged_us
-                .is_some_and(|at| now.saturating_sub(at) < SESSION_ACTIVE)
+        self.in_map || self.called || self.pinged_us.is_some_and(|at| now.saturating_sub(at) < SESSION_ACTIVE)
+    }
+
+    /// Whether to ping back a candidate that just pinged us; not too often.
+    pub fn ping_back(&mut self, now: Now) -> bool {
+        let due = self.pinged_back.is_none_or(|at| now.saturating_sub(at) >= PING_BACK_INTERVAL);
+        if due {
+            self.pinged_back = Some(now);
+        }
+        due
     }
 
     /// Whether it is time for another discovery ping.
     pub fn may_ping(&self, now: Now) -> bool {
-        self.pinged
-            .is_none_or(|at| now.saturating_sub(at) >= PING_INTERVAL)
+        self.pinged.is_none_or(|at| now.saturating_sub(at) >= PING_INTERVAL)
     }
 }
 
@@ -101,7 +107,7 @@ impl Candidates {
     pub fn forget_history(&mut self) {
         for candidate in self.0.values_mut() {
             candidate.pinged = None;
-            candidate.latency = None;
+            candidate.pong = None;
             candidate.last_txid = None;
         }
     }
@@ -158,19 +164,9 @@ mod tests {
     fn a_call_replaces_the_last_one_but_not_the_map() {
         let mut c = Candidates::default();
         c.set_map(&[addr(1)], Duration::ZERO);
-        c.set_called(
-            &[
-                addr(2),
-                "[fe80::1]:5".parse().unwrap(),
-                "127.3.3.40:5".parse().unwrap(),
-            ],
-            Duration::ZERO,
-        );
+        c.set_called(&[addr(2), "[fe80::1]:5".parse().unwrap(), "127.3.3.40:5".parse().unwrap()], Duration::ZERO);
         c.set_called(&[addr(3)], Duration::ZERO);
-        assert_eq!(
-            c.iter().map(|(a, _)| a).collect::<Vec<_>>(),
-            [addr(1), addr(3)]
-        );
+        assert_eq!(c.iter().map(|(a, _)| a).collect::<Vec<_>>(), [addr(1), addr(3)]);
     }
 
     #[test]
@@ -183,10 +179,6 @@ mod tests {
         assert_eq!(c.iter().count(), CANDIDATES_LIMIT);
         assert!(c.get_mut(addr(1)).is_some() && c.get_mut(addr(499)).is_some());
         c.set_map(&[], Duration::from_secs(60));
-        assert_eq!(
-            c.iter().count(),
-            0,
-            "what pinged us a minute ago is forgotten"
-        );
+        assert_eq!(c.iter().count(), 0, "what pinged us a minute ago is forgotten");
     }
 }

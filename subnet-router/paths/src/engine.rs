@@ -70,10 +70,7 @@ pub struct Paths {
 
 impl fmt::Debug for Paths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Paths")
-            .field("peers", &self.peers.len())
-            .field("disco", &self.disco)
-            .finish_non_exhaustive()
+        f.debug_struct("Paths").field("peers", &self.peers.len()).field("disco", &self.disco).finish_non_exhaustive()
     }
 }
 
@@ -104,23 +101,11 @@ impl Paths {
             Event::PeerGone(node) => self.remove_peer(&node),
             Event::PeerDisco { peer, disco } => self.tunnel_disco(peer, disco, now),
             Event::Udp { from, bytes } => {
-                self.udp(
-                    SocketAddr::new(from.ip().to_canonical(), from.port()),
-                    bytes,
-                    now,
-                );
+                self.udp(SocketAddr::new(from.ip().to_canonical(), from.port()), bytes, now);
             }
-            Event::Relayed {
-                region,
-                from,
-                bytes,
-            } => self.relayed(region, from, bytes, now),
+            Event::Relayed { region, from, bytes } => self.relayed(region, from, bytes, now),
             Event::RelayLost { region, peer } => self.relay_lost(region, peer, now),
-            Event::Traffic {
-                peer,
-                sent,
-                received,
-            } => self.traffic(peer, sent, received, now),
+            Event::Traffic { peer, sent, received } => self.traffic(peer, sent, received, now),
             Event::Roamed { peer, to } => self.roamed(peer, to, now),
             Event::Unreachable(addr) => self.unreachable(addr, now),
             Event::LinkChanged => self.link_changed(now),
@@ -155,6 +140,10 @@ impl Paths {
                 Timer::Trust(node) => {
                     if let Some(peer) = self.peers.get_mut(&node) {
                         peer.watched = false;
+                        peer.fall_back(now);
+                        if !peer.is_trusted(now) && peer.is_active(now) {
+                            self.own.doubt(now);
+                        }
                     }
                     self.announce(node, now);
                 }
@@ -225,11 +214,7 @@ impl Paths {
             }
         }
         for key in before {
-            if self
-                .by_disco
-                .get(key)
-                .is_some_and(|used| used.nodes.is_empty())
-            {
+            if self.by_disco.get(key).is_some_and(|used| used.nodes.is_empty()) {
                 self.by_disco.remove(key);
             }
         }
@@ -307,28 +292,20 @@ impl Paths {
             return;
         }
         peer.candidates.roamed(to, now);
-        if peer
-            .candidates
-            .get_mut(to)
-            .is_some_and(|candidate| candidate.may_ping(now))
-        {
+        if peer.candidates.get_mut(to).is_some_and(|candidate| candidate.may_ping(now)) {
             self.ping(node, Via::Hop(Hop::direct(to)), Purpose::Discovery, now);
         }
     }
 
     fn unreachable(&mut self, addr: SocketAddr, now: Now) {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        let hit: Vec<_> = self
-            .peers
-            .iter()
-            .filter(|(_, p)| p.best.is_some_and(|b| b.hop.addr == addr))
-            .map(|(n, _)| *n)
-            .collect();
+        let hit: Vec<_> =
+            self.peers.iter().filter(|(_, p)| p.best.is_some_and(|b| b.hop.addr == addr)).map(|(n, _)| *n).collect();
         for node in hit {
             if let Some(peer) = self.peers.get_mut(&node) {
                 peer.best = None;
                 if let Some(candidate) = peer.candidates.get_mut(addr) {
-                    candidate.latency = None;
+                    candidate.pong = None;
                 }
             }
             self.announce(node, now);
@@ -381,8 +358,7 @@ impl Paths {
         if self.own.is_fresh(now) {
             self.call_me_maybe(node);
         } else {
-            self.timers
-                .set(now + ENDPOINTS_WAIT, Timer::CallMeMaybe(node));
+            self.timers.set(now + ENDPOINTS_WAIT, Timer::CallMeMaybe(node));
             self.start_check(now);
         }
     }

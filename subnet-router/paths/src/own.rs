@@ -5,9 +5,7 @@ use crate::{
     netcheck::{Basis, Check, HomeChooser, Step},
     score::is_link_local,
     timers::Timer,
-    timing::{
-        ENDPOINT_CACHE, ENDPOINTS_FRESH, FULL_CHECK, RESTUN_MIN, RESTUN_SPREAD, SESSION_ACTIVE,
-    },
+    timing::{ENDPOINT_CACHE, ENDPOINTS_FRESH, FULL_CHECK, PING_INTERVAL, RESTUN_MIN, RESTUN_SPREAD, SESSION_ACTIVE},
 };
 use hearthgate_keys::NodePublic;
 use std::{
@@ -94,8 +92,12 @@ impl OwnNetwork {
 
     /// Whether the endpoints are new enough to be told to a peer.
     pub fn is_fresh(&self, now: Now) -> bool {
-        self.fresh_at
-            .is_some_and(|at| now.saturating_sub(at) < ENDPOINTS_FRESH)
+        self.fresh_at.is_some_and(|at| now.saturating_sub(at) < ENDPOINTS_FRESH)
+    }
+
+    /// A path in use died: perhaps our own address is another one now. The next call-me-maybe looks first.
+    pub fn doubt(&mut self, now: Now) {
+        self.fresh_at = self.fresh_at.filter(|at| now.saturating_sub(*at) < PING_INTERVAL);
     }
 
     /// The host changed its place: what was seen from outside counts no more.
@@ -112,37 +114,22 @@ impl OwnNetwork {
     fn collect(&self) -> Vec<Endpoint> {
         let mut out: Vec<Endpoint> = Vec::new();
         let mut add = |addr: SocketAddr, kind| {
-            if addr.port() != 0
-                && !addr.ip().is_unspecified()
-                && !out.iter().any(|e| e.addr == addr)
-            {
+            if addr.port() != 0 && !addr.ip().is_unspecified() && !out.iter().any(|e| e.addr == addr) {
                 out.push(Endpoint { addr, kind });
             }
         };
         if let Some(addr) = self.port_mapped {
             add(addr, EndpointKind::PortMapped);
         }
-        let mut seen: Vec<_> = self
-            .seen
-            .iter()
-            .map(|(&addr, &(at, servers))| (addr, at, servers))
-            .collect();
+        let mut seen: Vec<_> = self.seen.iter().map(|(&addr, &(at, servers))| (addr, at, servers)).collect();
         seen.sort_by_key(|&(addr, at, servers)| (std::cmp::Reverse((at, servers)), addr));
         seen.truncate(ENDPOINTS_LIMIT);
         for &(addr, ..) in &seen {
             add(addr, EndpointKind::Stun);
         }
-        if self.port_is_fixed
-            && self
-                .last
-                .as_ref()
-                .is_some_and(|report| report.mapping_varies == Some(true))
-        {
+        if self.port_is_fixed && self.last.as_ref().is_some_and(|report| report.mapping_varies == Some(true)) {
             for &(addr, ..) in seen.iter().filter(|(addr, ..)| addr.is_ipv4()) {
-                add(
-                    SocketAddr::new(addr.ip(), self.port),
-                    EndpointKind::StunLocalPort,
-                );
+                add(SocketAddr::new(addr.ip(), self.port), EndpointKind::StunLocalPort);
             }
         }
         for &addr in &self.explicit {
@@ -150,13 +137,7 @@ impl OwnNetwork {
         }
         let usable = |ip: &&IpAddr| !ip.is_loopback() && !is_link_local(**ip) && !ip.is_multicast();
         let outside = self.local.iter().any(|ip| usable(&ip));
-        let local = self.local.iter().filter(|ip| {
-            if outside {
-                usable(ip)
-            } else {
-                ip.is_loopback()
-            }
-        });
+        let local = self.local.iter().filter(|ip| if outside { usable(ip) } else { ip.is_loopback() });
         for &ip in local.take(ENDPOINTS_LIMIT) {
             add(SocketAddr::new(ip, self.port), EndpointKind::Local);
         }
@@ -170,19 +151,12 @@ impl OwnNetwork {
     }
 
     fn start(&mut self, now: Now) {
-        let full = self
-            .last_full
-            .is_none_or(|at| now.saturating_sub(at) >= FULL_CHECK);
+        let full = self.last_full.is_none_or(|at| now.saturating_sub(at) >= FULL_CHECK);
         let last = self.last.as_ref().filter(|report| !full && report.udp());
         if last.is_none() {
             self.last_full = Some(now);
         }
-        let basis = Basis {
-            last,
-            home: self.home.home(),
-            v4: self.has(false),
-            v6: self.has(true),
-        };
+        let basis = Basis { last, home: self.home.home(), v4: self.has(false), v6: self.has(true) };
         self.check = Some(Check::new(now, &self.regions, basis));
     }
 
@@ -190,17 +164,9 @@ impl OwnNetwork {
         for (&addr, &servers) in &report.observed {
             self.seen.insert(addr, (now, servers));
         }
-        self.seen
-            .retain(|_, (at, _)| now.saturating_sub(*at) < ENDPOINT_CACHE);
-        let score = |id| {
-            self.regions
-                .iter()
-                .find(|r| r.id == id)
-                .map_or(1.0, |r| r.score)
-        };
-        let chosen = self
-            .home
-            .choose(now, &report, |id| self.heard.get(&id).copied(), score);
+        self.seen.retain(|_, (at, _)| now.saturating_sub(*at) < ENDPOINT_CACHE);
+        let score = |id| self.regions.iter().find(|r| r.id == id).map_or(1.0, |r| r.score);
+        let chosen = self.home.choose(now, &report, |id| self.heard.get(&id).copied(), score);
         report.home = chosen.or_else(|| self.arbitrary_home());
         self.fresh_at = Some(now);
         self.last = Some(report.clone());
@@ -209,15 +175,9 @@ impl OwnNetwork {
 
     /// A relay is needed most where nothing can be measured.
     fn arbitrary_home(&self) -> Option<RegionId> {
-        let usable: Vec<_> = self
-            .regions
-            .iter()
-            .filter(|r| !r.avoid && !r.no_measure && !r.nodes.is_empty())
-            .map(|r| r.id)
-            .collect();
-        usable
-            .get(self.seed as usize % usable.len().max(1))
-            .copied()
+        let usable: Vec<_> =
+            self.regions.iter().filter(|r| !r.avoid && !r.no_measure && !r.nodes.is_empty()).map(|r| r.id).collect();
+        usable.get(self.seed as usize % usable.len().max(1)).copied()
     }
 
     fn net_info(&self) -> NetInfo {
@@ -263,9 +223,7 @@ impl Paths {
         if self.own.regions == regions {
             return;
         }
-        self.own
-            .heard
-            .retain(|id, _| regions.iter().any(|region| region.id == *id));
+        self.own.heard.retain(|id, _| regions.iter().any(|region| region.id == *id));
         self.own.regions = regions;
         self.own.last_full = None;
         self.own.check = None;
@@ -281,12 +239,7 @@ impl Paths {
     }
 
     pub(crate) fn stun(&mut self, _from: SocketAddr, bytes: &[u8], now: Now) {
-        if self
-            .own
-            .check
-            .as_mut()
-            .is_some_and(|check| check.stun(bytes, now))
-        {
+        if self.own.check.as_mut().is_some_and(|check| check.stun(bytes, now)) {
             self.step_check(now);
         }
     }
@@ -329,17 +282,9 @@ impl Paths {
             self.own.restun_set = true;
             let spread = RESTUN_SPREAD.as_millis() as u32;
             let random = u32::from_ne_bytes(self.random()) % (spread + 1);
-            self.timers.set(
-                now + RESTUN_MIN + Duration::from_millis(random.into()),
-                Timer::Restun,
-            );
+            self.timers.set(now + RESTUN_MIN + Duration::from_millis(random.into()), Timer::Restun);
         }
-        let calling: Vec<NodePublic> = self
-            .peers
-            .iter()
-            .filter(|(_, p)| p.calling)
-            .map(|(n, _)| *n)
-            .collect();
+        let calling: Vec<NodePublic> = self.peers.iter().filter(|(_, p)| p.calling).map(|(n, _)| *n).collect();
         for node in calling {
             self.call_me_maybe(node);
         }
@@ -349,11 +294,7 @@ impl Paths {
     pub(crate) fn restun(&mut self, now: Now) {
         self.own.restun_set = false;
         let lately = |at: Option<Now>| at.is_some_and(|at| now.saturating_sub(at) < SESSION_ACTIVE);
-        if self
-            .peers
-            .values()
-            .any(|peer| lately(peer.last_sent) || lately(peer.last_received))
-        {
+        if self.peers.values().any(|peer| lately(peer.last_sent) || lately(peer.last_received)) {
             self.start_check(now);
         } else {
             self.own.restun_set = true;

@@ -1,7 +1,7 @@
 //! What is known about one peer, and the decisions that need nothing else.
 
 use crate::{
-    Hop, Measured, Now, Path, PeerInfo, RegionId,
+    Hop, Measured, Now, Path, PeerInfo, RegionId, SAFE_WIRE_MTU,
     candidate::Candidates,
     score::is_better,
     timing::{GOOD_ENOUGH, SESSION_ACTIVE, TRUST, UPGRADE},
@@ -58,10 +58,7 @@ impl Peer {
 
     /// The disco keys under which packets of this peer may come.
     pub fn disco_keys(&self) -> impl Iterator<Item = DiscoPublic> + use<> {
-        let keys = [
-            Some(self.info.disco),
-            self.tunnel_disco.filter(|key| *key != self.info.disco),
-        ];
+        let keys = [Some(self.info.disco), self.tunnel_disco.filter(|key| *key != self.info.disco)];
         keys.into_iter().flatten().filter(|key| !key.is_zero())
     }
 
@@ -81,44 +78,46 @@ impl Peer {
 
     /// Whether we sent something lately.
     pub fn is_active(&self, now: Now) -> bool {
-        self.last_sent
-            .is_some_and(|at| now.saturating_sub(at) < SESSION_ACTIVE)
+        self.last_sent.is_some_and(|at| now.saturating_sub(at) < SESSION_ACTIVE)
     }
 
     /// How packets go at this moment.
     pub fn path(&self, now: Now) -> Path {
         match self.best {
             None => Path::Relay(self.region()),
-            Some(best) if now >= self.trust_until => Path::Both {
-                hop: best.hop,
-                relay: self.region(),
-            },
-            Some(Measured {
-                hop:
-                    Hop {
-                        addr,
-                        vni: Some(vni),
-                    },
-                ..
-            }) => Path::PeerRelay { addr, vni },
-            Some(Measured {
-                hop: Hop { addr, vni: None },
-                ..
-            }) => Path::Direct(addr),
+            Some(best) if now >= self.trust_until => Path::Both { hop: best.hop, relay: self.region() },
+            Some(Measured { hop: Hop { addr, vni: Some(vni) }, .. }) => Path::PeerRelay { addr, vni },
+            Some(Measured { hop: Hop { addr, vni: None }, .. }) => Path::Direct(addr),
         }
     }
 
     /// Takes the result of a ping: a better path, or fresh trust in the one in use.
     pub fn measured(&mut self, path: Measured, now: Now) {
-        if self
-            .best
-            .is_none_or(|best| now >= self.trust_until || is_better(&path, &best))
-        {
+        if self.best.is_none_or(|best| now >= self.trust_until || is_better(&path, &best)) {
             self.best = Some(path);
         }
         if let Some(best) = self.best.as_mut().filter(|best| best.hop == path.hop) {
             best.latency = path.latency;
             self.trust_until = now + TRUST;
+        }
+    }
+
+    /// When the trust in the best path has ended: takes the best other one that answered lately. (Ours; the official
+    /// client waits for its next round of pings.)
+    pub fn fall_back(&mut self, now: Now) {
+        if self.is_trusted(now) {
+            return;
+        }
+        let dead = self.best.map(|best| best.hop);
+        for (addr, candidate) in self.candidates.iter().filter(|(addr, _)| Some(Hop::direct(*addr)) != dead) {
+            let Some((latency, at)) = candidate.pong.filter(|(_, at)| now < *at + TRUST) else {
+                continue;
+            };
+            let path = Measured { hop: Hop::direct(addr), latency, mtu: SAFE_WIRE_MTU };
+            if self.best.is_none_or(|best| now >= self.trust_until || is_better(&path, &best)) {
+                self.best = Some(path);
+                self.trust_until = at + TRUST;
+            }
         }
     }
 

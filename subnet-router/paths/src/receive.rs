@@ -1,6 +1,8 @@
 //! What comes in: who sent it, may it come this way, what follows.
 
-use crate::{Action, Hop, Measured, Now, Paths, RegionId, SAFE_WIRE_MTU, Via, engine::Purpose};
+use crate::{
+    Action, Hop, Measured, Now, Paths, RegionId, SAFE_WIRE_MTU, Via, engine::Purpose, timers::Timer, timing::DOUBT,
+};
 use hearthgate_disco::{
     Envelope, Message, Ping, Pong,
     demux::{Kind, kind},
@@ -43,24 +45,16 @@ impl Paths {
         if relayed_from.is_some_and(|from| !used.nodes.contains(&from)) {
             return;
         }
-        let shared = used
-            .shared
-            .get_or_insert_with(|| self.config.disco.shared(&sender));
+        let shared = used.shared.get_or_insert_with(|| self.config.disco.shared(&sender));
         let Ok(message) = envelope.open(shared) else {
             return;
         };
-        let only = used
-            .nodes
-            .first()
-            .copied()
-            .filter(|_| used.nodes.len() == 1);
+        let only = used.nodes.first().copied().filter(|_| used.nodes.len() == 1);
         let named = match &message {
             Message::Ping(ping) => ping.node.filter(|node| used.nodes.contains(node)),
-            Message::Pong(pong) => self
-                .pings
-                .get(&pong.txid)
-                .map(|ping| ping.peer)
-                .filter(|node| used.nodes.contains(node)),
+            Message::Pong(pong) => {
+                self.pings.get(&pong.txid).map(|ping| ping.peer).filter(|node| used.nodes.contains(node))
+            }
             _ => None,
         };
         let node = relayed_from.or(only).or(named);
@@ -73,6 +67,10 @@ impl Paths {
             (Message::CallMeMaybe(endpoints), Some(node), Via::Relay(_)) => {
                 if let Some(peer) = self.peers.get_mut(&node) {
                     peer.candidates.set_called(&endpoints, now);
+                    if peer.is_trusted(now) {
+                        peer.trust_until = peer.trust_until.min(now + DOUBT);
+                        self.timers.set(peer.trust_until, Timer::Trust(node));
+                    }
                     self.round(node, false, now);
                 }
             }
@@ -92,14 +90,7 @@ impl Paths {
     }
 
     /// A ping is always answered, to where it came from; its source is worth a ping of our own, no more.
-    fn got_ping(
-        &mut self,
-        ping: &Ping,
-        node: Option<NodePublic>,
-        sender: DiscoPublic,
-        via: Via,
-        now: Now,
-    ) {
+    fn got_ping(&mut self, ping: &Ping, node: Option<NodePublic>, sender: DiscoPublic, via: Via, now: Now) {
         let source = match via {
             Via::Hop(hop) => hop.addr,
             Via::Relay(region) => Self::relay_address(region),
@@ -113,15 +104,9 @@ impl Paths {
             }
             answer_ping = peer.is_active(now)
                 && !peer.is_direct(now)
-                && peer
-                    .candidates
-                    .get_mut(hop.addr)
-                    .is_some_and(|candidate| candidate.may_ping(now));
+                && peer.candidates.get_mut(hop.addr).is_some_and(|candidate| candidate.ping_back(now));
         }
-        let pong = Message::Pong(Pong {
-            txid: ping.txid,
-            source,
-        });
+        let pong = Message::Pong(Pong { txid: ping.txid, source });
         // Over UDP nobody needs to be named; over a relay the node is known.
         self.send(node.unwrap_or_default(), sender, via, &pong);
         if let Some(node) = node.filter(|_| answer_ping) {
@@ -131,11 +116,7 @@ impl Paths {
 
     fn got_pong(&mut self, pong: &Pong, node: NodePublic, now: Now) {
         // A stranger cannot end a ping: the answer must come from the node that was asked.
-        if self
-            .pings
-            .get(&pong.txid)
-            .is_none_or(|ping| ping.peer != node)
-        {
+        if self.pings.get(&pong.txid).is_none_or(|ping| ping.peer != node) {
             return;
         }
         let Some(ping) = self.pings.remove(&pong.txid) else {
@@ -145,25 +126,13 @@ impl Paths {
         if let (Via::Hop(hop), Some(peer)) = (ping.via, self.peers.get_mut(&node)) {
             // The answer may come from elsewhere; what was measured is the address that was pinged.
             if let Some(candidate) = peer.candidates.get_mut(hop.addr) {
-                candidate.latency = Some(latency);
+                candidate.pong = Some((latency, now));
             }
-            peer.measured(
-                Measured {
-                    hop,
-                    latency,
-                    mtu: SAFE_WIRE_MTU,
-                },
-                now,
-            );
+            peer.measured(Measured { hop, latency, mtu: SAFE_WIRE_MTU }, now);
             self.announce(node, now);
         }
         if let Purpose::User(id) = ping.purpose {
-            self.actions.push_back(Action::PingReply {
-                id,
-                peer: node,
-                via: ping.via,
-                latency,
-            });
+            self.actions.push_back(Action::PingReply { id, peer: node, via: ping.via, latency });
         }
     }
 }

@@ -25,12 +25,8 @@ impl Paths {
             return;
         }
         peer.last_round = Some(now);
-        let targets: Vec<_> = peer
-            .candidates
-            .iter()
-            .filter(|(_, c)| c.may_ping(now))
-            .map(|(addr, _)| Hop::direct(addr))
-            .collect();
+        let targets: Vec<_> =
+            peer.candidates.iter().filter(|(_, c)| c.may_ping(now)).map(|(addr, _)| Hop::direct(addr)).collect();
         for &hop in &targets {
             self.ping(node, Via::Hop(hop), Purpose::Discovery, now);
         }
@@ -47,8 +43,7 @@ impl Paths {
         if peer.disco.is_zero() {
             return;
         }
-        if let (Via::Hop(Hop { addr, vni: None }), Purpose::Discovery | Purpose::Heartbeat) =
-            (via, purpose)
+        if let (Via::Hop(Hop { addr, vni: None }), Purpose::Discovery | Purpose::Heartbeat) = (via, purpose)
             && let Some(candidate) = peer.candidates.get_mut(addr)
         {
             candidate.pinged = Some(now);
@@ -58,22 +53,9 @@ impl Paths {
             return;
         }
         let txid = self.random();
-        self.pings.insert(
-            txid,
-            Outstanding {
-                peer: node,
-                via,
-                sent: now,
-                purpose,
-            },
-        );
-        self.timers
-            .set(now + PING_TIMEOUT, Timer::PingTimeout(txid));
-        let ping = Message::Ping(Ping {
-            txid,
-            node: Some(self.config.node),
-            padding: 0,
-        });
+        self.pings.insert(txid, Outstanding { peer: node, via, sent: now, purpose });
+        self.timers.set(now + PING_TIMEOUT, Timer::PingTimeout(txid));
+        let ping = Message::Ping(Ping { txid, node: Some(self.config.node), padding: 0 });
         self.send(node, disco, via, &ping);
     }
 
@@ -86,11 +68,7 @@ impl Paths {
         match peer.best.filter(|_| peer.is_trusted(now)) {
             Some(best) => targets.push(Via::Hop(best.hop)),
             None => {
-                targets.extend(
-                    peer.candidates
-                        .iter()
-                        .map(|(addr, _)| Via::Hop(Hop::direct(addr))),
-                );
+                targets.extend(peer.candidates.iter().map(|(addr, _)| Via::Hop(Hop::direct(addr))));
                 targets.extend(peer.region().map(Via::Relay));
             }
         }
@@ -102,11 +80,7 @@ impl Paths {
     }
 
     fn handle_wish(&mut self, node: NodePublic, now: Now) {
-        if self
-            .peers
-            .get(&node)
-            .is_some_and(|peer| !peer.is_direct(now))
-        {
+        if self.peers.get(&node).is_some_and(|peer| !peer.is_direct(now)) {
             self.round(node, true, now);
         }
     }
@@ -122,56 +96,24 @@ impl Paths {
         let (Some(region), disco) = (peer.region(), peer.disco) else {
             return;
         };
-        let endpoints = self
-            .own
-            .endpoints()
-            .iter()
-            .map(|endpoint| endpoint.addr)
-            .collect();
-        self.send(
-            node,
-            disco,
-            Via::Relay(region),
-            &Message::CallMeMaybe(endpoints),
-        );
+        let endpoints = self.own.endpoints().iter().map(|endpoint| endpoint.addr).collect();
+        self.send(node, disco, Via::Relay(region), &Message::CallMeMaybe(endpoints));
     }
 
     /// Seals a message for a peer and sends it.
-    pub(crate) fn send(
-        &mut self,
-        node: NodePublic,
-        disco: DiscoPublic,
-        via: Via,
-        message: &Message,
-    ) {
+    pub(crate) fn send(&mut self, node: NodePublic, disco: DiscoPublic, via: Via, message: &Message) {
         let nonce = self.random();
         let Some(used) = self.by_disco.get_mut(&disco) else {
             return;
         };
-        let shared = used
-            .shared
-            .get_or_insert_with(|| self.config.disco.shared(&disco));
+        let shared = used.shared.get_or_insert_with(|| self.config.disco.shared(&disco));
         let bytes = seal(&self.disco, shared, &nonce, message);
         self.actions.push_back(match via {
-            Via::Relay(region) => Action::SendRelay {
-                region,
-                peer: node,
-                bytes,
-            },
+            Via::Relay(region) => Action::SendRelay { region, peer: node, bytes },
             Via::Hop(Hop { addr, vni: None }) => Action::SendUdp { to: addr, bytes },
-            Via::Hop(Hop {
-                addr,
-                vni: Some(vni),
-            }) => {
-                let header = Header {
-                    protocol: Protocol::Disco,
-                    vni,
-                    control: false,
-                };
-                Action::SendUdp {
-                    to: addr,
-                    bytes: header.wrap(&bytes),
-                }
+            Via::Hop(Hop { addr, vni: Some(vni) }) => {
+                let header = Header { protocol: Protocol::Disco, vni, control: false };
+                Action::SendUdp { to: addr, bytes: header.wrap(&bytes) }
             }
         });
     }

@@ -21,11 +21,7 @@ fn measured(v: &Value) -> Option<Measured> {
     let addr: SocketAddr = v["addr"].as_str()?.parse().ok()?;
     let vni = v["vni"].as_u64().map(|vni| vni as u32);
     let latency = Duration::from_secs_f64(v["latency_ms"].as_f64()? / 1000.0);
-    Some(Measured {
-        hop: Hop { addr, vni },
-        latency,
-        mtu: v["mtu"].as_u64()? as u16,
-    })
+    Some(Measured { hop: Hop { addr, vni }, latency, mtu: v["mtu"].as_u64()? as u16 })
 }
 
 #[test]
@@ -47,10 +43,7 @@ fn timings_are_the_official_ones() {
     let v = paths();
     let official = |name: &str| {
         let text = v["durations"][name].as_str().unwrap();
-        let (number, unit) = match text
-            .rsplit_once('m')
-            .filter(|(_, s)| s.ends_with('s') && s.len() > 1)
-        {
+        let (number, unit) = match text.rsplit_once('m').filter(|(_, s)| s.ends_with('s') && s.len() > 1) {
             Some((minutes, seconds)) => {
                 let seconds: f64 = seconds.trim_end_matches('s').parse().unwrap();
                 return Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0 + seconds);
@@ -67,10 +60,7 @@ fn timings_are_the_official_ones() {
     assert_eq!(timing::GOOD_ENOUGH, official("goodEnoughLatency"));
     assert_eq!(timing::PING_INTERVAL, official("discoPingInterval"));
     assert_eq!(timing::PING_TIMEOUT, official("pingTimeoutDuration"));
-    assert_eq!(
-        timing::ENDPOINTS_FRESH,
-        official("endpointsFreshEnoughDuration")
-    );
+    assert_eq!(timing::ENDPOINTS_FRESH, official("endpointsFreshEnoughDuration"));
 }
 
 /// The map of the vectors: five regions with two relays each, over both families.
@@ -78,18 +68,9 @@ fn regions() -> Vec<Region> {
     let node = |region: u16, n: u8| RegionNode {
         name: format!("{region}{}", if n == 1 { "a" } else { "b" }),
         v4: Some(SocketAddr::from(([192, 0, region as u8, n], 3478))),
-        v6: Some(SocketAddr::from((
-            [0x2001, 0xdb8, region, 0, 0, 0, 0, u16::from(n)],
-            3478,
-        ))),
+        v6: Some(SocketAddr::from(([0x2001, 0xdb8, region, 0, 0, 0, 0, u16::from(n)], 3478))),
     };
-    let region = |id| Region {
-        id,
-        avoid: false,
-        no_measure: false,
-        score: 1.0,
-        nodes: vec![node(id, 1), node(id, 2)],
-    };
+    let region = |id| Region { id, avoid: false, no_measure: false, score: 1.0, nodes: vec![node(id, 1), node(id, 2)] };
     (1..=5).map(region).collect()
 }
 
@@ -99,9 +80,7 @@ fn the_same_servers_are_asked() {
     let last = |v6| Report {
         v4: true,
         v6,
-        latency: (1..=5)
-            .map(|id| (id, Duration::from_millis(u64::from(id) * 10)))
-            .collect(),
+        latency: (1..=5).map(|id| (id, Duration::from_millis(u64::from(id) * 10))).collect(),
         ..Report::default()
     };
     let (v4_only, dual) = (last(false), last(true));
@@ -112,20 +91,8 @@ fn the_same_servers_are_asked() {
         ("incremental_dual_home1", Some(&dual), Some(1), true),
     ] {
         let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for probe in plan(
-            &regions,
-            Basis {
-                last,
-                home,
-                v4: true,
-                v6,
-            },
-        ) {
-            let family = if probe.family == Family::V4 {
-                "v4"
-            } else {
-                "v6"
-            };
+        for probe in plan(&regions, Basis { last, home, v4: true, v6 }) {
+            let family = if probe.family == Family::V4 { "v4" } else { "v6" };
             let node = &regions[usize::from(probe.region) - 1].nodes[probe.node];
             assert!(node.has(probe.to));
             let at = match probe.at.as_millis() {
@@ -133,12 +100,9 @@ fn the_same_servers_are_asked() {
                 ms => format!("{ms}ms"),
             };
             let line = format!("{family} {} @{at}", node.name);
-            got.entry(format!("region-{}-{family}", probe.region))
-                .or_default()
-                .push(line);
+            got.entry(format!("region-{}-{family}", probe.region)).or_default().push(line);
         }
-        let wanted: BTreeMap<String, Vec<String>> =
-            serde_json::from_value(netcheck()["plans"][name].clone()).unwrap();
+        let wanted: BTreeMap<String, Vec<String>> = serde_json::from_value(netcheck()["plans"][name].clone()).unwrap();
         assert_eq!(got, wanted, "{name}");
     }
 }
@@ -152,31 +116,14 @@ fn the_same_relay_is_home() {
         let mut chooser = HomeChooser::default();
         let step = Duration::from_secs(case["seconds_between"].as_u64().unwrap());
         let mut now = Duration::from_secs(10_000);
-        let heard_ago = u64::try_from(case["home_heard_seconds_ago"].as_i64().unwrap())
-            .ok()
-            .map(Duration::from_secs);
+        let heard_ago = u64::try_from(case["home_heard_seconds_ago"].as_i64().unwrap()).ok().map(Duration::from_secs);
         let reports = case["reports_ms"].as_array().unwrap();
-        for (report, wanted) in reports
-            .iter()
-            .zip(case["preferred_after_each"].as_array().unwrap())
-        {
+        for (report, wanted) in reports.iter().zip(case["preferred_after_each"].as_array().unwrap()) {
             let latency = report.as_object().unwrap().iter();
-            let latency = latency.map(|(id, ms)| {
-                (
-                    id.parse().unwrap(),
-                    Duration::from_millis(ms.as_u64().unwrap()),
-                )
-            });
-            let report = Report {
-                latency: latency.collect(),
-                ..Report::default()
-            };
+            let latency = latency.map(|(id, ms)| (id.parse().unwrap(), Duration::from_millis(ms.as_u64().unwrap())));
+            let report = Report { latency: latency.collect(), ..Report::default() };
             let home = chooser.choose(now, &report, |_| heard_ago.map(|ago| now - ago), |_| 1.0);
-            assert_eq!(
-                u64::from(home.unwrap_or(0)),
-                wanted.as_u64().unwrap(),
-                "{case}"
-            );
+            assert_eq!(u64::from(home.unwrap_or(0)), wanted.as_u64().unwrap(), "{case}");
             now += step;
         }
     }

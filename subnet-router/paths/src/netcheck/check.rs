@@ -62,9 +62,7 @@ impl Check {
         let planned: VecDeque<_> = plan(regions, basis).into();
         let https_queue = regions
             .iter()
-            .filter(|r| {
-                !r.no_measure && (!r.avoid || basis.home == Some(r.id)) && !r.nodes.is_empty()
-            })
+            .filter(|r| !r.no_measure && (!r.avoid || basis.home == Some(r.id)) && !r.nodes.is_empty())
             .map(|r| r.id)
             .collect();
         Self {
@@ -87,11 +85,7 @@ impl Check {
                 return Step::Https(region);
             }
             let end = self.started + CHECK_LIMIT;
-            return if waiting.is_empty() || now >= end {
-                Step::Done
-            } else {
-                Step::Wait(end)
-            };
+            return if waiting.is_empty() || now >= end { Step::Done } else { Step::Wait(end) };
         }
         while let Some(probe) = self.planned.front() {
             let due = self.started + probe.at;
@@ -105,19 +99,13 @@ impl Check {
                 let txid = txid();
                 let to = probe.to;
                 self.sent.insert(txid, Sent { probe, at: now });
-                return Step::Send {
-                    to,
-                    bytes: request(&txid),
-                };
+                return Step::Send { to, bytes: request(&txid) };
             }
         }
         self.look_for_end(now);
         let end = self.end();
         if now < end {
-            let next = self
-                .planned
-                .front()
-                .map_or(end, |probe| end.min(self.started + probe.at));
+            let next = self.planned.front().map_or(end, |probe| end.min(self.started + probe.at));
             return Step::Wait(next);
         }
         if self.report.udp() {
@@ -144,8 +132,7 @@ impl Check {
         if probe.family == Family::V4 {
             let others = self.report.observed.keys().filter(|a| a.is_ipv4()).count();
             if others > 0 {
-                let same = self.report.observed.contains_key(&seen)
-                    && self.report.mapping_varies != Some(true);
+                let same = self.report.observed.contains_key(&seen) && self.report.mapping_varies != Some(true);
                 self.report.mapping_varies = Some(!same);
             }
             self.report.v4 = true;
@@ -161,13 +148,7 @@ impl Check {
     /// Sets the end as soon as there is enough.
     fn look_for_end(&mut self, now: Now) {
         if self.enough_at.is_none() && self.report.udp() && self.has_enough() {
-            let slowest = self
-                .report
-                .latency
-                .values()
-                .max()
-                .copied()
-                .unwrap_or_default();
+            let slowest = self.report.latency.values().max().copied().unwrap_or_default();
             let wait = if self.full { slowest * 2 } else { slowest };
             self.enough_at = Some(now + wait.max(LEAST_WAIT));
         }
@@ -211,9 +192,7 @@ impl Check {
             return true;
         }
         // A second server tells whether the mapping varies.
-        probe.family == Family::V4
-            && self.report.mapping_varies.is_none()
-            && !self.answered_by.contains(&probe.to)
+        probe.family == Family::V4 && self.report.mapping_varies.is_none() && !self.answered_by.contains(&probe.to)
     }
 
     /// Enough regions answered, or all that were asked, and nothing helpful is left to ask.
@@ -222,8 +201,7 @@ impl Check {
             return true;
         }
         let answered = |probe: &Probe| self.report.latency.contains_key(&probe.region);
-        !self.planned.iter().any(|probe| self.would_help(probe))
-            && self.sent.values().all(|sent| answered(&sent.probe))
+        !self.planned.iter().any(|probe| self.would_help(probe)) && self.sent.values().all(|sent| answered(&sent.probe))
     }
 
     fn end(&self) -> Now {

@@ -41,22 +41,16 @@ impl HomeChooser {
         heard: impl Fn(RegionId) -> Option<Now>,
         score: impl Fn(RegionId) -> f64,
     ) -> Option<RegionId> {
-        self.history
-            .retain(|(at, _)| now.saturating_sub(*at) <= HISTORY);
+        self.history.retain(|(at, _)| now.saturating_sub(*at) <= HISTORY);
         if self.history.len() >= HISTORY_LIMIT {
             self.history.pop_front();
         }
         self.history.push_back((now, report.latency.clone()));
-        let heard_within =
-            |region, limit| heard(region).is_some_and(|at| now.saturating_sub(at) < limit);
+        let heard_within = |region, limit| heard(region).is_some_and(|at| now.saturating_sub(at) < limit);
 
         // Each region by the best of the last minutes, but only those that are alive now.
         let best = report.latency.keys().filter_map(|&region| {
-            let least = self
-                .history
-                .iter()
-                .filter_map(|(_, latency)| latency.get(&region))
-                .min()?;
+            let least = self.history.iter().filter_map(|(_, latency)| latency.get(&region)).min()?;
             Some((scaled(*least, score(region)), region))
         });
         let Some((new_latency, new)) = best.min() else {
@@ -67,9 +61,7 @@ impl HomeChooser {
             let old_latency = report.latency.get(&old).copied();
             let alive = old_latency.is_some() || heard_within(old, HEARD_LATELY);
             let old_latency = old_latency.unwrap_or_default();
-            if alive
-                && (old_latency < new_latency + WORTH_MOVING || new_latency > old_latency / 3 * 2)
-            {
+            if alive && (old_latency < new_latency + WORTH_MOVING || new_latency > old_latency / 3 * 2) {
                 return self.home;
             }
         }

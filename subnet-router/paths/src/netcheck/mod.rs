@@ -95,20 +95,14 @@ impl NetInfo {
     /// Whether the control server has to hear of the difference. Latencies alone are not worth a message.
     #[must_use]
     pub fn differs(&self, other: &Self) -> bool {
-        (
-            self.mapping_varies,
-            self.working_ipv6,
-            self.has_ipv6,
-            self.working_udp,
-            self.home,
-            self.port_mapped,
-        ) != (
-            other.mapping_varies,
-            other.working_ipv6,
-            other.has_ipv6,
-            other.working_udp,
-            other.home,
-            other.port_mapped,
-        )
+        (self.mapping_varies, self.working_ipv6, self.has_ipv6, self.working_udp, self.home, self.port_mapped)
+            != (
+                other.mapping_varies,
+                other.working_ipv6,
+                other.has_ipv6,
+                other.working_udp,
+                other.home,
+                other.port_mapped,
+            )
     }
 }

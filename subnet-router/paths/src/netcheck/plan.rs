@@ -60,34 +60,20 @@ pub struct Basis<'a> {
 #[must_use]
 pub fn plan(regions: &[Region], basis: Basis<'_>) -> Vec<Probe> {
     let wanted = |region: &&Region| {
-        !region.no_measure
-            && !region.nodes.is_empty()
-            && (!region.avoid || basis.home == Some(region.id))
+        !region.no_measure && !region.nodes.is_empty() && (!region.avoid || basis.home == Some(region.id))
     };
     let mut probes = Vec::new();
     match basis.last.filter(|last| !last.latency.is_empty()) {
         None => {
             for region in regions.iter().filter(wanted) {
                 for n in 0..FIRST_TRIES {
-                    add(
-                        &mut probes,
-                        region,
-                        n,
-                        FIRST_SPACING * n,
-                        basis.v4,
-                        basis.v6,
-                    );
+                    add(&mut probes, region, n, FIRST_SPACING * n, basis.v4, basis.v6);
                 }
             }
         }
         Some(last) => {
             let mut sorted: Vec<_> = regions.iter().filter(wanted).collect();
-            sorted.sort_by_key(|r| {
-                (
-                    last.latency.get(&r.id).copied().unwrap_or(Duration::MAX),
-                    r.id,
-                )
-            });
+            sorted.sort_by_key(|r| (last.latency.get(&r.id).copied().unwrap_or(Duration::MAX), r.id));
             for (rank, region) in sorted.into_iter().enumerate() {
                 if rank < NEAR_REGIONS || basis.home == Some(region.id) {
                     again(&mut probes, region, rank, last, basis);
@@ -119,25 +105,11 @@ fn again(probes: &mut Vec<Probe>, region: &Region, rank: usize, last: &Report, b
     } else {
         1
     };
-    let spacing = last
-        .latency
-        .get(&region.id)
-        .map_or(DEFAULT_SPACING, |latency| *latency * 120 / 100);
+    let spacing = last.latency.get(&region.id).map_or(DEFAULT_SPACING, |latency| *latency * 120 / 100);
     for n in 0..tries {
-        let late = if n > 1 {
-            LATE_SPACING * n
-        } else {
-            Duration::ZERO
-        };
+        let late = if n > 1 { LATE_SPACING * n } else { Duration::ZERO };
         // A family that did not work gets one more chance, not several.
-        add(
-            probes,
-            region,
-            n,
-            spacing * n + late,
-            v4,
-            v6 && (n == 0 || last.v6),
-        );
+        add(probes, region, n, spacing * n + late, v4, v6 && (n == 0 || last.v6));
     }
 }
 
@@ -146,18 +118,9 @@ fn add(probes: &mut Vec<Probe>, region: &Region, n: u32, at: Duration, v4: bool,
     let Some(relay) = region.nodes.get(node) else {
         return;
     };
-    for (family, to) in [
-        (Family::V4, relay.v4.filter(|_| v4)),
-        (Family::V6, relay.v6.filter(|_| v6)),
-    ] {
+    for (family, to) in [(Family::V4, relay.v4.filter(|_| v4)), (Family::V6, relay.v6.filter(|_| v6))] {
         if let Some(to) = to {
-            probes.push(Probe {
-                at,
-                region: region.id,
-                family,
-                node,
-                to,
-            });
+            probes.push(Probe { at, region: region.id, family, node, to });
         }
     }
 }
