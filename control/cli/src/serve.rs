@@ -94,6 +94,8 @@ async fn reload(args: &Args, old: Config, running: &Running) -> Config {
     let new = loaded.config;
     let fixed = [
         ("listen_addr", old.listen_addr != new.listen_addr),
+        ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
+        ("connections_per_address", old.connections_per_address != new.connections_per_address),
         ("state_dir", old.state_dir != new.state_dir),
         ("unix_socket", old.unix_socket != new.unix_socket),
         ("store.engine", old.store != new.store),

@@ -96,6 +96,8 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         listen,
         unix_socket: socket(config),
         unix_socket_mode: u32::from_str_radix(&config.unix_socket_permission, 8)?,
+        trusted_proxies: config.trusted_proxies.clone(),
+        connections_per_address: config.connections_per_address,
         certificate,
         settings,
         derp: DerpOptions {

@@ -20,6 +20,8 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("state_dir", Kind::Text),
     ("unix_socket", Kind::Text),
     ("unix_socket_permission", Kind::Text),
+    ("trusted_proxies", Kind::List),
+    ("connections_per_address", Kind::Number),
     ("tls_cert_path", Kind::Text),
     ("tls_key_path", Kind::Text),
     ("store.engine", Kind::Text),

@@ -1,7 +1,7 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
 use crate::OidcConfig;
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,10 @@ pub struct Config {
     pub unix_socket: PathBuf,
     /// Mode of that socket, as octal text.
     pub unix_socket_permission: String,
+    /// Networks of reverse proxies whose word about client addresses (`X-Forwarded-For`) is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections one address may have; 0 for no limit.
+    pub connections_per_address: u32,
     /// Certificate chain for TLS (PEM); empty for a self-signed one.
     pub tls_cert_path: PathBuf,
     /// Private key for TLS (PEM).
@@ -57,6 +61,8 @@ impl Default for Config {
             state_dir: PathBuf::new(),
             unix_socket: PathBuf::new(),
             unix_socket_permission: "0770".into(),
+            trusted_proxies: Vec::new(),
+            connections_per_address: 256,
             tls_cert_path: PathBuf::new(),
             tls_key_path: PathBuf::new(),
             store: StoreConfig::default(),

@@ -20,7 +20,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("dns_config", "Headscale renamed this to dns"),
     ("ephemeral_node_inactivity_timeout", "write node.ephemeral.inactivity_timeout"),
     ("randomize_client_port", "this belongs into the policy (randomizeClientPort)"),
-    ("trusted_proxies", "client addresses behind a proxy are not used yet; remove the key"),
     ("disable_check_updates", "this server never looks for updates by itself; remove the key"),
 ];
 

@@ -35,6 +35,7 @@ fn every_key_can_come_from_the_environment() {
             (_, "prefixes.v4") => "100.64.3.0/24",
             (_, "prefixes.v6") => "fd7a:115c:a1e0:7::/64",
             (_, "prefixes.allocation") => "random",
+            (_, "trusted_proxies") => "192.0.2.0/24",
             (_, "derp.server.ipv4") => "192.0.2.1",
             (_, "derp.server.ipv6") => "2001:db8::1",
             (_, "store.engine") => "redb",

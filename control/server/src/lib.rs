@@ -36,7 +36,7 @@ use crate::{
     state::{App, Parts},
 };
 use hearthgate_core::{AllowAll, Fact, Now, Stored, World};
-use hearthgate_derp::{Admission, BootstrapDns, Relay, RelayLimits, StunMetrics, tls};
+use hearthgate_derp::{Admission, BootstrapDns, Front, Gate, Relay, RelayLimits, StunMetrics, TrustedProxies, tls};
 use hearthgate_keys::NodePublic;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -219,6 +219,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         noise_key,
         relay,
         certificates,
+        proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         metrics: Metrics::default(),
         stun: Arc::new(StunMetrics::default()),
         state_dir: options.state_dir.clone(),
@@ -227,7 +228,13 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut tasks = Vec::new();
     let tcp = listener::bind_tcp(options.listen)?;
     let listen = tcp.local_addr().map_err(StartError::io("listening on", options.listen.to_string()))?;
-    tasks.push(tokio::spawn(listener::serve_tcp(app.clone(), tcp, tls_config)));
+    let front = Front {
+        relay: app.relay.clone(),
+        tls: tls_config,
+        gate: Gate::new(options.connections_per_address),
+        proxies: app.proxies.clone(),
+    };
+    tasks.push(tokio::spawn(listener::serve_tcp(app.clone(), tcp, front)));
     let unix = listener::bind_unix(&options.unix_socket, options.unix_socket_mode)?;
     tasks.push(tokio::spawn(listener::serve_unix(app.clone(), unix)));
     if let Some(addr) = options.derp.stun_listen.filter(|_| options.derp.enabled) {

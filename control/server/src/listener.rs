@@ -1,38 +1,19 @@
 //! Listeners: one TCP port for plain HTTP, TLS and DERP, and the unix socket of the command line.
 //!
-//! A connection tells what it is by its first bytes: 0x16 is TLS; a request for `/derp` goes to the relay before any
-//! HTTP machinery is set up for it ([`hearthgate_derp::sniff`]), which is what keeps an idle relay connection small and
-//! lets clients start fast; the rest is HTTP/1.1.
+//! [`hearthgate_derp::Front`] tells them apart by the first bytes; what is not for the relay is HTTP/1.1.
 
 use crate::{StartError, http_api, http_api::Origin, state::App};
-use bytes::Bytes;
-use hearthgate_derp::{Prefixed, Sniffed, sniff, tune_tcp};
+use hearthgate_derp::Front;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    net::{TcpListener, UnixListener},
 };
-use tokio_rustls::TlsAcceptor;
 
-/// What the first byte of TLS is: a handshake record.
-const TLS_HANDSHAKE: u8 = 0x16;
-/// Connections that may be between accept and their first whole request.
-const NEWCOMERS_MAX: usize = 512;
-/// How long they may stay there.
-const NEWCOMER: Duration = Duration::from_secs(15);
+/// Longest time for the head of a request.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
 /// Longest request head.
 const HEAD_MAX: usize = 16 * 1024;
 /// Wait after accept fails (no file descriptors left): trying again at once would spin.
@@ -61,23 +42,8 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, StartErr
     bound.map_err(StartError::io("listening on", place))
 }
 
-pub(crate) async fn serve_tcp(app: App, listener: TcpListener, tls: Arc<ServerConfig>) {
-    let newcomers = Arc::new(Semaphore::new(NEWCOMERS_MAX));
-    let acceptor = TlsAcceptor::from(tls);
-    loop {
-        // Before accepting: in a reconnect storm the rest waits in the kernel's queue instead of being turned away.
-        let Ok(permit) = newcomers.clone().acquire_owned().await else { return };
-        let (stream, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(e) => {
-                tracing::warn!(error = %e, "accepting a connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        tune_tcp(&stream);
-        tokio::spawn(accepted(app.clone(), stream, remote, acceptor.clone(), permit));
-    }
+pub(crate) async fn serve_tcp(app: App, listener: TcpListener, front: Front) {
+    front.serve(listener, move |stream, remote| serve_http(app.clone(), stream, Origin::Network(remote.ip().to_canonical()))).await;
 }
 
 pub(crate) async fn serve_unix(app: App, listener: UnixListener) {
@@ -92,57 +58,15 @@ pub(crate) async fn serve_unix(app: App, listener: UnixListener) {
     }
 }
 
-/// Tells TLS from plain text, and goes on with what is inside.
-async fn accepted(app: App, stream: TcpStream, remote: SocketAddr, acceptor: TlsAcceptor, permit: OwnedSemaphorePermit) {
-    let mut first = [0u8; 1];
-    match timeout(NEWCOMER, stream.peek(&mut first)).await {
-        Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {
-            // Boxed: the handshake's state would make the future of every connection larger.
-            if let Ok(Ok(stream)) = timeout(NEWCOMER, Box::pin(acceptor.accept(stream))).await {
-                dispatch(app, stream, remote, permit).await;
-            }
-        }
-        Ok(Ok(1)) => dispatch(app, stream, remote, permit).await,
-        _ => {}
-    }
-}
-
-/// Gives the connection to the relay or to HTTP.
-async fn dispatch<S>(app: App, stream: S, remote: SocketAddr, permit: OwnedSemaphorePermit)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let sniffed = match &app.relay {
-        Some(_) => Box::pin(sniff(stream)).await,
-        None => Ok(Sniffed::Other(Prefixed::new(Bytes::new(), stream))),
-    };
-    drop(permit);
-    match (sniffed, &app.relay) {
-        (Ok(Sniffed::Derp(request, stream, received)), Some(relay)) if relay.may_accept() => {
-            // A task of its own: what accepting needed is freed, and the connection stays small.
-            tokio::spawn(relay_connection(relay.clone().serve_request(request, stream, received, remote)));
-        }
-        (Ok(Sniffed::Other(stream)), _) => {
-            tokio::spawn(serve_http(app, stream, Origin::Network(remote.ip().to_canonical())));
-        }
-        _ => {}
-    }
-}
-
-async fn relay_connection(served: impl Future<Output = io::Result<()>>) {
-    if let Err(e) = served.await {
-        tracing::trace!(error = %e, "relay connection ended");
-    }
-}
-
 async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(app: App, stream: S, origin: Origin) {
     let service = service_fn(move |req| {
         let app = app.clone();
+        let origin = behind_proxies(&app, origin, req.headers());
         async move { Ok::<_, std::convert::Infallible>(http_api::handle(app, origin, req).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(NEWCOMER)
+        .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
@@ -150,4 +74,12 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(app: App
     if let Err(e) = served {
         tracing::trace!(error = %e, "HTTP connection ended");
     }
+}
+
+/// Where a request really comes from.
+fn behind_proxies(app: &App, origin: Origin, headers: &http::HeaderMap) -> Origin {
+    let Origin::Network(remote) = origin else { return origin };
+    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    let forwarded = lines.collect::<Vec<_>>().join(",");
+    Origin::Network(app.proxies.client(remote, Some(&forwarded)))
 }

@@ -3,6 +3,7 @@
 use hearthgate_core::Settings;
 use hearthgate_derp::tls::PemPair;
 use hearthgate_store::EngineKind;
+use ipnet::IpNet;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
@@ -22,6 +23,10 @@ pub struct Options {
     pub unix_socket: PathBuf,
     /// Its mode.
     pub unix_socket_mode: u32,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections one address may have; 0 for no limit.
+    pub connections_per_address: u32,
     /// A certificate of the operator's; `None` for a self-signed one.
     pub certificate: Option<PemPair>,
     /// The tailnet.
@@ -61,6 +66,8 @@ impl Options {
             listen,
             unix_socket: state_dir.join("hearthgate.sock"),
             unix_socket_mode: 0o600,
+            trusted_proxies: Vec::new(),
+            connections_per_address: hearthgate_derp::PER_ADDRESS,
             certificate: None,
             settings: Settings::default(),
             derp: DerpOptions::default(),

@@ -2,7 +2,7 @@
 
 use crate::{maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
 use hearthgate_core::Fact;
-use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, tls::Certificates};
+use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, TrustedProxies, tls::Certificates};
 use hearthgate_keys::MachinePrivate;
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::broadcast;
@@ -27,6 +27,8 @@ pub struct Parts {
     pub relay: Option<Arc<Relay>>,
     /// What TLS shows.
     pub certificates: Arc<Certificates>,
+    /// Who may speak for the addresses of others.
+    pub proxies: Arc<TrustedProxies>,
     /// Counters of STUN.
     pub stun: Arc<StunMetrics>,
     /// Counters.

@@ -4,6 +4,7 @@
 //! relay's key from the meta certificate sends its first frame right behind the request and wants no HTTP answer
 //! (`derp/derpserver` and `derp/derphttp` of tailscale.com v1.104.5).
 
+use crate::proxies::FORWARDED_MAX;
 use bytes::{Bytes, BytesMut};
 use std::{
     io,
@@ -47,6 +48,8 @@ pub struct DerpRequest {
     pub fast_start: bool,
     /// The client says that another relay of the region would be its ideal one.
     pub not_ideal: bool,
+    /// `X-Forwarded-For`, if it is there and not too long. Only a trusted proxy's is worth anything.
+    pub forwarded_for: Option<String>,
 }
 
 /// What the first bytes of a connection are.
@@ -85,9 +88,25 @@ pub fn peek_derp_request(bytes: &[u8]) -> Peek {
             framing,
             fast_start: header("Derp-Fast-Start") == Some(b"1"),
             not_ideal: header("Ideal-Node").is_some_and(|node| !node.is_empty()),
+            forwarded_for: forwarded_for(request.headers),
         }),
         None => Peek::Other,
     }
+}
+
+/// All lines of the header as one list, as RFC 9110 section 5.3 has it.
+fn forwarded_for(headers: &[httparse::Header<'_>]) -> Option<String> {
+    let mut list = String::new();
+    for value in headers.iter().filter(|h| h.name.eq_ignore_ascii_case("X-Forwarded-For")).map(|h| h.value) {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(std::str::from_utf8(value).ok()?);
+        if list.len() > FORWARDED_MAX {
+            return None;
+        }
+    }
+    Some(list).filter(|l| !l.is_empty())
 }
 
 /// How DERP is to be spoken after this upgrade, given its headers; `None` when it is no upgrade to DERP.

@@ -6,9 +6,9 @@ mod client;
 #[path = "common/front.rs"]
 mod front;
 
-use client::{TestClient, info, key};
-use front::start;
-use hearthgate_derp::{AllowAll, Framing, Peek, Relay, RelayLimits, peek_derp_request};
+use client::{TestClient, info, key, relay};
+use front::{start, start_with};
+use hearthgate_derp::{AllowAll, Framing, Peek, Relay, RelayLimits, TrustedProxies, peek_derp_request};
 use hearthgate_derp_frame::{FrameType, frame, seal_client_info, server_key_frame};
 use hearthgate_keys::{NodePrivate, decode_fixed};
 use serde_json::Value;
@@ -188,4 +188,22 @@ fn only_requests_for_the_relay_are_taken() {
     let Peek::Derp(request) = derp("Upgrade: DERP\r\nIdeal-Node: 1a\r\nDerp-Fast-Start: 1\r\n") else { panic!() };
     assert!(request.not_ideal && request.fast_start);
     assert_eq!(server_key_frame(&key(1).public()).len(), 45);
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_clients_own_address_counts() {
+    let relay = relay();
+    let trusted = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    for (n, proxies, seen) in [(1, trusted, "198.51.100.7"), (2, TrustedProxies::default(), "127.0.0.1")] {
+        let addr = start_with(relay.clone(), None, 0, proxies).await;
+        let mut io = TcpStream::connect(addr).await.unwrap();
+        let head = "GET /derp HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 198.51.100.7\r\n\
+            Upgrade: DERP\r\nConnection: Upgrade\r\nDerp-Fast-Start: 1\r\n\r\n";
+        io.write_all(head.as_bytes()).await.unwrap();
+        let mut client = TestClient { io: Box::new(io) };
+        client.greet(&relay.public_key(), &key(n), &info()).await;
+        client.barrier().await;
+        let view = relay.clients().into_iter().find(|c| c.key == key(n).public()).unwrap();
+        assert_eq!(view.addr.unwrap().ip().to_string(), seen);
+    }
 }

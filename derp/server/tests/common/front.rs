@@ -2,20 +2,17 @@
 #![allow(dead_code, reason = "every test file uses another part")]
 
 use crate::client::{Stream, TestClient, info};
-use bytes::Bytes;
-use hearthgate_derp::{BootstrapDns, Origin, Relay, Sniffed, bootstrap_dns, generate_204, sniff, tune_tcp};
+use hearthgate_derp::{
+    BootstrapDns, Front, Gate, PER_ADDRESS, Pages, Relay, TrustedProxies, serve_pages,
+    tls::{self_signed, server_config},
+};
 use hearthgate_keys::NodePrivate;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task::{Context, Poll, ready}};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, task::{Context, Poll, ready}};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::TlsAcceptor;
 
 #[path = "tls_client.rs"]
 mod tls_client;
@@ -24,53 +21,21 @@ pub use tls_client::trusting_config;
 
 /// Listens on a free port.
 pub async fn start(relay: Arc<Relay>, tls: Option<Arc<ServerConfig>>) -> SocketAddr {
+    start_with(relay, tls, PER_ADDRESS, TrustedProxies::default()).await
+}
+
+/// The same with limits.
+pub async fn start_with(relay: Arc<Relay>, tls: Option<Arc<ServerConfig>>, per_address: u32, proxies: TrustedProxies) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((tcp, remote)) = listener.accept().await {
-            tune_tcp(&tcp);
-            let (relay, tls) = (relay.clone(), tls.clone());
-            tokio::spawn(async move {
-                let io: Box<dyn Stream> = match tls {
-                    Some(config) => Box::new(TlsAcceptor::from(config).accept(tcp).await.unwrap()),
-                    None => Box::new(tcp),
-                };
-                begin(relay, io, remote.into()).await;
-            });
-        }
-    });
+    let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+    let bootstrap_dns = BootstrapDns::from([("derp.example".into(), addresses), ("other.example".into(), Vec::new())]);
+    let own = || server_config(&self_signed(vec!["relay.test".into()]).unwrap(), None).unwrap();
+    let proxies = Arc::new(proxies);
+    let front = Front { relay: Some(relay.clone()), tls: tls.unwrap_or_else(own), gate: Gate::new(per_address), proxies: proxies.clone() };
+    let pages = Arc::new(Pages { relay, stun: Arc::default(), bootstrap_dns, proxies, metrics_for_all: false });
+    tokio::spawn(front.serve(listener, move |stream, remote| serve_pages(pages.clone(), stream, remote)));
     addr
-}
-
-async fn begin(relay: Arc<Relay>, io: Box<dyn Stream>, origin: Origin) {
-    match sniff(io).await {
-        Ok(Sniffed::Derp(request, io, received)) => {
-            tokio::spawn(relay.serve_request(request, io, received, origin));
-        }
-        Ok(Sniffed::Other(io)) => {
-            let service = service_fn(move |request| {
-                let relay = relay.clone();
-                async move { Ok::<_, Infallible>(answer(&relay, request, origin)) }
-            });
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades().await;
-        }
-        Err(_) => {}
-    }
-}
-
-fn answer(relay: &Arc<Relay>, mut request: Request<Incoming>, origin: Origin) -> Response<Full<Bytes>> {
-    if let Some(response) = relay.answer_http(&mut request, origin) {
-        return response;
-    }
-    match request.uri().path() {
-        "/generate_204" => generate_204(request.headers()),
-        "/bootstrap-dns" => {
-            let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-            let names = BootstrapDns::from([("derp.example".into(), addresses), ("other.example".into(), Vec::new())]);
-            bootstrap_dns(&names, request.uri().query())
-        }
-        _ => Response::builder().status(404).body(Full::default()).unwrap(),
-    }
 }
 
 /// Connects, upgrades and introduces itself.

@@ -1,0 +1,192 @@
+//! The front door: one TCP port for TLS and plain text, the relay and whatever else speaks HTTP.
+//!
+//! The first byte tells TLS; [`crate::sniff`] tells the relay's clients, which get a small task of their own. Everything
+//! else is handed to the program that owns the port.
+
+use crate::{
+    client::Origin,
+    gate::{Gate, Pass},
+    proxies::TrustedProxies,
+    relay::Relay,
+    sniff::{Prefixed, Sniffed, sniff},
+    socket::tune_tcp,
+};
+use bytes::Bytes;
+use rustls::ServerConfig;
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// What the first byte of TLS is: a handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// Protocol that certificate authorities speak to see that a name is ours (RFC 8737); there is nothing behind it.
+const ACME_TLS: &[u8] = b"acme-tls/1";
+/// Connections that may be between accept and knowing what they want.
+const NEWCOMERS_MAX: usize = 512;
+/// How long they may stay there, for TLS and for the rest each.
+const NEWCOMER: Duration = Duration::from_secs(15);
+/// Wait after accept fails (no file descriptors left): trying again at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What stands behind the port.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "the TLS configuration has none worth reading")]
+pub struct Front {
+    /// The relay, if there is one.
+    pub relay: Option<Arc<Relay>>,
+    /// TLS.
+    pub tls: Arc<ServerConfig>,
+    /// How many connections an address may have.
+    pub gate: Arc<Gate>,
+    /// Who may speak for the addresses of others.
+    pub proxies: Arc<TrustedProxies>,
+}
+
+impl Front {
+    /// Accepts connections for ever. `other` gets each one that is not for the relay, in a task of its own.
+    pub async fn serve<F, T>(self, listener: TcpListener, other: F)
+    where
+        F: Fn(Prefixed<Connection>, SocketAddr) -> T + Clone + Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let newcomers = Arc::new(Semaphore::new(NEWCOMERS_MAX));
+        loop {
+            // Before accepting: in a reconnect storm the rest waits in the kernel's queue instead of being turned away.
+            let Ok(permit) = newcomers.clone().acquire_owned().await else { return };
+            let (stream, remote) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(_) => {
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let ip = remote.ip();
+            let pass = if self.proxies.contains(ip) { Some(Pass::uncounted()) } else { self.gate.enter(ip) };
+            let Some(pass) = pass else { continue };
+            tune_tcp(&stream);
+            tokio::spawn(self.clone().newcomer(stream, remote, pass, permit, other.clone()));
+        }
+    }
+
+    async fn newcomer<F, T>(self, stream: TcpStream, remote: SocketAddr, pass: Pass, permit: OwnedSemaphorePermit, other: F)
+    where
+        F: Fn(Prefixed<Connection>, SocketAddr) -> T,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let Ok(connection) = timeout(NEWCOMER, self.open(stream, pass)).await.unwrap_or_else(|e| Err(e.into())) else { return };
+        if connection.protocol() == Some(ACME_TLS) {
+            return;
+        }
+        let sniffed = match &self.relay {
+            Some(_) => sniff(connection).await,
+            None => Ok(Sniffed::Other(Prefixed::new(Bytes::new(), connection))),
+        };
+        drop(permit);
+        match (sniffed, self.relay) {
+            (Ok(Sniffed::Derp(request, stream, received)), Some(relay)) if relay.may_accept() => {
+                let ip = self.proxies.client(remote.ip(), request.forwarded_for.as_deref());
+                let origin = Origin::from(if ip == remote.ip().to_canonical() { remote } else { SocketAddr::new(ip, 0) });
+                // A task of its own: what accepting needed is freed, and the connection stays small.
+                tokio::spawn(relay.serve_request(request, stream, received, origin));
+            }
+            (Ok(Sniffed::Other(stream)), _) => drop(tokio::spawn(other(stream, remote))),
+            _ => {}
+        }
+    }
+
+    /// Tells TLS from plain text, and is past its handshake when it answers.
+    async fn open(&self, stream: TcpStream, pass: Pass) -> io::Result<Connection> {
+        let mut first = [0u8; 1];
+        if stream.peek(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let io = if first == [TLS_HANDSHAKE] {
+            Io::Tls(Box::new(TlsAcceptor::from(self.tls.clone()).accept(stream).await?))
+        } else {
+            Io::Plain(stream)
+        };
+        Ok(Connection { io, _pass: pass })
+    }
+}
+
+/// A connection that came through the door: plain, or TLS with its handshake done.
+#[derive(Debug)]
+pub struct Connection {
+    io: Io,
+    _pass: Pass,
+}
+
+#[derive(Debug)]
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    /// What TLS agreed to speak, if it did.
+    fn protocol(&self) -> Option<&[u8]> {
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(io) => io.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Io::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Io::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Io::Plain(io) => io.is_write_vectored(),
+            Io::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Plain(io) => Pin::new(io).poll_flush(cx),
+            Io::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
