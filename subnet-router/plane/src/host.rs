@@ -1,0 +1,122 @@
+//! What both data planes keep in the host: addresses of the interface, routes in a table of their own, policy rules.
+//!
+//! Table, priorities and marks are the official client's (`util/linuxfw/linuxfw.go` and
+//! `wgengine/router/osrouter/router_linux.go` of tailscale.com v1.102.5), so that other software which knows how to
+//! live with it lives with this too. The marks take eight bits (`0xff0000`) of those that other policy routing leaves.
+
+use crate::{
+    Desired, PlaneError,
+    netlink::{Route, Rule, Then},
+};
+use ipnet::IpNet;
+use std::{collections::BTreeSet, io};
+
+/// The routing table of the tunnel.
+pub const ROUTE_TABLE: u32 = 52;
+
+/// Mark of sockets whose packets must not go into the tunnel.
+pub const BYPASS_MARK: u32 = 0x8_0000;
+
+/// The bits of the mark that are ours.
+pub(crate) const MARK_MASK: u32 = 0xff_0000;
+
+const MAIN: u32 = 254;
+const DEFAULT: u32 = 253;
+
+/// The policy rules, for each family.
+const RULES: [Rule; 4] = [
+    Rule { priority: 5210, mark: Some((BYPASS_MARK, MARK_MASK)), then: Then::Table(MAIN) },
+    Rule { priority: 5230, mark: Some((BYPASS_MARK, MARK_MASK)), then: Then::Table(DEFAULT) },
+    Rule { priority: 5250, mark: Some((BYPASS_MARK, MARK_MASK)), then: Then::Unreachable },
+    Rule { priority: 5270, mark: None, then: Then::Table(ROUTE_TABLE) },
+];
+
+/// The interface, as far as the network stack is concerned.
+pub(crate) struct Host {
+    route: Route,
+    index: u32,
+}
+
+impl Host {
+    /// Takes an interface up.
+    pub(crate) fn attach(interface: &str, mtu: u16) -> Result<Self, PlaneError> {
+        let mut route = Route::open().map_err(netlink("netlink socket"))?;
+        let index = route.index(interface).map_err(netlink("interfaces"))?.ok_or_else(|| PlaneError::Netlink {
+            what: format!("interface {interface}"),
+            error: io::ErrorKind::NotFound.into(),
+        })?;
+        route.up(index, mtu).map_err(netlink("interface up"))?;
+        Ok(Self { route, index })
+    }
+
+    /// Makes addresses, routes and rules what they shall be. The first error is told after all was tried.
+    pub(crate) fn apply(&mut self, desired: &Desired) -> Result<(), PlaneError> {
+        let mut first = Ok(());
+        let mut note = |what: String, result: io::Result<()>| {
+            if let Err(error) = result
+                && first.is_ok()
+            {
+                first = Err(PlaneError::Netlink { what, error });
+            }
+        };
+        let (route, index) = (&mut self.route, self.index);
+
+        let have = route.addresses(index).unwrap_or_default();
+        for net in have.iter().filter(|net| !desired.addresses.contains(net)) {
+            note(format!("remove address {net}"), route.remove_address(index, *net));
+        }
+        for net in desired.addresses.iter().filter(|net| !have.contains(net)) {
+            note(format!("add address {net}"), route.add_address(index, *net));
+        }
+
+        let want: BTreeSet<(IpNet, Option<u32>)> = desired
+            .routes
+            .iter()
+            .map(|net| (net.trunc(), Some(index)))
+            .chain(desired.bypass.iter().map(|net| (net.trunc(), None)))
+            .collect();
+        match route.routes(ROUTE_TABLE) {
+            Ok(have) => {
+                let have: BTreeSet<_> = have.into_iter().collect();
+                for (net, via) in have.difference(&want) {
+                    note(format!("remove route {net}"), route.remove_route(ROUTE_TABLE, *net, *via));
+                }
+                for (net, via) in want.difference(&have) {
+                    note(format!("add route {net}"), route.add_route(ROUTE_TABLE, *net, *via));
+                }
+            }
+            Err(error) => note("routes".into(), Err(error)),
+        }
+
+        for v6 in [false, true] {
+            for rule in &RULES {
+                note(format!("add rule {}", rule.priority), route.add_rule(v6, rule));
+            }
+        }
+        first
+    }
+
+    /// Takes everything away, the interface included. Goes on after errors: the rest shall be gone at least.
+    pub(crate) fn detach(&mut self) {
+        for v6 in [false, true] {
+            for rule in &RULES {
+                if let Err(error) = self.route.remove_rule(v6, rule) {
+                    tracing::warn!(priority = rule.priority, %error, "rule not removed");
+                }
+            }
+        }
+        for (net, via) in self.route.routes(ROUTE_TABLE).unwrap_or_default() {
+            if let Err(error) = self.route.remove_route(ROUTE_TABLE, net, via) {
+                tracing::warn!(%net, %error, "route not removed");
+            }
+        }
+        if let Err(error) = self.route.remove_link(self.index) {
+            tracing::warn!(%error, "interface not removed");
+        }
+    }
+}
+
+/// Wraps an error of the kernel.
+pub(crate) fn netlink(what: &str) -> impl FnOnce(io::Error) -> PlaneError + '_ {
+    move |error| PlaneError::Netlink { what: what.into(), error }
+}

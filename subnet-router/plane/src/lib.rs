@@ -1,0 +1,34 @@
+//! Data plane of the subnet router: what carries packets, behind one trait.
+//!
+//! Two implementations: WireGuard in the kernel, set up through netlink, and WireGuard in user space on a TUN
+//! device where the kernel has none. Both keep addresses, routes and policy rules of the interface through netlink;
+//! no program (`ip`, `wg`, `nft`) is ever run.
+//!
+//! Decisions are made elsewhere: the control client says what the network is ([`Desired`]), the path machine says how
+//! each peer is reached ([`DataPlane::set_endpoint`]). The plane reports what it cannot decide ([`PlaneEvent`]).
+
+mod api;
+mod error;
+mod host;
+mod netlink;
+mod userspace;
+
+pub use api::{Config, DataPlane, Desired, Endpoint, Events, Kind, Mode, Peer, PeerCounters, PlaneEvent};
+pub use error::PlaneError;
+pub use host::{BYPASS_MARK, ROUTE_TABLE};
+
+use std::sync::Arc;
+
+/// Starts a data plane: makes the interface, without peers, and opens the UDP port.
+///
+/// # Errors
+/// [`PlaneError`] when the interface or the port cannot be had; nothing is left behind then.
+pub fn start(config: &Config) -> Result<(Arc<dyn DataPlane>, Events), PlaneError> {
+    match config.mode {
+        Mode::Userspace | Mode::Auto => {
+            let (plane, events) = userspace::Userspace::start(config)?;
+            Ok((Arc::new(plane), events))
+        }
+        Mode::Kernel => Err(PlaneError::NoKernelWireGuard),
+    }
+}

@@ -1,0 +1,245 @@
+//! Links, addresses, routes and policy rules (`linux/rtnetlink.h`).
+
+use super::{Netlink, unless};
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{LinkAttribute, LinkFlags, LinkMessage},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    rule::{RuleAction, RuleAttribute, RuleMessage},
+};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+/// What a policy rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Look a table up.
+    Table(u32),
+    /// Stop: unreachable.
+    Unreachable,
+}
+
+/// A policy rule, apart from its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// Its place; lower is earlier.
+    pub priority: u32,
+    /// Value and mask of the packet's mark; `None`: every packet.
+    pub mark: Option<(u32, u32)>,
+    /// What then.
+    pub then: Then,
+}
+
+/// `NETLINK_ROUTE`.
+pub(crate) struct Route(Netlink);
+
+impl Route {
+    /// Opens a socket.
+    pub(crate) fn open() -> io::Result<Self> {
+        Ok(Self(Netlink::open(netlink_sys::protocols::NETLINK_ROUTE)?))
+    }
+
+    /// Index of an interface, or `None` if there is none of this name.
+    pub(crate) fn index(&mut self, name: &str) -> io::Result<Option<u32>> {
+        let answers = self.0.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+        Ok(answers.into_iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewLink(link)
+                if link.attributes.iter().any(|a| matches!(a, LinkAttribute::IfName(n) if n == name)) =>
+            {
+                Some(link.header.index)
+            }
+            _ => None,
+        }))
+    }
+
+    /// Sets an interface's MTU and takes it up.
+    pub(crate) fn up(&mut self, index: u32, mtu: u16) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.header.flags = LinkFlags::Up;
+        link.header.change_mask = LinkFlags::Up;
+        link.attributes.push(LinkAttribute::Mtu(mtu.into()));
+        self.0.change(RouteNetlinkMessage::SetLink(link), 0)
+    }
+
+    /// Removes an interface; it may be gone already.
+    pub(crate) fn remove_link(&mut self, index: u32) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        let removed = self.0.change(RouteNetlinkMessage::DelLink(link), 0);
+        match removed {
+            Err(error) if error.raw_os_error() == Some(19) => Ok(()), // ENODEV
+            other => other,
+        }
+    }
+
+    /// Addresses of an interface, without link-local ones.
+    pub(crate) fn addresses(&mut self, index: u32) -> io::Result<Vec<IpNet>> {
+        let answers = self.0.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+        Ok(answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewAddress(m) if m.header.index == index => address_of(&m),
+                _ => None,
+            })
+            .filter(|net| !matches!(net.addr(), IpAddr::V6(a) if a.is_unicast_link_local()))
+            .collect())
+    }
+
+    /// Adds an address to an interface; it may be there already.
+    pub(crate) fn add_address(&mut self, index: u32, net: IpNet) -> io::Result<()> {
+        let message = RouteNetlinkMessage::NewAddress(address_message(index, net));
+        unless(self.0.change(message, NLM_F_CREATE | NLM_F_EXCL), io::ErrorKind::AlreadyExists)
+    }
+
+    /// Takes an address from an interface.
+    pub(crate) fn remove_address(&mut self, index: u32, net: IpNet) -> io::Result<()> {
+        self.0.change(RouteNetlinkMessage::DelAddress(address_message(index, net)), 0)
+    }
+
+    /// All routes of a table: destination, and the interface's index or `None` for `throw`.
+    pub(crate) fn routes(&mut self, table: u32) -> io::Result<Vec<(IpNet, Option<u32>)>> {
+        let mut all = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut ask = RouteMessage::default();
+            ask.header.address_family = family;
+            for answer in self.0.dump(RouteNetlinkMessage::GetRoute(ask))? {
+                if let RouteNetlinkMessage::NewRoute(route) = answer
+                    && table_of(&route) == table
+                {
+                    all.extend(destination_of(&route));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Puts a route into a table: to an interface, or `throw` (go on with the next rule) without one.
+    pub(crate) fn add_route(&mut self, table: u32, net: IpNet, index: Option<u32>) -> io::Result<()> {
+        let message = RouteNetlinkMessage::NewRoute(route_message(table, net, index));
+        self.0.change(message, NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Takes a route from a table.
+    pub(crate) fn remove_route(&mut self, table: u32, net: IpNet, index: Option<u32>) -> io::Result<()> {
+        self.0.change(RouteNetlinkMessage::DelRoute(route_message(table, net, index)), 0)
+    }
+
+    /// Adds a policy rule for a family; it may be there already.
+    pub(crate) fn add_rule(&mut self, v6: bool, rule: &Rule) -> io::Result<()> {
+        let message = RouteNetlinkMessage::NewRule(rule_message(v6, rule));
+        unless(self.0.change(message, NLM_F_CREATE | NLM_F_EXCL), io::ErrorKind::AlreadyExists)
+    }
+
+    /// Removes a policy rule of a family; it may be gone already.
+    pub(crate) fn remove_rule(&mut self, v6: bool, rule: &Rule) -> io::Result<()> {
+        unless(self.0.change(RouteNetlinkMessage::DelRule(rule_message(v6, rule)), 0), io::ErrorKind::NotFound)
+    }
+}
+
+const fn family(net: &IpNet) -> AddressFamily {
+    match net {
+        IpNet::V4(_) => AddressFamily::Inet,
+        IpNet::V6(_) => AddressFamily::Inet6,
+    }
+}
+
+fn address_message(index: u32, net: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(&net);
+    message.header.prefix_len = net.prefix_len();
+    message.header.index = index;
+    message.attributes.push(AddressAttribute::Local(net.addr()));
+    message.attributes.push(AddressAttribute::Address(net.addr()));
+    if net.addr().is_ipv6() {
+        // Nobody else can have the address: detection of duplicates would only delay the start (IFA_F_NODAD).
+        message.attributes.push(AddressAttribute::Flags(netlink_packet_route::address::AddressFlags::Nodad));
+    }
+    message
+}
+
+fn address_of(message: &AddressMessage) -> Option<IpNet> {
+    let mut found = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => found = Some(*ip),
+            AddressAttribute::Address(ip) if found.is_none() => found = Some(*ip),
+            _ => {}
+        }
+    }
+    IpNet::new(found?, message.header.prefix_len).ok()
+}
+
+fn route_message(table: u32, net: IpNet, index: Option<u32>) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(&net);
+    message.header.destination_prefix_length = net.prefix_len();
+    message.header.protocol = RouteProtocol::Static;
+    message.header.table = u8::try_from(table).unwrap_or(0);
+    message.attributes.push(RouteAttribute::Table(table));
+    if net.prefix_len() > 0 {
+        message.attributes.push(RouteAttribute::Destination(net.network().into()));
+    }
+    if let Some(index) = index {
+        message.header.kind = RouteType::Unicast;
+        message.header.scope = if net.addr().is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
+        message.attributes.push(RouteAttribute::Oif(index));
+    } else {
+        message.header.kind = RouteType::Throw;
+        message.header.scope = RouteScope::Universe;
+    }
+    message
+}
+
+fn table_of(route: &RouteMessage) -> u32 {
+    let long = route.attributes.iter().find_map(|a| match a {
+        RouteAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    long.unwrap_or_else(|| route.header.table.into())
+}
+
+fn destination_of(route: &RouteMessage) -> Option<(IpNet, Option<u32>)> {
+    let mut ip: IpAddr = match route.header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let mut index = None;
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(a)) => ip = (*a).into(),
+            RouteAttribute::Destination(RouteAddress::Inet6(a)) => ip = (*a).into(),
+            RouteAttribute::Oif(i) => index = Some(*i),
+            _ => {}
+        }
+    }
+    // The kernel names the loopback interface in IPv6 `throw` routes.
+    let index = index.filter(|_| route.header.kind != RouteType::Throw);
+    Some((IpNet::new(ip, route.header.destination_prefix_length).ok()?, index))
+}
+
+fn rule_message(v6: bool, rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    message.attributes.push(RuleAttribute::Priority(rule.priority));
+    message.attributes.push(RuleAttribute::Protocol(RouteProtocol::Static));
+    if let Some((value, mask)) = rule.mark {
+        message.attributes.push(RuleAttribute::FwMark(value));
+        message.attributes.push(RuleAttribute::FwMask(mask));
+    }
+    match rule.then {
+        Then::Table(table) => {
+            message.header.action = RuleAction::ToTable;
+            message.header.table = u8::try_from(table).unwrap_or(0);
+            message.attributes.push(RuleAttribute::Table(table));
+        }
+        Then::Unreachable => message.header.action = RuleAction::Unreachable,
+    }
+    message
+}

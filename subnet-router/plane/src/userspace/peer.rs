@@ -1,0 +1,187 @@
+//! Peers: their sessions, the table from addresses to peers, and from session numbers to peers.
+
+use super::Identity;
+use crate::{Desired, Endpoint, PeerCounters, PlaneError};
+use boringtun::{
+    noise::{Tunn, TunnResult},
+    x25519,
+};
+use hearthgate_keys::NodePublic;
+use ip_network::IpNetwork;
+use ip_network_table::IpNetworkTable;
+use ipnet::IpNet;
+use portable_atomic::{AtomicU64, Ordering};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+/// Session numbers have 24 bits for the peer and 8 for the session.
+const MAX_INDEX: u32 = 1 << 24;
+
+/// One peer.
+pub(super) struct PeerState {
+    key: NodePublic,
+    index: u32,
+    keepalive: u16,
+    tunnel: Mutex<Tunn>,
+    endpoint: Mutex<Endpoint>,
+    rx: AtomicU64,
+    tx: AtomicU64,
+}
+
+impl PeerState {
+    pub(super) const fn key(&self) -> NodePublic {
+        self.key
+    }
+
+    pub(super) fn tunnel(&self) -> MutexGuard<'_, Tunn> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_endpoint(&self, endpoint: Endpoint) {
+        *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = canonical(endpoint);
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.tx.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.rx.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// What the timers want sent.
+    pub(super) fn tick<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+        match self.tunnel().update_timers(buffer) {
+            TunnResult::WriteToNetwork(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    pub(super) fn counters(&self, moment_ago: fn(Duration) -> Option<SystemTime>) -> PeerCounters {
+        PeerCounters {
+            key: self.key,
+            rx_bytes: self.rx.load(Ordering::Relaxed),
+            tx_bytes: self.tx.load(Ordering::Relaxed),
+            last_handshake: self.tunnel().stats().0.and_then(moment_ago),
+            endpoint: self.endpoint(),
+        }
+    }
+}
+
+/// IPv4 inside IPv6 is written as IPv4: there is a socket for each family.
+fn canonical(endpoint: Endpoint) -> Endpoint {
+    let plain = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+    match endpoint {
+        Endpoint::Relayed => Endpoint::Relayed,
+        Endpoint::Direct(addr) => Endpoint::Direct(plain(addr)),
+        Endpoint::Both(addr) => Endpoint::Both(plain(addr)),
+    }
+}
+
+/// All peers.
+pub(super) struct Peers {
+    by_key: HashMap<NodePublic, Arc<PeerState>>,
+    by_index: HashMap<u32, Arc<PeerState>>,
+    by_address: IpNetworkTable<Arc<PeerState>>,
+    last_index: u32,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            by_key: HashMap::new(),
+            by_index: HashMap::new(),
+            by_address: IpNetworkTable::new(),
+            last_index: 0,
+        }
+    }
+}
+
+impl Peers {
+    pub(super) fn by_key(&self, key: &NodePublic) -> Option<&Arc<PeerState>> {
+        self.by_key.get(key)
+    }
+
+    /// The peer a message is for, by the receiver's number in it.
+    pub(super) fn by_receiver(&self, receiver: u32) -> Option<&Arc<PeerState>> {
+        self.by_index.get(&(receiver >> 8))
+    }
+
+    /// The peer that has an address.
+    pub(super) fn by_address(&self, ip: IpAddr) -> Option<&Arc<PeerState>> {
+        self.by_address.longest_match(ip).map(|(_, peer)| peer)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<PeerState>> {
+        self.by_key.values()
+    }
+
+    pub(super) fn endpoints(&self) -> Vec<(NodePublic, Endpoint)> {
+        self.iter().map(|peer| (peer.key, peer.endpoint())).collect()
+    }
+
+    /// Makes the peers what they shall be; those that stay keep session and endpoint.
+    pub(super) fn set(&mut self, desired: &Desired, identity: &Identity) -> Result<(), PlaneError> {
+        let mut table = IpNetworkTable::new();
+        let mut by_key = HashMap::with_capacity(desired.peers.len());
+        let mut by_index = HashMap::with_capacity(desired.peers.len());
+        for wanted in &desired.peers {
+            let same = self.by_key.get(&wanted.key).filter(|old| old.keepalive == wanted.keepalive).cloned();
+            let state = match same {
+                Some(state) => state,
+                None => {
+                    let index = self.free_index().ok_or(PlaneError::UnknownPeer)?;
+                    let endpoint = self.by_key.get(&wanted.key).map_or(wanted.endpoint, |old| old.endpoint());
+                    Arc::new(PeerState {
+                        key: wanted.key,
+                        index,
+                        keepalive: wanted.keepalive,
+                        tunnel: Mutex::new(Tunn::new(
+                            x25519::StaticSecret::from(*identity.private.secret_bytes()),
+                            x25519::PublicKey::from(*wanted.key.as_bytes()),
+                            None,
+                            (wanted.keepalive > 0).then_some(wanted.keepalive),
+                            index,
+                            Some(Arc::clone(&identity.limiter)),
+                        )),
+                        endpoint: Mutex::new(canonical(endpoint)),
+                        rx: AtomicU64::new(0),
+                        tx: AtomicU64::new(0),
+                    })
+                }
+            };
+            for net in &wanted.allowed_ips {
+                table.insert(network(net), Arc::clone(&state));
+            }
+            by_index.insert(state.index, Arc::clone(&state));
+            by_key.insert(wanted.key, state);
+        }
+        (self.by_key, self.by_index, self.by_address) = (by_key, by_index, table);
+        Ok(())
+    }
+
+    /// A number that no peer has: late messages for a removed peer must not reach another one.
+    fn free_index(&mut self) -> Option<u32> {
+        for _ in 0..MAX_INDEX {
+            self.last_index = (self.last_index + 1) % MAX_INDEX;
+            if !self.by_index.contains_key(&self.last_index) {
+                return Some(self.last_index);
+            }
+        }
+        None
+    }
+}
+
+fn network(net: &IpNet) -> IpNetwork {
+    // `trunc` clears the host's bits, so there is nothing that could be refused.
+    let net = net.trunc();
+    IpNetwork::new_truncate(net.addr(), net.prefix_len()).unwrap_or_else(|_| IpNetwork::from(net.addr()))
+}
