@@ -1,0 +1,222 @@
+//! `hearthgate-pack`: makes packages, feeds and the pieces of images. `ci/dist` calls it; see [`HELP`].
+
+use hearthgate_pack::apk_key::ApkKey;
+use hearthgate_pack::mbr::{Partition, mbr};
+use hearthgate_pack::tree::Tree;
+use hearthgate_pack::{PackError, apk, archive, deb, ipk, opkg_feed, recipe};
+use hearthgate_usign::{PublicKey, SecretKey};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "hearthgate-pack COMMAND [--OPTION VALUE]...
+  architectures                            OpenWrt's names and the target of each, a line each
+  keys --out DIR                           makes a pair of keys for packages, unless they are there
+  openwrt --arch A --version V --epoch SECONDS --files openwrt --binary FILE --keys DIR --out DIR
+                                           the feeds opkg/A and apk/A
+  deb --arch A --version V --epoch SECONDS --files DIR --binary FILE --out DIR
+  tarball --name N --epoch SECONDS --files DIR --out FILE
+  initramfs --epoch SECONDS --files DIR --out FILE      an uncompressed cpio
+  mbr --id HEX --sectors N --parts START:LENGTH:TYPE,... --out FILE
+  sign --keys DIR --file FILE              writes FILE.sig
+  verify --key FILE --file FILE            checks FILE.sig";
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hearthgate-pack: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options(HashMap<String, String>);
+
+impl Options {
+    fn get(&self, name: &str) -> Result<&str, Failure> {
+        self.0.get(name).map(String::as_str).ok_or_else(|| format!("--{name} is missing\n{HELP}").into())
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf, Failure> {
+        Ok(PathBuf::from(self.get(name)?))
+    }
+
+    fn number(&self, name: &str) -> Result<u64, Failure> {
+        Ok(self.get(name)?.parse().map_err(|e| format!("--{name}: {e}"))?)
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let mut args = lexopt::Parser::from_env();
+    let mut command = String::new();
+    let mut options = Options(HashMap::new());
+    while let Some(arg) = args.next()? {
+        match arg {
+            lexopt::Arg::Value(value) if command.is_empty() => command = value.to_string_lossy().into_owned(),
+            lexopt::Arg::Long("help") => command = "help".into(),
+            lexopt::Arg::Long(name) => {
+                let name = name.to_owned();
+                let value = args.value()?.to_string_lossy().into_owned();
+                options.0.insert(name, value);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match command.as_str() {
+        "architectures" => {
+            for (name, target) in recipe::ARCHITECTURES {
+                println!("{name} {target}");
+            }
+            Ok(())
+        }
+        "keys" => keys(&options.path("out")?),
+        "openwrt" => openwrt(&options),
+        "deb" => debian(&options),
+        "tarball" => {
+            let mut tree = Tree::new();
+            for (path, entry) in Tree::read(&options.path("files")?)?.iter() {
+                let path = format!("{}/{path}", options.get("name")?);
+                match &entry.node {
+                    hearthgate_pack::tree::Node::Directory => tree.directory(&path, entry.mode)?,
+                    hearthgate_pack::tree::Node::File(c) => tree.file(&path, entry.mode, c.clone())?,
+                    hearthgate_pack::tree::Node::Link(to) => tree.link(&path, to)?,
+                }
+            }
+            let bytes = archive::gzip(&archive::tar(&tree, options.number("epoch")?)?)?;
+            write(&options.path("out")?, &bytes)
+        }
+        "initramfs" => {
+            let epoch = u32::try_from(options.number("epoch")?)?;
+            write(&options.path("out")?, &archive::cpio(&Tree::read(&options.path("files")?)?, epoch)?)
+        }
+        "mbr" => {
+            let id = u32::from_str_radix(options.get("id")?, 16)?;
+            let parts: Result<Vec<_>, _> = options.get("parts")?.split(',').map(partition).collect();
+            write(&options.path("out")?, &mbr(id, u32::try_from(options.number("sectors")?)?, &parts?)?)
+        }
+        "sign" => {
+            let file = options.path("file")?;
+            let (usign, _) = read_keys(&options.path("keys")?)?;
+            write(&beside(&file, "sig"), usign.sign(&read(&file)?).as_bytes())
+        }
+        "verify" => {
+            let file = options.path("file")?;
+            let key = PublicKey::parse(&text(&options.path("key")?)?)?;
+            key.verify(&text(&beside(&file, "sig"))?, &read(&file)?)?;
+            println!("signed by {}", key.fingerprint());
+            Ok(())
+        }
+        "help" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no command {other:?}\n{HELP}").into()),
+    }
+}
+
+/// `START:LENGTH:TYPE`, sectors and a type byte in hexadecimal.
+fn partition(text: &str) -> Result<Partition, Failure> {
+    let fields: Vec<&str> = text.split(':').collect();
+    let [start, length, kind] = fields.as_slice() else { return Err(format!("not a partition: {text}").into()) };
+    Ok(Partition { start: start.parse()?, length: length.parse()?, kind: u8::from_str_radix(kind, 16)? })
+}
+
+fn keys(folder: &Path) -> Result<(), Failure> {
+    let (usign, apk) = (folder.join("feed.sec"), folder.join("apk.key.pem"));
+    if usign.exists() && apk.exists() {
+        return Ok(());
+    }
+    let mut random = [0; 72];
+    getrandom::fill(&mut random).map_err(|e| e.to_string())?;
+    let (usign_seed, rest) = random.split_at(32);
+    let (id, apk_seed) = rest.split_at(8);
+    let secret = SecretKey::from_seed(usign_seed.try_into()?, id.try_into()?)?;
+    let apk_key = ApkKey::from_seed(apk_seed.try_into()?)?;
+    write_secret(&usign, &secret.to_text())?;
+    write_secret(&apk, &apk_key.to_pem()?)?;
+    write(&folder.join("feed.pub"), secret.public().to_text().as_bytes())?;
+    write(&folder.join("apk.pem"), apk_key.public_pem()?.as_bytes())?;
+    println!("made the keys {} in {}", secret.public().fingerprint(), folder.display());
+    Ok(())
+}
+
+fn read_keys(folder: &Path) -> Result<(SecretKey, ApkKey), Failure> {
+    let usign = SecretKey::parse(&text(&folder.join("feed.sec"))?)?;
+    Ok((usign, ApkKey::from_pem(&text(&folder.join("apk.key.pem"))?)?))
+}
+
+fn openwrt(options: &Options) -> Result<(), Failure> {
+    let (version, epoch, arch) = (options.get("version")?, options.number("epoch")?, options.get("arch")?);
+    let (files, out) = (options.path("files")?, options.path("out")?);
+    let (usign, key) = read_keys(&options.path("keys")?)?;
+    let program = Tree::read(&files.join("hearthgate"))?;
+    let program = recipe::openwrt_program(program, read(&options.path("binary")?)?, arch, version)?;
+    let luci = recipe::openwrt_luci(Tree::read(&files.join("luci-app-hearthgate"))?, version);
+
+    let folder = out.join("opkg").join(arch);
+    let packages = [ipk::ipk(&program, epoch)?, ipk::ipk(&luci, epoch)?];
+    for package in &packages {
+        write(&folder.join(&package.file_name), &package.bytes)?;
+    }
+    let index = opkg_feed::packages_index(&packages);
+    write(&folder.join("Packages"), index.as_bytes())?;
+    write(&folder.join("Packages.gz"), &archive::gzip(index.as_bytes())?)?;
+    write(&folder.join("Packages.sig"), usign.sign(index.as_bytes()).as_bytes())?;
+    write(&folder.join("hearthgate.pub"), usign.public().to_text().as_bytes())?;
+
+    let folder = out.join("apk").join(arch);
+    let packages = [apk::apk(&program, epoch, Some(&key))?, apk::apk(&luci, epoch, Some(&key))?];
+    for package in &packages {
+        write(&folder.join(&package.file_name), &package.bytes)?;
+    }
+    write(&folder.join("packages.adb"), &apk::index("hearthgate", &packages, Some(&key))?)?;
+    write(&folder.join("hearthgate.pem"), key.public_pem()?.as_bytes())
+}
+
+fn debian(options: &Options) -> Result<(), Failure> {
+    let files = Tree::read(&options.path("files")?)?;
+    let binary = read(&options.path("binary")?)?;
+    let package = recipe::debian(files, binary, options.get("arch")?, options.get("version")?)?;
+    let (name, bytes) = deb::deb(&package, &recipe::debian_scripts(), options.number("epoch")?)?;
+    write(&options.path("out")?.join(name), &bytes)
+}
+
+fn beside(file: &Path, extension: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{extension}", file.display()))
+}
+
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> PackError {
+    let path = path.display().to_string();
+    |source| PackError::File { path, source }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    Ok(std::fs::read(path).map_err(file_error(path))?)
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    Ok(std::fs::read_to_string(path).map_err(file_error(path))?)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(file_error(folder))?;
+    }
+    Ok(std::fs::write(path, bytes).map_err(file_error(path))?)
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(file_error(folder))?;
+    }
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(
+            file_error(path),
+        )?;
+    Ok(file.write_all(text.as_bytes()).map_err(file_error(path))?)
+}

@@ -1,0 +1,134 @@
+//! The OpenWrt scripts under busybox ash, with stand-ins for OpenWrt's own functions (`tests/stand-ins`), and checked
+//! by shellcheck. The configuration they make is read by the program's own reader.
+
+use hearthgate_config::load;
+use hearthgate_pack::tree::{Node, Tree};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Absolute paths of all shell scripts.
+fn scripts() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for package in ["hearthgate", "luci-app-hearthgate"] {
+        let root = here("../../openwrt").join(package);
+        for (path, entry) in Tree::read(&root).unwrap().iter() {
+            let Node::File(contents) = &entry.node else { continue };
+            if contents.starts_with(b"#!/bin/sh") || path.contains("hotplug.d/") {
+                found.push(root.join(path));
+            }
+        }
+    }
+    assert!(found.len() >= 6, "{found:?}");
+    found
+}
+
+#[test]
+fn scripts_are_what_ash_reads_and_shellcheck_passes() {
+    for script in scripts() {
+        let ash = Command::new("busybox").arg("ash").arg("-n").arg(&script).output().expect("ci/test installs busybox");
+        assert!(ash.status.success(), "{script:?}: {}", String::from_utf8_lossy(&ash.stderr));
+        let mut lint = Command::new("shellcheck");
+        // rc.common sets and reads variables of its own; `local` is in every shell OpenWrt has; the sourced files are
+        // on the router only.
+        lint.args(["-s", "dash", "-e", "SC2034,SC3043,SC2154,SC1008,SC2096,SC1090"]).arg(&script);
+        let lint = lint.output().expect("ci/test installs shellcheck");
+        assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+    }
+}
+
+fn toml_of(uci: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("hearthgate"), uci).unwrap();
+    let mut command = Command::new("busybox");
+    command.arg("ash").arg(here("../../openwrt/hearthgate/usr/libexec/hearthgate/uci-to-toml"));
+    command.env("FUNCTIONS", here("tests/stand-ins/functions.sh")).env("UCI_CONFIG_DIR", dir.path());
+    let out = command.output().unwrap();
+    assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+fn config_of(uci: &str) -> hearthgate_config::Config {
+    let toml = toml_of(uci);
+    let loaded = load(Some(("uci", &toml)), &[]);
+    assert_eq!(loaded.problems, [], "{toml}");
+    loaded.config
+}
+
+#[test]
+fn the_settings_that_come_with_the_package_are_the_programs_defaults() {
+    let shipped = std::fs::read_to_string(here("../../openwrt/hearthgate/etc/config/hearthgate")).unwrap();
+    let mut config = config_of(&shipped);
+    assert_eq!(config.state_dir, Path::new("/etc/hearthgate"));
+    assert_eq!(config.unix_socket, Path::new("/var/run/hearthgate.sock"), "nothing is written to flash at each start");
+    config.state_dir = PathBuf::new();
+    config.unix_socket = PathBuf::new();
+    assert_eq!(config, hearthgate_config::Config::default());
+}
+
+#[test]
+fn settings_arrive_and_cannot_break_out_of_their_strings() {
+    let config = config_of(
+        "config hearthgate 'main'\n\
+         \toption server_url 'https://vpn.example.org'\n\
+         \toption port '8443'\n\
+         \toption stun '0'\n\
+         \toption relay 'off'\n\
+         \toption base_domain 'home.example'\n\
+         \tlist nameserver '192.0.2.53'\n\
+         \tlist nameserver '2001:db8::53'\n\
+         \tlist split_dns 'corp.example=192.0.2.54'\n\
+         \toption node_expiry '90d'\n\
+         \toption log_level 'debug'\n",
+    );
+    assert_eq!(config.server_url, "https://vpn.example.org");
+    assert_eq!(config.listen_addr, "0.0.0.0:8443");
+    assert_eq!(config.derp.server.stun_listen_addr, "");
+    assert!(!config.derp.server.enabled);
+    assert_eq!(config.dns.nameservers.global.len(), 2);
+    assert_eq!(config.dns.nameservers.split.len(), 1);
+    assert_eq!(config.node.expiry, "90d");
+
+    let hostile = "x\"\nlisten_addr = \"0.0.0.0:1\\";
+    let toml = toml_of(&format!("config hearthgate 'main'\n\toption base_domain '{}'\n", hostile.replace('\n', "\u{1}")));
+    let table: toml::Table = toml.parse().unwrap();
+    let domain = table.get("dns").and_then(|d| d.get("base_domain")).and_then(|d| d.as_str());
+    assert_eq!(domain, Some("x\"listen_addr = \"0.0.0.0:1\\"));
+    assert_eq!(table.get("listen_addr").and_then(|v| v.as_str()), Some("0.0.0.0:8080"));
+}
+
+#[test]
+fn sections_are_made_once_and_removal_takes_just_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let before = "network.lan=interface\nnetwork.lan.proto=static\nfirewall.lan=zone\nhearthgate.network.public=1\n";
+    std::fs::write(&store, before).unwrap();
+    let path = format!("{}:{}", here("tests/stand-ins").display(), std::env::var("PATH").unwrap());
+    let run = |verb: &str| {
+        let mut command = Command::new("busybox");
+        command.arg("ash").arg(here("../../openwrt/hearthgate/usr/libexec/hearthgate/network")).arg(verb);
+        let out = command.env("PATH", &path).env("UCI_STORE", &store).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        std::fs::read_to_string(&store).unwrap()
+    };
+    let added = run("add");
+    for line in [
+        "network.tailnet.proto=none\n",
+        "network.tailnet.device=ts0\n",
+        "firewall.hearthgate_zone.device=ts0\n",
+        "firewall.hearthgate_from_lan.dest=tailnet\n",
+        "firewall.hearthgate_control.dest_port=8080\n",
+        "firewall.hearthgate_stun.proto=udp\n",
+        "dhcp.@dnsmasq[0].rebind_domain=hearthgate.internal\n",
+    ] {
+        assert!(added.contains(line), "{line} not in {added}");
+    }
+    std::fs::write(&store, added.replace("forward=REJECT", "forward=ACCEPT")).unwrap();
+    assert_eq!(run("add"), added.replace("forward=REJECT", "forward=ACCEPT"), "what the user changed stays");
+    assert_eq!(run("remove"), before);
+    std::fs::write(&store, format!("{before}hearthgate.network.manage=0\n")).unwrap();
+    assert_eq!(run("add"), format!("{before}hearthgate.network.manage=0\n"), "the user does it all alone");
+}

@@ -1,0 +1,50 @@
+'use strict';
+'require view';
+'require form';
+
+// The settings of /etc/config/hearthgate. Saving reloads the service by its trigger.
+
+return view.extend({
+	render: function() {
+		var m = new form.Map('hearthgate', 'Hearthgate', _('Empty fields keep the usual values.'));
+		var s = m.section(form.NamedSection, 'main', 'hearthgate', _('Server'));
+		s.anonymous = true;
+
+		var o = s.option(form.Flag, 'enabled', _('Enabled'));
+		o.default = '1';
+		o.rmempty = false;
+
+		o = s.option(form.Value, 'server_url', _('URL for clients'),
+			_('Plain http works with official clients only for private addresses; use https for a name.'));
+		o.placeholder = _('from the LAN address');
+
+		o = s.option(form.Value, 'port', _('Port'));
+		o.datatype = 'port';
+		o.placeholder = '8080';
+
+		o = s.option(form.Value, 'base_domain', _('Suffix of device names'));
+		o.datatype = 'hostname';
+		o.placeholder = 'hearthgate.internal';
+
+		o = s.option(form.Flag, 'magic_dns', _('Names for devices (MagicDNS)'));
+		o.default = '1';
+		o.rmempty = false;
+
+		o = s.option(form.DynamicList, 'nameserver', _('Resolvers for all devices'));
+		o.datatype = 'ipaddr';
+
+		o = s.option(form.Flag, 'relay', _('Relay for devices that cannot reach each other'));
+		o.default = '1';
+		o.rmempty = false;
+
+		o = s.option(form.Flag, 'stun', _('STUN'));
+		o.default = '1';
+		o.rmempty = false;
+
+		o = s.option(form.ListValue, 'log_level', _('Log'));
+		[ 'error', 'warn', 'info', 'debug', 'trace' ].forEach(function(level) { o.value(level); });
+		o.default = 'info';
+
+		return m.render();
+	}
+});
