@@ -4,7 +4,7 @@ use crate::Failure;
 use std::{collections::BTreeMap, ffi::OsString};
 
 /// Flags with a value: long name, short name.
-const VALUES: [(&str, Option<char>); 18] = [
+const VALUES: [(&str, Option<char>); 25] = [
     ("config", Some('c')),
     ("output", Some('o')),
     ("user", Some('u')),
@@ -23,9 +23,26 @@ const VALUES: [(&str, Option<char>); 18] = [
     ("id", None),
     ("expiry", None),
     ("engine", None),
+    ("policy", None),
+    ("topology", None),
+    ("node", None),
+    ("from", None),
+    ("to", None),
+    ("file", Some('f')),
+    ("version-id", None),
 ];
 /// Flags without a value.
-const SWITCHES: [&str; 6] = ["force", "reusable", "ephemeral", "disable", "help", "version"];
+const SWITCHES: [&str; 9] = [
+    "force",
+    "reusable",
+    "ephemeral",
+    "disable",
+    "help",
+    "version",
+    "json",
+    "stdin-jsonl",
+    "bypass-server-and-access-database-directly",
+];
 
 /// Output forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,7 +6,7 @@ use crate::{
     client::{call, encode},
     offline,
     output::show,
-    serve, setup,
+    policy, serve, setup,
 };
 use hearthgate_config::parse_duration;
 use serde_json::{Value, json};
@@ -23,6 +23,10 @@ hearthgate: control server, relay and STUN for Tailscale clients
               expire -i ID [-e TIME] [-d] | delete -i ID | tag -i ID -t TAGS | backfillips
   auth        list | register --auth-id ID -u USER | reject --auth-id ID
   apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
+  policy      get | set -f FILE | versions | rollback --version-id N
+              check -f FILE [--topology FILE] [--json] | eval -f FILE --topology FILE [--node NAME]
+              explain --from A --to B[:PORT] | who-can --to B[:PORT] | diff OLD NEW   (of the server, or -f FILE --topology FILE)
+              --stdin-jsonl    one request a line, one answer a line
   backup FILE | restore FILE [--engine log|redb|sled]
   health | version
 
@@ -86,6 +90,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["nodes" | "node", rest @ ..] => nodes(&args, rest),
         ["auth", rest @ ..] => auth(&args, rest),
         ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
+        ["policy", rest @ ..] => policy::run(&args, rest),
         _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),
     }
 }
@@ -108,7 +113,7 @@ fn configtest(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn ask(args: &Args, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+pub(crate) fn ask(args: &Args, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
     let config = setup::usable(args)?;
     call(&setup::socket(&config), method, path, body)
 }

@@ -8,6 +8,7 @@ mod commands;
 mod logging;
 mod offline;
 mod output;
+mod policy;
 mod serve;
 mod setup;
 
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 
 /// Exit code for a mistake on the command line.
 const USAGE: u8 = 2;
+/// Exit code for a policy that was refused.
+const REFUSED: u8 = 2;
 
 /// What went wrong, as shown to the person.
 #[derive(Debug)]
@@ -23,6 +26,17 @@ pub(crate) enum Failure {
     Usage(String),
     /// It was tried and failed.
     Failed(String),
+    /// The answer is no, and has been printed.
+    Refused,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            Self::Refused => f.write_str("refused"),
+        }
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -40,6 +54,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             eprintln!("hearthgate: {text}\nTry `hearthgate help`.");
             ExitCode::from(USAGE)
         }
+        Err(Failure::Refused) => ExitCode::from(REFUSED),
         Err(Failure::Failed(text)) => {
             eprintln!("hearthgate: {text}");
             ExitCode::FAILURE

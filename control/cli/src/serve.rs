@@ -79,7 +79,7 @@ fn changed_at(config: &Config) -> [Option<SystemTime>; 3] {
 async fn reload(args: &Args, old: Config, running: &Running) -> Config {
     let loaded = match setup::read(args) {
         Ok(loaded) => loaded,
-        Err(Failure::Failed(e) | Failure::Usage(e)) => {
+        Err(e) => {
             tracing::error!(error = %e, "not reloaded");
             return old;
         }
@@ -112,7 +112,7 @@ async fn reload(args: &Args, old: Config, running: &Running) -> Config {
     };
     match result {
         Ok(()) => new,
-        Err(Failure::Failed(e) | Failure::Usage(e)) => {
+        Err(e) => {
             tracing::error!(error = %e, "not reloaded: the old configuration stays in force");
             old
         }

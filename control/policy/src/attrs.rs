@@ -1,0 +1,104 @@
+//! `nodeAttrs`: flags and values in the capability map of machines, and address pools.
+
+use crate::{ipset::IpSet, resolve::Resolver};
+use hearthgate_tailcfg::CapMap;
+use ipnet::IpNet;
+use std::collections::HashMap;
+
+/// Ports on which Funnel may listen.
+const FUNNEL_PORTS: &str = "https://tailscale.com/cap/funnel-ports?ports=443,8443,10000";
+
+/// Capability maps and address pools of machines; machines with the same attributes share one.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes {
+    maps: Vec<CapMap>,
+    pools: Vec<Vec<IpNet>>,
+    of: Vec<u32>,
+}
+
+impl Attributes {
+    /// What the policy gives a machine.
+    pub(crate) fn of(&self, machine: usize) -> Option<&CapMap> {
+        self.maps.get(*self.of.get(machine)? as usize)
+    }
+
+    /// Pools that its IPv4 address is to come from, in the policy's order.
+    pub(crate) fn pools(&self, machine: usize) -> &[IpNet] {
+        self.of.get(machine).and_then(|i| self.pools.get(*i as usize)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Whether addresses may be given out of a pool.
+pub(crate) fn pool_allowed(net: IpNet) -> bool {
+    let inside = |text: &str| text.parse::<IpNet>().is_ok_and(|outer| outer.contains(&net));
+    let meets = |text: &str| text.parse::<IpNet>().is_ok_and(|other| other.contains(&net) || net.contains(&other));
+    inside("100.64.0.0/10") && !["100.100.0.0/24", "100.100.100.0/24", "100.115.92.0/23"].into_iter().any(meets)
+}
+
+pub(crate) fn compile(r: &Resolver<'_>) -> Attributes {
+    let policy = r.policy;
+    let targets: Vec<Vec<std::sync::Arc<IpSet>>> =
+        policy.node_attrs.iter().map(|a| a.target.iter().map(|t| r.set(&t.value)).collect()).collect();
+    let mut out = Attributes::default();
+    let mut known: HashMap<Vec<bool>, u32> = HashMap::new();
+    for machine in &r.net.machines {
+        let fits: Vec<bool> =
+            targets.iter().map(|sets| sets.iter().any(|s| machine.ips.iter().any(|ip| s.contains(*ip)))).collect();
+        let fresh = u32::try_from(out.maps.len()).unwrap_or(u32::MAX);
+        let id = *known.entry(fits).or_insert_with_key(|fits| {
+            let chosen = || policy.node_attrs.iter().zip(fits).filter(|(_, f)| **f).map(|(a, _)| a);
+            let mut map = CapMap::new();
+            if policy.randomize_client_port {
+                map.insert("randomize-client-port".into(), None);
+            }
+            if policy.disable_ipv4 {
+                map.insert("disable-ipv4".into(), None);
+            }
+            if let Some(v) = &policy.one_cgnat_route {
+                let on = matches!(v.as_str(), "mac-always" | "always" | "true");
+                map.insert(format!("one-cgnat?v={on}"), None);
+            }
+            for name in chosen().flat_map(|a| &a.attr) {
+                map.entry(name.clone()).or_insert(None);
+                if name == "funnel" {
+                    map.insert(FUNNEL_PORTS.into(), None);
+                }
+            }
+            for (name, values) in chosen().flat_map(|a| &a.app) {
+                let list = map.entry(name.clone()).or_insert(None);
+                if let Some(values) = values {
+                    list.get_or_insert_default().extend(values.iter().cloned());
+                }
+            }
+            out.maps.push(map);
+            out.pools.push(chosen().flat_map(|a| a.ip_pool.iter().copied()).collect());
+            fresh
+        });
+        out.of.push(id);
+    }
+    out
+}
+
+impl crate::Engine {
+    /// Capabilities a machine has by itself: those every machine has, and what `nodeAttrs` give it.
+    #[must_use]
+    pub fn capabilities(&self, machine: usize) -> CapMap {
+        let mut caps = self.attributes.of(machine).cloned().unwrap_or_default();
+        caps.entry("https://tailscale.com/cap/file-sharing".into()).or_insert(None);
+        caps.entry("https://tailscale.com/cap/ssh".into()).or_insert(None);
+        caps.entry("default-auto-update".into()).or_insert_with(|| Some(vec![serde_json::Value::Bool(false)]));
+        caps
+    }
+
+    /// What `nodeAttrs` give a machine.
+    #[must_use]
+    pub fn node_attributes(&self, machine: usize) -> CapMap {
+        self.attributes.of(machine).cloned().unwrap_or_default()
+    }
+
+    /// Pools that the IPv4 address of a machine is to come from, in the policy's order.
+    #[must_use]
+    pub fn address_pools(&self, machine: usize) -> &[IpNet] {
+        self.attributes.pools(machine)
+    }
+}
