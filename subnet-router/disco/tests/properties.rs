@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..12, version in 0u8..2) {
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..12,
+                                version in 0u8..2) {
         let _ = Message::parse(&bytes);
         let _ = Message::parse(&[&[kind, version][..], &bytes].concat());
         let _ = demux::kind(&bytes);

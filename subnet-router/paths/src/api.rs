@@ -132,6 +132,8 @@ pub enum Event<'a> {
     },
     /// A router mapped an external address to our port, or does not any more.
     PortMapped(Option<SocketAddr>),
+    /// Nodes that may relay for us by the packet filter's grants, and whose capability version is 121 or more.
+    PeerRelays(Vec<NodePublic>),
     /// A user wants to know how a peer is reached: answered by [`Action::PingReply`], or not at all.
     Ping {
         /// The peer.

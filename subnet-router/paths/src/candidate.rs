@@ -99,6 +99,10 @@ impl Candidates {
         self.0.get_mut(&addr)
     }
 
+    pub fn contains(&self, addr: SocketAddr) -> bool {
+        self.0.contains_key(&addr)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &Candidate)> {
         self.0.iter().map(|(&addr, candidate)| (addr, candidate))
     }

@@ -4,6 +4,7 @@ use crate::{
     Action, Config, Event, Hop, Now, PeerInfo, RegionId, Via,
     own::OwnNetwork,
     peer::Peer,
+    peer_relay::PeerRelays,
     timers::{Timer, Timers},
     timing::{ENDPOINTS_WAIT, HEARTBEAT, TRUST},
 };
@@ -66,6 +67,7 @@ pub struct Paths {
     pub(crate) timers: Timers,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) own: OwnNetwork,
+    pub(crate) peer_relays: PeerRelays,
 }
 
 impl fmt::Debug for Paths {
@@ -88,6 +90,7 @@ impl Paths {
             pings: BTreeMap::new(),
             timers: Timers::default(),
             actions: VecDeque::new(),
+            peer_relays: PeerRelays::default(),
         };
         let seed = paths.random();
         paths.own.seed(u32::from_ne_bytes(seed));
@@ -117,6 +120,7 @@ impl Paths {
             Event::HttpsLatency { region, latency } => self.https_latency(region, latency, now),
             Event::Ping { peer, id } => self.user_ping(peer, id, now),
             Event::CheckNetwork => self.start_check(now),
+            Event::PeerRelays(nodes) => self.peer_relays.set_relays(nodes),
             Event::Timer => {}
         }
         self.run_timers(now);
@@ -151,6 +155,7 @@ impl Paths {
                 Timer::CallMeMaybe(node) => self.call_me_maybe(node),
                 Timer::Check => self.step_check(now),
                 Timer::Restun => self.restun(now),
+                Timer::PeerRelay => self.run_relays(now),
             }
         }
     }
@@ -169,6 +174,7 @@ impl Paths {
                 // The newest announcement is the likeliest; a packet under another known key corrects it.
                 peer.disco = info.disco;
                 peer.forget_measurements();
+                self.peer_relays.forget(&node);
             }
             peer.info = info;
             self.reindex(node, &before);
@@ -181,6 +187,7 @@ impl Paths {
 
     fn remove_peer(&mut self, node: &NodePublic) {
         if let Some(peer) = self.peers.remove(node) {
+            self.peer_relays.forget(node);
             let keys: Vec<_> = peer.disco_keys().collect();
             self.reindex(*node, &keys);
         }
@@ -197,6 +204,7 @@ impl Paths {
         peer.tunnel_disco = Some(disco);
         peer.disco = disco;
         peer.forget_measurements();
+        self.peer_relays.forget(&node);
         self.reindex(node, &before);
         self.announce(node, now);
     }
@@ -248,6 +256,7 @@ impl Paths {
             }
             if !peer.is_direct(now) {
                 self.round(node, true, now);
+                self.find_relays(node, now);
             }
         }
     }
@@ -268,6 +277,7 @@ impl Paths {
         }
         if wants_round {
             self.round(node, true, now);
+            self.find_relays(node, now);
         }
     }
 

@@ -8,7 +8,8 @@
 //!
 //! * **Peers**: pings their endpoints with disco packets, asks them over the relay to ping ours (call-me-maybe),
 //!   chooses the best path that works, watches it with heartbeats while it is in use, and tells the data plane
-//!   ([`Action::SetPath`]). A path that is in doubt goes together with the relay's ([`Path::Both`]), so nothing is lost.
+//!   ([`Action::SetPath`]). A path in doubt goes together with the relay's ([`Path::Both`]), so nothing is lost.
+//! * **Peer relays**: where nothing is direct, asks nodes that may relay over UDP for an endpoint, and binds to it.
 //! * **Our own place in the network**: asks STUN servers which address we have and whether our NAT gives each
 //!   destination another one, measures the relays, chooses the home relay, and collects our endpoints.
 //!
@@ -21,9 +22,11 @@ mod engine;
 pub mod netcheck;
 mod own;
 mod peer;
+mod peer_relay;
 mod receive;
 mod score;
 mod send;
+mod status;
 mod timers;
 pub mod timing;
 
@@ -31,6 +34,7 @@ pub use api::{Action, Config, Endpoint, EndpointKind, Event, Path, PeerInfo, Via
 pub use engine::{Entropy, Paths};
 pub use netcheck::{NetInfo, Region, RegionNode, Report};
 pub use score::{Hop, Measured, SAFE_WIRE_MTU, is_better};
+pub use status::{PeerStatus, WhyRelayed};
 pub use timing::Now;
 
 /// Number of a relay region.

@@ -4,7 +4,7 @@ use crate::{
     Hop, Measured, Now, Path, PeerInfo, RegionId, SAFE_WIRE_MTU,
     candidate::Candidates,
     score::is_better,
-    timing::{GOOD_ENOUGH, SESSION_ACTIVE, TRUST, UPGRADE},
+    timing::{GOOD_ENOUGH, RELAY_DISCOVERY, SESSION_ACTIVE, TRUST, UPGRADE},
 };
 use hearthgate_keys::DiscoPublic;
 
@@ -22,6 +22,7 @@ pub struct Peer {
     pub last_sent: Option<Now>,
     pub last_received: Option<Now>,
     pub last_round: Option<Now>,
+    pub last_relay_discovery: Option<Now>,
     /// The region through which the peer was last heard.
     pub heard_on: Option<RegionId>,
     /// A heartbeat timer is set.
@@ -47,6 +48,7 @@ impl Peer {
             last_sent: None,
             last_received: None,
             last_round: None,
+            last_relay_discovery: None,
             heard_on: None,
             beating: false,
             watched: false,
@@ -132,11 +134,18 @@ impl Peer {
         best.latency > GOOD_ENOUGH && now.saturating_sub(last) >= UPGRADE
     }
 
+    /// Whether to ask peer relays for a path.
+    pub fn wants_relay(&self, now: Now) -> bool {
+        let interval = if self.is_trusted(now) { UPGRADE } else { RELAY_DISCOVERY };
+        !self.is_direct(now) && self.last_relay_discovery.is_none_or(|at| now.saturating_sub(at) >= interval)
+    }
+
     /// Nothing measured counts any more.
     pub fn forget_measurements(&mut self) {
         self.best = None;
         self.trust_until = Now::ZERO;
         self.last_round = None;
+        self.last_relay_discovery = None;
         self.candidates.forget_history();
     }
 }

@@ -15,7 +15,8 @@ impl Paths {
         match kind(bytes) {
             Kind::Stun => self.stun(from, bytes, now),
             Kind::Disco => self.disco_packet(bytes, Via::Hop(Hop::direct(from)), None, now),
-            Kind::Geneve | Kind::WireGuard => {}
+            Kind::Geneve => self.geneve(from, bytes, now),
+            Kind::WireGuard => {}
         }
     }
 
@@ -34,7 +35,7 @@ impl Paths {
     }
 
     /// Opens a disco packet. Whatever is not from a peer is dropped without a word.
-    fn disco_packet(&mut self, bytes: &[u8], via: Via, relayed_from: Option<NodePublic>, now: Now) {
+    pub(crate) fn disco_packet(&mut self, bytes: &[u8], via: Via, relayed_from: Option<NodePublic>, now: Now) {
         let Some(envelope) = Envelope::parse(bytes) else {
             return;
         };
@@ -67,13 +68,22 @@ impl Paths {
             (Message::CallMeMaybe(endpoints), Some(node), Via::Relay(_)) => {
                 if let Some(peer) = self.peers.get_mut(&node) {
                     peer.candidates.set_called(&endpoints, now);
-                    if peer.is_trusted(now) {
+                    let mut lone = None;
+                    if peer.is_direct(now) {
+                        lone = peer.best.map(|best| best.hop).filter(|hop| !peer.candidates.contains(hop.addr));
                         peer.trust_until = peer.trust_until.min(now + DOUBT);
                         self.timers.set(peer.trust_until, Timer::Trust(node));
                     }
                     self.round(node, false, now);
+                    if let Some(hop) = lone {
+                        self.ping(node, Via::Hop(hop), Purpose::Heartbeat, now);
+                    }
                 }
             }
+            (Message::CallMeMaybeVia(Some(endpoint)), Some(node), Via::Relay(_)) => {
+                self.bind(node, &endpoint, now);
+            }
+            (Message::Allocated(Some(answer)), Some(node), Via::Relay(_)) => self.allocated(node, answer, now),
             _ => {}
         }
     }
@@ -85,6 +95,7 @@ impl Paths {
         {
             peer.disco = sender;
             peer.forget_measurements();
+            self.peer_relays.forget(&node);
             self.announce(node, now);
         }
     }
@@ -109,6 +120,9 @@ impl Paths {
         let pong = Message::Pong(Pong { txid: ping.txid, source });
         // Over UDP nobody needs to be named; over a relay the node is known.
         self.send(node.unwrap_or_default(), sender, via, &pong);
+        if let Via::Hop(hop) = via {
+            self.pinged_through(hop, now);
+        }
         if let Some(node) = node.filter(|_| answer_ping) {
             self.ping(node, via, Purpose::Discovery, now);
         }
@@ -128,6 +142,10 @@ impl Paths {
             if let Some(candidate) = peer.candidates.get_mut(hop.addr) {
                 candidate.pong = Some((latency, now));
             }
+            if !hop.is_direct() {
+                self.endpoint_works(hop, now);
+            }
+            let Some(peer) = self.peers.get_mut(&node) else { return };
             peer.measured(Measured { hop, latency, mtu: SAFE_WIRE_MTU }, now);
             self.announce(node, now);
         }

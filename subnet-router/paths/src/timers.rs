@@ -19,6 +19,8 @@ pub enum Timer {
     Check,
     /// Is it time for the next network check?
     Restun,
+    /// Peer relays have something to do.
+    PeerRelay,
 }
 
 /// Timers in the order of their time.

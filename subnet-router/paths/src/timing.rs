@@ -46,3 +46,11 @@ pub const STUN_LIMIT: Duration = Duration::from_secs(3);
 pub const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// Least time between two rounds of asking peer relays for an endpoint.
 pub const RELAY_DISCOVERY: Duration = Duration::from_secs(30);
+/// When a peer relay that did not answer is asked once more.
+pub const ALLOCATE_RETRY: Duration = Duration::from_secs(3);
+/// How long a peer relay's answer is waited for.
+pub const ALLOCATE_LIMIT: Duration = Duration::from_secs(10);
+/// How often an unanswered bind is sent again.
+pub const BIND_RETRY: Duration = Duration::from_secs(1);
+/// How long a handshake with a peer relay may take.
+pub const BIND_LIMIT: Duration = Duration::from_secs(30);

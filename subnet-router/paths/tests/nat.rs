@@ -6,6 +6,7 @@ use hearthgate_paths::{Event, Path};
 use sim::{
     World, ms,
     nat::{Kind, Nat},
+    peer_relay::PeerRelay,
     s,
 };
 use std::net::IpAddr;
@@ -71,6 +72,36 @@ fn hard_nats_stay_on_the_relay_and_lose_nothing() {
         // A round of pings each five seconds at most, to a handful of endpoints.
         assert!(w.hosts[0].pings_sent < 90 / 5 * 8, "{} pings", w.hosts[0].pings_sent);
     }
+}
+
+/// Two hard NATs, and a node of the tailnet that relays over UDP.
+#[test]
+fn a_peer_relay_is_used_where_nothing_is_direct() {
+    let mut w = World::new(13);
+    let (na, nb) = (w.nat(Kind::Hard), w.nat(Kind::Hard));
+    w.host(na);
+    w.host(nb);
+    w.peer_relay = Some(PeerRelay::new());
+    w.start();
+    talk(&mut w, 120);
+    let start = w.now;
+    let through = |w: &World| [(0, 1), (1, 0)].iter().all(|&(a, b)| matches!(w.path(a, b), Path::PeerRelay { .. }));
+    while !through(&w) && w.now < start + s(10) {
+        w.run(ms(10));
+    }
+    let took = w.now - start;
+    assert!(took < s(3), "{took:?}");
+    w.run(s(100));
+    assert!(through(&w));
+    assert!(w.hosts[0].changes.len() <= 4, "flaps: {:?}", w.hosts[0].changes);
+    let relay = w.peer_relay.as_ref().unwrap();
+    assert!(relay.forwarded > 2 * 90 * 50, "{} forwarded", relay.forwarded);
+    // The relay goes away: both come back to DERP.
+    w.peer_relay = None;
+    w.run(s(15));
+    assert!(matches!(w.path(0, 1), Path::Relay(_)), "{:?}", w.path(0, 1));
+    let (sent, lost) = w.lost(0, 1);
+    assert!(lost <= 6500 / 20 + 10, "{lost} of {sent}");
 }
 
 #[test]

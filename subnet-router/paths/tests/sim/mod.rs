@@ -2,10 +2,13 @@
 //! what the kernel's does. Everything follows from the seed.
 
 pub mod nat;
+pub mod peer_relay;
 
+use hearthgate_disco::geneve::{Header, Protocol};
 use hearthgate_keys::{DiscoPrivate, NodePublic};
 use hearthgate_paths::{Action, Config, Event, Hop, Path, Paths, PeerInfo, Region, RegionNode};
 use nat::{Kind, Nat};
+use peer_relay::PeerRelay;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -55,6 +58,8 @@ enum Parcel {
     Wire { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
     /// Reaches a host over the relay.
     Relay { from: usize, to: usize, bytes: Vec<u8> },
+    /// The peer relay's answer over the relay.
+    FromPeerRelay { node: NodePublic, to: usize, bytes: Vec<u8> },
     /// A host of our own sends the next piece of data.
     Data { from: usize, to: usize, every: Duration, until: Duration },
     /// A host reads the kernel's counters.
@@ -83,6 +88,8 @@ pub struct World {
     pub now: Duration,
     pub hosts: Vec<Host>,
     pub nats: Vec<Nat>,
+    /// A node that relays for the others, if there is one.
+    pub peer_relay: Option<PeerRelay>,
     /// Of a thousand datagrams, so many are lost (relays lose nothing).
     pub loss: u64,
     pub wire: Duration,
@@ -103,12 +110,17 @@ pub fn regions() -> Vec<Region> {
     STUN_SERVERS.into_iter().map(region).collect()
 }
 
+fn wrap(vni: u32, bytes: &[u8]) -> Vec<u8> {
+    Header { protocol: Protocol::WireGuard, vni, control: false }.wrap(bytes)
+}
+
 impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             now: s(1000),
             hosts: Vec::new(),
             nats: Vec::new(),
+            peer_relay: None,
             loss: 0,
             wire: ms(20),
             relay: ms(60),
@@ -188,6 +200,14 @@ impl World {
                     silent: false,
                 };
                 self.event(a, Event::Peer(info));
+            }
+            if let Some(relay) = &self.peer_relay {
+                let node = relay.node;
+                let endpoints = vec!["203.0.113.200:41641".parse().unwrap()];
+                let disco = relay.disco.public();
+                let info = PeerInfo { node, disco, endpoints, home: Some(1), silent: false };
+                self.event(a, Event::Peer(info));
+                self.event(a, Event::PeerRelays(vec![node]));
             }
         }
     }
@@ -275,6 +295,7 @@ impl World {
                     self.hosts[h].path.insert(peer, path);
                     self.hosts[h].changes.push((now, peer, path));
                 }
+                Action::Inject { bytes, .. } => self.take_data(h, &bytes),
                 Action::MeasureHttps(region) => {
                     let latency = Some(self.relay * u32::from(region));
                     self.event(h, Event::HttpsLatency { region, latency });
@@ -290,6 +311,13 @@ impl World {
     }
 
     fn over_relay(&mut self, from: usize, peer: NodePublic, bytes: Vec<u8>) {
+        if let Some(relay) = self.peer_relay.as_mut().filter(|relay| relay.node == peer) {
+            let node = relay.node;
+            if let Some(bytes) = relay.relayed(&bytes) {
+                self.push(self.relay * 2, Parcel::FromPeerRelay { node, to: from, bytes });
+            }
+            return;
+        }
         if let Some(to) = self.hosts.iter().position(|h| h.node == peer) {
             self.push(self.relay, Parcel::Relay { from, to, bytes });
         }
@@ -325,6 +353,9 @@ impl World {
                 self.take_data(to, &bytes);
                 self.event(to, Event::Relayed { region: 1, from: node, bytes: &bytes });
             }
+            Parcel::FromPeerRelay { node, to, bytes } => {
+                self.event(to, Event::Relayed { region: 1, from: node, bytes: &bytes });
+            }
             Parcel::Data { from, to, every, until } => {
                 self.send_data(from, to);
                 if self.now + every < until {
@@ -348,6 +379,12 @@ impl World {
             if let Ok(txid) = hearthgate_stun::parse_request(bytes) {
                 let answer = hearthgate_stun::response(&txid, from);
                 self.push(self.wire, Parcel::Wire { from: to, to: from, bytes: answer });
+            }
+            return;
+        }
+        if let Some(relay) = self.peer_relay.as_mut().filter(|relay| relay.addr == to) {
+            if let Some((next, bytes)) = relay.udp(from, bytes) {
+                self.push(self.wire, Parcel::Wire { from: to, to: next, bytes });
             }
             return;
         }
@@ -383,10 +420,11 @@ impl World {
         }
         match path {
             Some(Path::Direct(addr)) => self.udp(from, addr, bytes),
-            Some(Path::Both { hop: Hop { addr, .. }, .. }) => {
-                self.udp(from, addr, bytes.clone());
+            Some(Path::Both { hop: Hop { addr, vni }, .. }) => {
+                self.udp(from, addr, vni.map_or_else(|| bytes.clone(), |vni| wrap(vni, &bytes)));
                 self.over_relay(from, peer, bytes);
             }
+            Some(Path::PeerRelay { addr, vni }) => self.udp(from, addr, wrap(vni, &bytes)),
             Some(Path::Relay(Some(_))) => self.over_relay(from, peer, bytes),
             _ => {}
         }
