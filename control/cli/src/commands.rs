@@ -27,6 +27,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
               check -f FILE [--topology FILE] [--json] | eval -f FILE --topology FILE [--node NAME]
               explain --from A --to B[:PORT] | who-can --to B[:PORT] | diff OLD NEW   (of the server, or -f FILE --topology FILE)
               --stdin-jsonl    one request a line, one answer a line
+  admin       setup-code | reset-password
   backup FILE | restore FILE [--engine log|redb|sled]
   health | version
 
@@ -60,6 +61,8 @@ const KEY_COLUMNS: [(&str, &str); 8] = [
 const API_KEY_COLUMNS: [(&str, &str); 4] = [("ID", "id"), ("Prefix", "prefix"), ("Expiration", "expiration"), ("Created", "createdAt")];
 const PENDING_COLUMNS: [(&str, &str); 3] = [("Login", "authId"), ("Hostname", "hostname"), ("OS", "os")];
 
+const ADMIN_COLUMNS: [(&str, &str); 3] = [("Page", "url"), ("Setup code", "code"), ("Claimed", "claimed")];
+
 /// Lifetime of an API key whose maker named none: Headscale's.
 const API_KEY_LIFETIME: &str = "90d";
 /// Lifetime of a pre-auth key whose maker named none: Headscale's.
@@ -89,6 +92,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["preauthkeys" | "preauthkey" | "authkey" | "pre", rest @ ..] => preauthkeys(&args, rest),
         ["nodes" | "node", rest @ ..] => nodes(&args, rest),
         ["auth", rest @ ..] => auth(&args, rest),
+        ["admin", "setup-code"] => simple(&args, "GET", "/api/v1/admin/setup-code", None, None, &ADMIN_COLUMNS),
+        ["admin", "reset-password"] => simple(&args, "POST", "/api/v1/admin/reset-password", None, None, &ADMIN_COLUMNS),
         ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
         ["policy", rest @ ..] => policy::run(&args, rest),
         _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),

@@ -131,8 +131,17 @@ fn greet(options: &Options, running: &Running) {
     if let Some(stun) = options.derp.stun_listen {
         println!("  relay and STUN    on the same port as the URL; STUN on {stun}");
     }
+    if let Some(code) = running.setup_code() {
+        let page = format!("{url}/admin/");
+        println!();
+        println!("Open {page} in a browser on the local network, and claim this box with the setup code");
+        println!();
+        println!("  {}", code.reveal());
+        println!();
+        println!("{}", hearthgate_web::qr::console(&page));
+    }
     println!();
-    println!("Next, in another terminal, make a user and a key:");
+    println!("Or, in another terminal, make a user and a key:");
     println!();
     println!("  export HEARTHGATE_STATE_DIR={}", options.state_dir.display());
     println!("  {program} users create home");

@@ -5,8 +5,9 @@ use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, Settings};
 use hearthgate_derp::tls::PemPair;
 use hearthgate_oidc::{Client, PkceMethod, Rules};
-use hearthgate_server::{OidcOptions, DerpOptions, Options, guess_lan_address};
+use hearthgate_server::{AdminOptions, OidcOptions, DerpOptions, Options, guess_lan_address};
 use hearthgate_tailcfg::DnsRecord;
+use hearthgate_web::gate::{Gate, LAN};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -113,6 +114,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
             paths: config.derp.paths.clone(),
         },
         oidc: oidc(config)?,
+        admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),
     })
@@ -152,6 +154,17 @@ fn oidc(config: &Config) -> Result<Option<OidcOptions>, Failure> {
         use_expiry_from_token: c.use_expiry_from_token,
         only_start_if_available: c.only_start_if_oidc_is_available,
     }))
+}
+
+/// Who may see the pages, and by which names.
+fn gate(config: &Config) -> Gate {
+    let mut hosts: Vec<String> = config.admin.hosts.iter().map(|h| h.to_ascii_lowercase()).collect();
+    // Not being able to read it leaves the addresses, which always work.
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_ascii_lowercase();
+    if !own.is_empty() {
+        hosts.extend([own.clone(), format!("{own}.lan"), format!("{own}.local")]);
+    }
+    Gate { networks: config.admin.networks(&LAN), hosts }
 }
 
 /// Extra records from the configuration or from its file.

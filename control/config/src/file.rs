@@ -1,6 +1,6 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
-use crate::OidcConfig;
+use crate::{AdminConfig, OidcConfig};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
@@ -43,6 +43,10 @@ pub struct Config {
     pub node: NodeConfig,
     /// Logins through an OpenID provider.
     pub oidc: OidcConfig,
+    /// The pages on the LAN.
+    pub admin: AdminConfig,
+    /// How the command line reaches a server elsewhere.
+    pub cli: CliConfig,
     /// Log.
     pub log: LogConfig,
     /// Taildrop.
@@ -71,11 +75,29 @@ impl Default for Config {
             dns: DnsConfig::default(),
             node: NodeConfig::default(),
             oidc: OidcConfig::default(),
+            admin: AdminConfig::default(),
+            cli: CliConfig::default(),
             log: LogConfig::default(),
             taildrop: Switch { enabled: true },
             logtail: Switch { enabled: false },
             auto_update: Switch { enabled: false },
         }
+    }
+}
+
+/// How the command line reaches a server elsewhere.
+#[derive(Clone, PartialEq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CliConfig {
+    /// URL of the server, or host and port for `https://`; empty uses the unix socket.
+    pub address: String,
+    /// API key for it.
+    pub api_key: String,
+}
+
+impl std::fmt::Debug for CliConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CliConfig").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 //! Reading is pure: file text and environment are handed in. [`KEYS`] is the one table of keys; the environment names
 //! come from it, and a test holds it, the annotated example in `docs/config.toml` and the types together.
 
+mod admin;
 mod duration;
 mod env;
 mod file;
@@ -11,10 +12,11 @@ mod load;
 mod oidc;
 mod problem;
 
+pub use admin::AdminConfig;
 pub use duration::parse_duration;
 pub use env::{KEYS, Kind, env_name};
 pub use file::{
-    Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers, NodeConfig, Prefixes, Routes, StoreConfig, Switch,
+    CliConfig, Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers, NodeConfig, Prefixes, Routes, StoreConfig, Switch,
 };
 pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};

@@ -175,6 +175,9 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     {
         wrong("node.routes.ha.probe_timeout", "it has to be shorter than probe_interval".into());
     }
+    for (key, message) in c.admin.problems() {
+        wrong(key, message);
+    }
     for (key, message) in c.oidc.problems() {
         wrong(key, message);
     }

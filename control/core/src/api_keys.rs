@@ -20,6 +20,9 @@ pub struct ApiKey {
     pub created: Timestamp,
     /// When it stops working; `None` is never.
     pub expiration: Option<Timestamp>,
+    /// When it was used last; on flash it is coarse: it rides along with other changes of the key.
+    #[serde(default)]
+    pub last_seen: Option<Timestamp>,
 }
 
 impl ApiKey {
@@ -40,6 +43,7 @@ impl World {
             hash: minted.hash.clone(),
             created: now.wall,
             expiration,
+            last_seen: None,
         };
         self.put_api_key(key.clone());
         (key, minted)
@@ -50,13 +54,15 @@ impl World {
         self.api_keys.values()
     }
 
-    /// Whether `text` is a key that works now.
-    #[must_use]
-    pub fn api_key_valid(&self, text: &str, now: Now) -> bool {
-        let Some((prefix, secret)) = credentials::split(KIND, text) else { return false };
-        self.api_keys.values().any(|k| {
-            k.prefix == prefix && k.expiration.is_none_or(|e| e > now.wall) && credentials::matches(secret, &k.hash)
-        })
+    /// The number of the key that `text` is, if it works now. Its last use is kept, without a flash write.
+    pub fn use_api_key(&mut self, text: &str, now: Now) -> Option<u64> {
+        let (prefix, secret) = credentials::split(KIND, text)?;
+        let fits = |k: &&ApiKey| k.prefix == prefix && k.expiration.is_none_or(|e| e > now.wall) && credentials::matches(secret, &k.hash);
+        let id = self.api_keys.values().find(fits)?.id;
+        if let Some(key) = Arc::make_mut(&mut self.api_keys).get_mut(&id) {
+            key.last_seen = Some(now.wall);
+        }
+        Some(id)
     }
 
     /// The number of the key with this prefix, masked or not.

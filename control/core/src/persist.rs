@@ -1,6 +1,7 @@
 //! What the world looks like on flash: one record a thing, JSON, keyed so that things of a kind lie together.
 
-use crate::{ApiKey, Node, NodeId, NodeRecord, PreAuthKey, User, UserId};
+use crate::{ApiKey, AuditEntry, Node, NodeId, NodeRecord, PreAuthKey, User, UserId};
+use crate::{audit::AUDIT, records::{RECORD_PREFIX, Records}};
 use serde::{Serialize, de::DeserializeOwned};
 
 const USER: &str = "user/";
@@ -35,12 +36,14 @@ pub struct Stored {
     pub(crate) nodes: Vec<NodeRecord>,
     pub(crate) preauth: Vec<PreAuthKey>,
     pub(crate) api_keys: Vec<ApiKey>,
+    pub(crate) records: Records,
+    pub(crate) audit: Vec<AuditEntry>,
     pub(crate) next_id: u64,
 }
 
 impl Stored {
     /// Prefixes of the keys that belong to the world.
-    pub const PREFIXES: [&str; 5] = [USER, NODE, PREAUTH, API_KEY, NEXT_ID];
+    pub const PREFIXES: [&str; 7] = [USER, NODE, PREAUTH, API_KEY, NEXT_ID, RECORD_PREFIX, AUDIT];
 
     /// Takes in one stored record. Keys of other parts are left alone.
     ///
@@ -58,6 +61,10 @@ impl Stored {
             self.preauth.push(read(key, value)?);
         } else if key.starts_with(API_KEY) {
             self.api_keys.push(read(key, value)?);
+        } else if key.starts_with(RECORD_PREFIX) {
+            self.records.insert(key.to_owned(), value.into());
+        } else if key.starts_with(AUDIT) {
+            self.audit.push(read(key, value)?);
         } else if key == NEXT_ID {
             self.next_id = read(key, value)?;
         }

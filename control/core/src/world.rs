@@ -1,8 +1,8 @@
 //! The state of the control plane and what one batch of commands did to it.
 
 use crate::{
-    Change, CoreError, Entropy, Node, NodeId, Now, PathFacts, Policy, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User,
-    UserId, Write, address, api_keys::ApiKey, nodes::Nodes, pending::{AuthId, Pending}, presence::Presence, routes::Primaries,
+    AuditEntry, Change, CoreError, Entropy, Node, NodeId, Now, PathFacts, Policy, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User,
+    UserId, Write, address, api_keys::ApiKey, nodes::Nodes, pending::{AuthId, Pending}, presence::Presence, records::Records, routes::Primaries,
 };
 use hearthgate_keys::NodePublic;
 use hearthgate_tailcfg::DerpMap;
@@ -41,6 +41,8 @@ pub struct World {
     pub(crate) nodes: Nodes,
     pub(crate) preauth: Arc<BTreeMap<u64, PreAuthKey>>,
     pub(crate) api_keys: Arc<BTreeMap<u64, ApiKey>>,
+    pub(crate) records: Arc<Records>,
+    pub(crate) audit: Arc<Vec<AuditEntry>>,
     pub(crate) pending: Pending,
     pub(crate) presence: Presence,
     pub(crate) primaries: Primaries,
@@ -62,6 +64,8 @@ impl World {
     /// Builds the world from what is on flash.
     #[must_use]
     pub fn load(stored: Stored, settings: Settings, policy: Arc<dyn Policy>, derp_map: DerpMap, now: Now) -> Self {
+        let mut audit = stored.audit;
+        audit.sort_by_key(|e| e.id);
         let mut world = Self {
             settings: Arc::new(settings),
             policy,
@@ -70,6 +74,8 @@ impl World {
             nodes: Nodes::default(),
             preauth: Arc::new(stored.preauth.into_iter().map(|k| (k.id, k)).collect()),
             api_keys: Arc::new(stored.api_keys.into_iter().map(|k| (k.id, k)).collect()),
+            records: Arc::new(stored.records),
+            audit: Arc::new(audit),
             pending: Pending::default(),
             presence: Presence::default(),
             primaries: Primaries::default(),
@@ -188,6 +194,12 @@ impl World {
     pub fn set_policy(&mut self, policy: Arc<dyn Policy>) {
         self.policy = policy;
         self.change(Change::Policy);
+    }
+
+    /// The DERP map in force.
+    #[must_use]
+    pub fn derp_map(&self) -> &Arc<DerpMap> {
+        &self.derp_map
     }
 
     /// Puts another DERP map in force.

@@ -4,7 +4,7 @@
 //! JSON is in camel case, ids are strings, times RFC 3339, errors `application/problem+json`.
 
 use crate::{
-    api_views as views, backup,
+    admin, api_audit, api_views as views, backup,
     http_api::Origin,
     reply::{Reply, json, read_body, typed},
     state::App,
@@ -24,19 +24,27 @@ const BODY_MAX: usize = 1024 * 1024;
 /// Lifetime of a pre-auth key whose maker named none: Headscale's hour.
 const PREAUTH_DEFAULT_S: i64 = 3600;
 
-type Answer = Result<Value, CoreError>;
+pub(crate) type Answer = Result<Value, CoreError>;
 
 /// Answers one request.
 pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
-    if let Origin::Network(_) = origin
-        && !authorised(&app, &req).await
-    {
-        return problem(StatusCode::UNAUTHORIZED, "an API key is needed: make one with `hearthgate apikeys create` and send it as Bearer token");
-    }
+    let actor = match origin {
+        Origin::Local => "console".to_owned(),
+        Origin::Network(_) => match authorised(&app, &req).await {
+            Some(id) => format!("API key {id}"),
+            None => return problem(StatusCode::UNAUTHORIZED, "an API key is needed: make one with `hearthgate apikeys create` and send it as Bearer token"),
+        },
+    };
     let method = req.method().clone();
     let path = req.uri().path().trim_start_matches("/api/v1").trim_end_matches('/').to_owned();
     if path == "/backup" && method == Method::GET {
         return backup_file(&app).await;
+    }
+    if let Some(what) = path.strip_prefix("/admin/") {
+        return match origin {
+            Origin::Local => admin::console(&app, &method, what).await,
+            Origin::Network(_) => problem(StatusCode::FORBIDDEN, "this is for the console of the box only"),
+        };
     }
     let query = parse_query(req.uri().query().unwrap_or_default());
     let body = match read_body(req, BODY_MAX).await {
@@ -44,7 +52,7 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         Err(reply) => return *reply,
     };
     let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(percent_decode).collect();
-    let answer = app.control.call(move |world, context| route(world, context, &method, &parts, &query, &body)).await;
+    let answer = app.control.call(move |world, context| perform(world, context, &actor, &method, &parts, &query, &body)).await;
     match answer {
         Ok(Some(Ok(value))) => json(&value),
         Ok(Some(Err(e))) => problem(status_of(&e), &e.to_string()),
@@ -61,13 +69,32 @@ async fn backup_file(app: &App) -> Reply {
     }
 }
 
-async fn authorised(app: &App, req: &Request<Incoming>) -> bool {
-    let header = req.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let Some(key) = header.strip_prefix("Bearer ").map(|k| hearthgate_keys::Secret::new(k.to_owned())) else { return false };
-    app.control.call(move |world, c| world.api_key_valid(key.reveal(), c.now)).await.unwrap_or(false)
+/// Carries out one request and notes who changed what; `None` when there is no such endpoint.
+pub(crate) fn perform(
+    world: &mut World,
+    c: &mut Context<'_>,
+    actor: &str,
+    method: &Method,
+    parts: &[String],
+    query: &Query,
+    body: &Bytes,
+) -> Option<Answer> {
+    let entry = (method != Method::GET).then(|| api_audit::describe(world, method, parts, query));
+    let answer = route(world, c, method, parts, query, body);
+    if let (Some(Ok(value)), Some(entry)) = (&answer, entry) {
+        world.audit(actor, entry.action, &entry.subject(value), c.now);
+    }
+    answer
 }
 
-type Query = Vec<(String, String)>;
+/// Number of the API key that the request carries, if it works.
+async fn authorised(app: &App, req: &Request<Incoming>) -> Option<u64> {
+    let header = req.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let key = hearthgate_keys::Secret::new(header.strip_prefix("Bearer ")?.to_owned());
+    app.control.call(move |world, c| world.use_api_key(key.reveal(), c.now)).await.ok().flatten()
+}
+
+pub(crate) type Query = Vec<(String, String)>;
 
 fn arg<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
     query.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
@@ -327,7 +354,7 @@ fn time(text: &str) -> Result<Timestamp, CoreError> {
     text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a time: write it like 2030-01-31T12:00:00Z")))
 }
 
-fn status_of(e: &CoreError) -> StatusCode {
+pub(crate) fn status_of(e: &CoreError) -> StatusCode {
     match e {
         CoreError::NotFound(_) => StatusCode::NOT_FOUND,
         CoreError::Conflict(_) | CoreError::Full(_) => StatusCode::CONFLICT,
@@ -336,7 +363,7 @@ fn status_of(e: &CoreError) -> StatusCode {
     }
 }
 
-fn problem(status: StatusCode, detail: &str) -> Reply {
+pub(crate) fn problem(status: StatusCode, detail: &str) -> Reply {
     let body = json!({ "title": status.canonical_reason().unwrap_or("error"), "status": status.as_u16(), "detail": detail });
     typed(status, "application/problem+json", body.to_string())
 }

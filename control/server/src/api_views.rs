@@ -53,7 +53,7 @@ pub fn api_key(key: &ApiKey) -> Value {
         "prefix": key.masked(),
         "expiration": time(key.expiration),
         "createdAt": key.created.to_string(),
-        "lastSeen": Value::Null,
+        "lastSeen": time(key.last_seen),
     })
 }
 

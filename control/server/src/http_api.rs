@@ -1,7 +1,7 @@
 //! What anyone may ask of the server over plain HTTP: its key, the upgrade to Noise, health, pages for people.
 
 use crate::{
-    api_v1,
+    admin, api_v1,
     metrics::Metrics,
     noise_api::{self, Peer},
     oidc_pages,
@@ -45,6 +45,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if path.starts_with("/api/v1/") {
         return api_v1::handle(app, origin, req).await;
     }
+    if path == "/admin" || path.starts_with("/admin/") {
+        return admin::handle(app, origin, req).await;
+    }
     let method = req.method().clone();
     match (method, path.as_str()) {
         (Method::GET, "/key") => key(&app, &req),
@@ -57,7 +60,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         (Method::GET | Method::HEAD, "/generate_204") => hearthgate_derp::generate_204(req.headers()).map(Body::from),
         (Method::GET, "/bootstrap-dns") => hearthgate_derp::bootstrap_dns(&app.bootstrap_dns, req.uri().query()).map(Body::from),
         (_, "/derp" | "/derp/probe" | "/derp/latency-check") => derp(&app, origin, req),
+        (Method::GET, "/") if admin::shown_to(&app, origin, &req) => admin::see_other("/admin/"),
         (Method::GET, "/") => pages::home(&app),
+        (Method::GET, "/join") => admin::join_help(&app),
         (Method::GET, "/apple") => pages::apple(&app),
         (Method::GET, "/windows") => pages::windows(&app),
         (Method::GET, "/oidc/callback") => match &app.oidc {

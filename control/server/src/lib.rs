@@ -3,6 +3,8 @@
 //! [`start`] opens the store, makes missing keys, binds the listeners and answers a [`Running`] server. Everything
 //! about protocols is in other crates; this one moves bytes and keeps time.
 
+mod admin;
+mod api_audit;
 mod api_v1;
 mod api_views;
 mod backup;
@@ -14,6 +16,7 @@ mod keys;
 mod listener;
 mod maps;
 mod metrics;
+mod network;
 mod noise_api;
 mod oidc;
 mod oidc_pages;
@@ -27,10 +30,11 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
-pub use options::{DerpOptions, OidcOptions, Options, guess_lan_address};
+pub use options::{AdminOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
 
 use crate::{
+    admin::Admin,
     maps::Maps,
     metrics::Metrics,
     state::{App, Parts},
@@ -125,10 +129,17 @@ impl Running {
         self.app.certificates.replace(&certificate)?;
         let settings = options.settings.clone();
         let done = self.app.control.call(move |world, _| {
+            let settings = network::with_name(world, settings);
             world.set_settings(settings);
             world.set_derp_map(derp_map);
         });
         done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })
+    }
+
+    /// The code that claims the pages on the LAN, while nobody has.
+    #[must_use]
+    pub fn setup_code(&self) -> Option<hearthgate_keys::Secret> {
+        self.app.admin.setup_code()
     }
 
     /// Stops: no new connections, what is queued becomes durable, the store is closed.
@@ -194,6 +205,12 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let derp_map = derp_map::build(&options, pin(&options, &certificate)?.as_deref())?;
     let now = Now { wall: jiff::Timestamp::now(), mono_ms: 0 };
     let world = World::load(stored, options.settings.clone(), Arc::new(AllowAll), derp_map, now);
+    let mut world = world;
+    if network::name(&world).is_some() {
+        let named = network::with_name(&world, options.settings.clone());
+        world.set_settings(named);
+    }
+    let admin = Admin::new(options.admin.clone(), &world);
     let (facts, mut heard) = broadcast::channel(FACTS);
     let (control, writer) = writer::start(world, store, facts.clone()).map_err(StartError::io("starting", "the writer"))?;
     let relay = options.derp.enabled.then(|| {
@@ -220,6 +237,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         relay,
         certificates,
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
+        admin,
         metrics: Metrics::default(),
         stun: Arc::new(StunMetrics::default()),
         state_dir: options.state_dir.clone(),

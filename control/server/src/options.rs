@@ -35,6 +35,8 @@ pub struct Options {
     pub derp: DerpOptions,
     /// Logins through an OpenID provider.
     pub oidc: Option<OidcOptions>,
+    /// The pages on the LAN.
+    pub admin: AdminOptions,
     /// How often routers are asked for a sign of life; zero never.
     pub probe_interval: Duration,
     /// How long they may take.
@@ -56,6 +58,15 @@ pub struct OidcOptions {
     pub only_start_if_available: bool,
 }
 
+/// The pages on the LAN.
+#[derive(Debug, Clone, Default)]
+pub struct AdminOptions {
+    /// They are served.
+    pub enabled: bool,
+    /// To whom, and by which names.
+    pub gate: hearthgate_web::gate::Gate,
+}
+
 impl Options {
     /// The usual values, with all state under `state_dir`, on `listen`.
     #[must_use]
@@ -74,6 +85,7 @@ impl Options {
             probe_interval: Duration::ZERO,
             probe_timeout: Duration::ZERO,
             oidc: None,
+            admin: AdminOptions::default(),
         }
     }
 }

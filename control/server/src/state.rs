@@ -1,6 +1,6 @@
 //! What every request handler can reach.
 
-use crate::{maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
+use crate::{admin::Admin, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
 use hearthgate_core::Fact;
 use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, TrustedProxies, tls::Certificates};
 use hearthgate_keys::MachinePrivate;
@@ -31,6 +31,8 @@ pub struct Parts {
     pub proxies: Arc<TrustedProxies>,
     /// Counters of STUN.
     pub stun: Arc<StunMetrics>,
+    /// The pages on the LAN.
+    pub admin: Admin,
     /// Counters.
     pub metrics: Metrics,
     /// Logins through an OpenID provider.

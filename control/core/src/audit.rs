@@ -1,0 +1,63 @@
+//! The audit log: who changed what. A ring of bounded size, on flash and in memory.
+//!
+//! An entry rides along with the change it tells about, so it costs no flush of its own. What strangers can cause
+//! (failed logins) is [kept in memory](World::note) only: nobody from outside may wear out the flash.
+
+use crate::{Now, World, Write};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Entries kept; the oldest is overwritten.
+pub const AUDIT_MAX: usize = 500;
+/// Longest text of a field in bytes.
+const FIELD_MAX: usize = 200;
+pub(crate) const AUDIT: &str = "audit/";
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Running number.
+    pub id: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: an account, `api key <prefix>`, `console`, `oauth <id>`, or an address that is not logged in.
+    pub actor: String,
+    /// What was done, in a few words.
+    pub action: String,
+    /// On what.
+    pub subject: String,
+}
+
+impl World {
+    /// Adds an entry that is stored with the batch it is part of.
+    pub fn audit(&mut self, actor: &str, action: &str, subject: &str, now: Now) {
+        let entry = self.note(actor, action, subject, now);
+        let key = format!("{AUDIT}{:04}", entry.id % AUDIT_MAX as u64);
+        // Entries hold strings and numbers only: writing them as JSON cannot fail.
+        self.write(Write { key, value: Some(serde_json::to_vec(&entry).unwrap_or_default()) });
+    }
+
+    /// Adds an entry that is lost at a restart.
+    pub fn note(&mut self, actor: &str, action: &str, subject: &str, now: Now) -> AuditEntry {
+        let id = self.audit.last().map_or(1, |e| e.id + 1);
+        let entry = AuditEntry { id, at: now.wall, actor: short(actor), action: short(action), subject: short(subject) };
+        let log = Arc::make_mut(&mut self.audit);
+        if log.len() >= AUDIT_MAX {
+            log.remove(0);
+        }
+        log.push(entry.clone());
+        entry
+    }
+
+    /// All entries, oldest first.
+    #[must_use]
+    pub fn audit_log(&self) -> &[AuditEntry] {
+        &self.audit
+    }
+}
+
+fn short(text: &str) -> String {
+    let end = (0..=FIELD_MAX.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    text.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,322 @@
+//! What forms do. Each is a call of the API under the name of the account, then a redirect to where its effect is seen.
+
+use super::{
+    enter, lock,
+    request::{Form, Page, html, look, unavailable, viewer},
+    see_other,
+};
+use crate::{
+    api_v1::{self, Answer},
+    network,
+    reply::{Reply, typed},
+    state::App,
+    writer::Context,
+};
+use bytes::Bytes;
+use hearthgate_core::{CoreError, NodeId, World};
+use hearthgate_keys::Secret;
+use hearthgate_web::{
+    Account, Role, account,
+    page::{self, Viewer},
+    session::Join,
+    text as t,
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// Longest life of a key that a form can ask for.
+const HOURS_MAX: i64 = 24 * 366 * 10;
+
+/// A call of the API that a form stands for, and where to go afterwards.
+struct Call {
+    method: Method,
+    parts: Vec<String>,
+    query: api_v1::Query,
+    body: Value,
+    then: String,
+}
+
+impl Call {
+    fn post(path: &[&str], body: Value, then: &str) -> Self {
+        Self { method: Method::POST, parts: path.iter().map(|p| (*p).to_owned()).collect(), query: Vec::new(), body, then: then.to_owned() }
+    }
+
+    fn delete(path: &[&str], id: Option<&str>, then: &str) -> Self {
+        let query = id.map(|id| ("id".to_owned(), id.to_owned())).into_iter().collect();
+        Self { method: Method::DELETE, query, ..Self::post(path, Value::Null, then) }
+    }
+
+    fn carry_out(&self, world: &mut World, c: &mut Context<'_>, actor: &str) -> Answer {
+        let body = Bytes::from(if self.body.is_null() { String::new() } else { self.body.to_string() });
+        let answer = api_v1::perform(world, c, actor, &self.method, &self.parts, &self.query, &body);
+        answer.unwrap_or_else(|| Err(CoreError::NotFound("this action".into())))
+    }
+}
+
+/// Carries out a form.
+pub(super) async fn act(app: &App, request: &Page) -> Reply {
+    let (world, now) = match look(app).await {
+        Ok(seen) => seen,
+        Err(e) => return unavailable(e),
+    };
+    let Some(viewer) = viewer(&app.admin, &world, request.cookie.as_deref(), false) else {
+        return see_other("/admin/login");
+    };
+    let fits = lock(&app.admin.sessions)
+        .find(request.cookie.as_deref().unwrap_or_default(), app.admin.now_ms())
+        .is_some_and(|s| s.csrf_fits(request.form.get("csrf")));
+    if !fits {
+        return html(StatusCode::FORBIDDEN, page::message(Some(&viewer), "Not done", t::CSRF));
+    }
+    if request.path == "logout" {
+        return enter::logout(app, request);
+    }
+    if !may(&viewer, &world, &request.path) {
+        return html(StatusCode::FORBIDDEN, page::message(Some(&viewer), "Not done", t::FORBIDDEN));
+    }
+    match request.path.as_str() {
+        "backup" => backup(app, &viewer).await,
+        "join" => join(app, request, &viewer, now.wall).await,
+        "account" => new_account(app, request, &viewer).await,
+        "password" => password(app, request, &viewer).await,
+        "setup/network" => rename_network(app, request, &viewer).await,
+        _ => match call(&request.path, &request.form, now.wall) {
+            Some(call) => run(app, request, &viewer, call).await,
+            None => html(StatusCode::NOT_FOUND, page::message(Some(&viewer), "Not here", t::NOT_FOUND)),
+        },
+    }
+}
+
+/// Whether the role allows this form.
+fn may(viewer: &Viewer, world: &World, path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["password"] => true,
+        ["join"] => viewer.role != Role::Auditor,
+        ["backup"] | ["account" | "apikey", ..] => viewer.role.is_owner(),
+        ["device", id, "rename" | "expire" | "remove"] => {
+            id.parse().ok().and_then(|id| world.node(NodeId(id)).ok()).is_some_and(|n| viewer.may_change(n))
+        }
+        _ => viewer.role.changes_all(),
+    }
+}
+
+/// The call that a form stands for.
+fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let tags = || form.get("tags").split(',').map(str::trim).filter(|t| !t.is_empty()).collect::<Vec<_>>();
+    let hours = |n: i64| now.checked_add(SignedDuration::from_hours(n.clamp(1, HOURS_MAX))).unwrap_or(Timestamp::MAX).to_string();
+    Some(match parts.as_slice() {
+        ["device", id, "rename"] => Call::post(&["node", id, "rename", form.get("name").trim()], Value::Null, &format!("/admin/device/{id}")),
+        ["device", id, "routes"] => {
+            let routes: Vec<&str> = form.all("route").collect();
+            Call::post(&["node", id, "approve_routes"], json!({ "routes": routes }), &format!("/admin/device/{id}"))
+        }
+        ["device", id, "tags"] => Call::post(&["node", id, "tags"], json!({ "tags": tags() }), &format!("/admin/device/{id}")),
+        ["device", id, "expire"] => {
+            let never = form.get("how") == "never";
+            Call::post(&["node", id, "expire"], json!({ "disableExpiry": never }), &format!("/admin/device/{id}"))
+        }
+        ["device", id, "remove"] => Call::delete(&["node", id], None, "/admin/devices"),
+        ["login", "approve"] => {
+            Call::post(&["auth", "register"], json!({ "authId": form.get("id"), "user": form.get("user") }), "/admin/devices")
+        }
+        ["login", "reject"] => Call::post(&["auth", "reject"], json!({ "authId": form.get("id") }), "/admin/devices"),
+        ["user"] => {
+            let body = json!({ "name": form.get("name").trim(), "displayName": form.get("displayName"), "email": form.get("email") });
+            Call::post(&["user"], body, "/admin/users")
+        }
+        ["user", id, "rename"] => Call::post(&["user", id, "rename", form.get("name").trim()], Value::Null, "/admin/users"),
+        ["user", id, "delete"] => Call::delete(&["user", id], None, "/admin/users"),
+        ["key"] => {
+            let body = json!({
+                "user": form.get("user"),
+                "reusable": form.get("reusable") == "1",
+                "ephemeral": form.get("ephemeral") == "1",
+                "aclTags": tags(),
+                "expiration": hours(form.get("hours").parse().unwrap_or(1)),
+            });
+            Call::post(&["preauthkey"], body, "/admin/keys")
+        }
+        ["key", id, "expire"] => Call::post(&["preauthkey", "expire"], json!({ "id": id }), "/admin/keys"),
+        ["key", id, "delete"] => Call::delete(&["preauthkey"], Some(id), "/admin/keys"),
+        ["apikey"] => {
+            let days: i64 = form.get("days").parse().unwrap_or(90);
+            Call::post(&["apikey"], json!({ "expiration": hours(days.clamp(1, HOURS_MAX / 24) * 24) }), "/admin/keys")
+        }
+        ["apikey", id, "expire"] => Call::post(&["apikey", "expire"], json!({ "id": id }), "/admin/keys"),
+        ["apikey", id, "delete"] => Call::delete(&["apikey", "-"], Some(id), "/admin/keys"),
+        ["account", name, "delete"] => Call::delete(&["account", name], None, "/admin/users"),
+        _ => return None,
+    })
+}
+
+async fn run(app: &App, request: &Page, viewer: &Viewer, call: Call) -> Reply {
+    if let [kind, name] = call.parts.as_slice()
+        && kind == "account"
+    {
+        return delete_account(app, request, viewer, name.clone()).await;
+    }
+    let then = call.then.clone();
+    let actor = viewer.name.clone();
+    let done = app.control.call(move |world, c| call.carry_out(world, c, &actor)).await;
+    let answer = match done {
+        Ok(answer) => answer,
+        Err(e) => return unavailable(e),
+    };
+    // A new key is shown once: in this answer, and nowhere afterwards.
+    let fresh = answer.as_ref().ok().and_then(|v| v["preAuthKey"]["key"].as_str().filter(|_| request.path == "key").or(v["apiKey"].as_str()));
+    if let Some(key) = fresh {
+        return match look(app).await {
+            Ok((world, now)) => html(StatusCode::OK, page::keys::keys(viewer, &world, Some(key), now)),
+            Err(e) => unavailable(e),
+        };
+    }
+    finish(app, request, answer.map(|_| ()), &then)
+}
+
+/// Goes on, with a sentence if it was refused.
+fn finish(app: &App, request: &Page, done: Result<(), CoreError>, then: &str) -> Reply {
+    let notice = match done {
+        Ok(()) => ("Done.".to_owned(), false),
+        Err(e) => (e.to_string(), true),
+    };
+    if let Some(session) = lock(&app.admin.sessions).find(request.cookie.as_deref().unwrap_or_default(), app.admin.now_ms()) {
+        session.notice = Some(notice);
+    }
+    see_other(then)
+}
+
+/// A key for one device.
+async fn join(app: &App, request: &Page, viewer: &Viewer, now: Timestamp) -> Reply {
+    // Members add devices of their own only.
+    let own = viewer.user.map(|u| u.to_string()).unwrap_or_default();
+    let user = if viewer.role.changes_all() { request.form.get("user").to_owned() } else { own };
+    let expiration = now.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX).to_string();
+    let call = Call::post(&["preauthkey"], json!({ "user": user, "expiration": expiration }), "/admin/join");
+    let actor = viewer.name.clone();
+    let answer = match app.control.call(move |world, c| call.carry_out(world, c, &actor)).await {
+        Ok(answer) => answer,
+        Err(e) => return unavailable(e),
+    };
+    let made = answer.and_then(|v| {
+        let key = &v["preAuthKey"];
+        let id = key["id"].as_str().and_then(|id| id.parse().ok());
+        let text = key["key"].as_str().map(|k| Secret::new(k.to_owned()));
+        id.zip(text).ok_or_else(|| CoreError::Invalid("the key was not made".into()))
+    });
+    match made {
+        Ok((key_id, key)) => {
+            if let Some(session) = lock(&app.admin.sessions).find(request.cookie.as_deref().unwrap_or_default(), app.admin.now_ms()) {
+                session.keep(Join { key_id, key });
+            }
+            see_other(&format!("/admin/join/{key_id}"))
+        }
+        Err(e) => finish(app, request, Err(e), "/admin/join"),
+    }
+}
+
+async fn backup(app: &App, viewer: &Viewer) -> Reply {
+    match crate::backup::of_running(app).await {
+        Ok(bytes) => {
+            let actor = viewer.name.clone();
+            app.control.cast(move |world, c| world.audit(&actor, "downloaded a backup", "", c.now));
+            let mut reply = typed(StatusCode::OK, "application/octet-stream", bytes);
+            reply.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"hearthgate.backup\""));
+            reply
+        }
+        Err(e) => html(StatusCode::INTERNAL_SERVER_ERROR, page::message(Some(viewer), "Not done", &e.to_string())),
+    }
+}
+
+async fn new_account(app: &App, request: &Page, viewer: &Viewer) -> Reply {
+    let form = &request.form;
+    let hash = match enter::hash(app, form.get("password")).await {
+        Ok(hash) => hash,
+        Err(e) => return finish(app, request, Err(CoreError::Invalid(e.to_string())), "/admin/users"),
+    };
+    let Some(role) = Role::parse(form.get("role")) else {
+        return finish(app, request, Err(CoreError::Invalid("Choose a role.".into())), "/admin/users");
+    };
+    let account = Account { name: form.get("name").trim().to_owned(), role, user: form.get("user").parse().ok(), hash };
+    let actor = viewer.name.clone();
+    let done = app.control.call(move |world, c| {
+        if account::find(world, &account.name).is_some() {
+            return Err(CoreError::Conflict(format!("There is an account {:?} already.", account.name)));
+        }
+        account::put(world, &account)?;
+        world.audit(&actor, "added account", &format!("{} ({})", account.name, account.role.name()), c.now);
+        Ok(())
+    });
+    match done.await {
+        Ok(done) => finish(app, request, done, "/admin/users"),
+        Err(e) => unavailable(e),
+    }
+}
+
+async fn delete_account(app: &App, request: &Page, viewer: &Viewer, name: String) -> Reply {
+    let (actor, gone) = (viewer.name.clone(), name.clone());
+    let done = app.control.call(move |world, c| {
+        account::delete(world, &name)?;
+        world.audit(&actor, "removed account", &name, c.now);
+        Ok(())
+    });
+    match done.await {
+        Ok(done) => {
+            if done.is_ok() {
+                lock(&app.admin.sessions).end_all_of(&gone);
+            }
+            finish(app, request, done, "/admin/users")
+        }
+        Err(e) => unavailable(e),
+    }
+}
+
+async fn password(app: &App, request: &Page, viewer: &Viewer) -> Reply {
+    let back = if viewer.role.sees_all() { "/admin/users" } else { "/admin/devices" };
+    let refuse = |sentence: &str| finish(app, request, Err(CoreError::Denied(sentence.into())), back);
+    if !lock(&app.admin.throttle).take(request.ip, app.admin.now_ms()) {
+        return refuse(t::TOO_MANY);
+    }
+    let known = match look(app).await {
+        Ok((world, _)) => account::find(&world, &viewer.name),
+        Err(e) => return unavailable(e),
+    };
+    if !enter::verify(app, request.form.get("old"), known.as_ref()).await {
+        return refuse("That is not your present password.");
+    }
+    let hash = match enter::hash(app, request.form.get("password")).await {
+        Ok(hash) => hash,
+        Err(e) => return refuse(&e.to_string()),
+    };
+    let name = viewer.name.clone();
+    let done = app.control.call(move |world, c| {
+        let account = account::find(world, &name).ok_or_else(|| CoreError::NotFound("the account".into()))?;
+        account::put(world, &Account { hash, ..account })?;
+        world.audit(&name, "changed the password of", &name, c.now);
+        Ok(())
+    });
+    match done.await {
+        Ok(Ok(())) => {
+            // Whoever knew the old password is out, this browser too.
+            lock(&app.admin.sessions).end_all_of(&viewer.name);
+            see_other("/admin/login")
+        }
+        Ok(Err(e)) => finish(app, request, Err(e), back),
+        Err(e) => unavailable(e),
+    }
+}
+
+async fn rename_network(app: &App, request: &Page, viewer: &Viewer) -> Reply {
+    let (name, actor) = (request.form.get("network").trim().to_lowercase(), viewer.name.clone());
+    let done = app.control.call(move |world, c| {
+        network::rename(world, &name)?;
+        world.audit(&actor, "named the network", &name, c.now);
+        Ok(())
+    });
+    match done.await {
+        Ok(done) => finish(app, request, done, "/admin/setup"),
+        Err(e) => unavailable(e),
+    }
+}

@@ -1,0 +1,188 @@
+//! The pages on the LAN: from a request to a page of `hearthgate-web`, and from a form to a call of the API.
+//!
+//! Forms do what the API does, through the same function, so that both refuse the same things and leave the same
+//! entries in the audit log. Every change answers with a redirect (303), so that reloading repeats nothing.
+
+mod action;
+mod enter;
+mod live;
+mod request;
+mod see;
+
+use crate::{
+    http_api::Origin,
+    options::AdminOptions,
+    reply::{Reply, json, text, typed},
+    state::App,
+    writer::fill_random,
+};
+use hearthgate_core::World;
+use hearthgate_keys::Secret;
+use hearthgate_web::{Sessions, account, asset, claim, gate::Refusal, page, reach::Finding, throttle::Throttle};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::json;
+use std::{
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+use tokio::sync::Semaphore;
+
+/// Live streams at once.
+const STREAMS_MAX: usize = 16;
+
+/// What the pages keep in memory.
+pub struct Admin {
+    options: AdminOptions,
+    sessions: Mutex<Sessions>,
+    throttle: Mutex<Throttle>,
+    code: Mutex<Option<Secret>>,
+    /// One password hash at a time: each takes megabytes.
+    hashing: Semaphore,
+    streams: Semaphore,
+    clock: Instant,
+}
+
+impl Admin {
+    /// Sets the pages up; an unclaimed box gets a setup code.
+    pub fn new(options: AdminOptions, world: &World) -> Self {
+        let code = (options.enabled && !account::claimed(world)).then(fresh_code);
+        Self {
+            options,
+            sessions: Mutex::default(),
+            throttle: Mutex::default(),
+            code: Mutex::new(code),
+            hashing: Semaphore::new(1),
+            streams: Semaphore::new(STREAMS_MAX),
+            clock: Instant::now(),
+        }
+    }
+
+    /// The code that claims the pages, while nobody has.
+    pub fn setup_code(&self) -> Option<Secret> {
+        lock(&self.code).clone()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A panic while the lock was held leaves the tables whole: they are changed in single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn fresh_code() -> Secret {
+    claim::new_code(&mut |out: &mut [u8]| fill_random(out))
+}
+
+/// Answers a request for the pages.
+pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
+    let Origin::Network(ip) = origin else { return text(StatusCode::NOT_FOUND, "not found") };
+    if let Err(refusal) = check(&app, ip, &req) {
+        return harden(text(StatusCode::FORBIDDEN, &refusal.map_or_else(|| "not found".to_owned(), |r| r.to_string())));
+    }
+    let path = req.uri().path().trim_start_matches("/admin").trim_matches('/').to_owned();
+    if let Some(asset) = asset::ASSETS.iter().find(|a| a.path == path) {
+        let mut reply = typed(StatusCode::OK, asset.media, asset.body);
+        reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+        return harden(reply);
+    }
+    let request = match request::take(&app, ip, path, req).await {
+        Ok(request) => request,
+        Err(reply) => return harden(*reply),
+    };
+    let reply = match (request.method.clone(), request.path.as_str()) {
+        (Method::GET | Method::HEAD, "login") => enter::login_page(&app, &request).await,
+        (Method::POST, "login") => enter::login(&app, &request).await,
+        (Method::POST, "claim") => enter::claim(&app, &request).await,
+        (Method::GET | Method::HEAD, "live") => live::stream(&app, &request).await,
+        (Method::GET | Method::HEAD, _) => see::page(&app, &request).await,
+        (Method::POST, _) => action::act(&app, &request).await,
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET or POST"),
+    };
+    harden(reply)
+}
+
+/// Whether the pages would be shown to the one who asks.
+pub fn shown_to(app: &App, origin: Origin, req: &Request<Incoming>) -> bool {
+    matches!(origin, Origin::Network(ip) if check(app, ip, req).is_ok())
+}
+
+/// `Err(None)`: there are no pages here.
+fn check(app: &App, ip: IpAddr, req: &Request<Incoming>) -> Result<(), Option<Refusal>> {
+    let options = &app.admin.options;
+    if !options.enabled {
+        return Err(None);
+    }
+    options.gate.check(ip, &request::asked(req)).map_err(Some)
+}
+
+/// What the console of the box may ask: the setup code, or a new one in place of a lost password.
+pub async fn console(app: &App, method: &Method, what: &str) -> Reply {
+    let url = app.control.current().settings.server_url.clone();
+    if !app.admin.options.enabled {
+        return crate::api_v1::problem(StatusCode::CONFLICT, "the pages are switched off: set admin.enabled = true");
+    }
+    match (method.as_str(), what) {
+        ("GET", "setup-code") => {}
+        ("POST", "reset-password") => {
+            let reset = app.control.call(|world, c| account::reset_owners(world, c.now)).await;
+            if let Err(e) = reset {
+                return crate::api_v1::problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string());
+            }
+            lock(&app.admin.sessions).clear();
+            *lock(&app.admin.code) = Some(fresh_code());
+        }
+        _ => return crate::api_v1::problem(StatusCode::NOT_FOUND, "there is no such endpoint"),
+    }
+    let code = app.admin.setup_code();
+    json(&json!({ "url": format!("{url}/admin/"), "code": code.as_ref().map(Secret::reveal), "claimed": code.is_none() }))
+}
+
+/// `/join`: what a device's person has to do.
+pub fn join_help(app: &App) -> Reply {
+    harden(request::html(StatusCode::OK, page::join::help(&app.control.current().settings.server_url)))
+}
+
+/// A redirect that makes the browser ask with GET.
+pub fn see_other(to: &str) -> Reply {
+    let mut reply = text(StatusCode::SEE_OTHER, "");
+    if let Ok(to) = HeaderValue::from_str(to) {
+        reply.headers_mut().insert(header::LOCATION, to);
+    }
+    reply
+}
+
+/// Headers of every answer here.
+fn harden(mut reply: Reply) -> Reply {
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(asset::CSP));
+    // With no-referrer browsers send "Origin: null" with our own forms.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// What this box can see of how the world reaches it.
+fn reach(world: &World) -> Vec<Finding> {
+    let own = |ip: &IpAddr| match ip {
+        IpAddr::V4(v4) => world.settings().prefix_v4.is_some_and(|p| p.contains(v4)) && world.nodes().any(|n| n.ipv4 == Some(*v4)),
+        IpAddr::V6(v6) => world.settings().prefix_v6.is_some_and(|p| p.contains(v6)),
+    };
+    let addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
+        .map(|all| all.filter_map(|i| address(i.address?)).filter(|ip| !own(ip)).collect())
+        .unwrap_or_default();
+    hearthgate_web::reach::findings(&world.settings().server_url, &addresses)
+}
+
+fn address(storage: nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
+    let v4 = storage.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+    v4.or_else(|| storage.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+}

@@ -1,0 +1,67 @@
+//! Showing pages.
+
+use super::{
+    lock, reach,
+    request::{Page, html, look, unavailable, viewer},
+    see_other,
+};
+use crate::{reply::Reply, state::App};
+use hearthgate_core::NodeId;
+use hearthgate_web::{Role, account, page, session::Join, text as t};
+use http::StatusCode;
+
+/// The page of a path.
+pub(super) async fn page(app: &App, request: &Page) -> Reply {
+    let (world, now) = match look(app).await {
+        Ok(seen) => seen,
+        Err(e) => return unavailable(e),
+    };
+    if !account::claimed(&world) {
+        return html(StatusCode::OK, page::account::claim(None, ""));
+    }
+    let Some(viewer) = viewer(&app.admin, &world, request.cookie.as_deref(), true) else {
+        return see_other("/admin/login");
+    };
+    let parts: Vec<&str> = request.path.split('/').collect();
+    let all = viewer.role.sees_all();
+    let shown = match parts.as_slice() {
+        ["" | "devices"] => page::devices::devices(&viewer, &world, now),
+        ["device", id] => {
+            let node = id.parse().ok().and_then(|id| world.node(NodeId(id)).ok()).filter(|n| viewer.sees(n));
+            match node {
+                Some(node) => page::device::device(&viewer, &world, node, now),
+                None => return not_found(&viewer),
+            }
+        }
+        ["join"] if viewer.role != Role::Auditor => page::join::ask(&viewer, &world),
+        ["join", id] => {
+            let Some(join) = kept(app, request, id) else { return html(StatusCode::NOT_FOUND, page::message(Some(&viewer), t::JOIN_TITLE, t::JOIN_OVER)) };
+            page::join::wait(&viewer, &world, &join, now)
+        }
+        ["users"] if all => page::users::users(&viewer, &world),
+        ["keys"] if all => page::keys::keys(&viewer, &world, None, now),
+        ["policy"] if all => page::policy::policy(&viewer, None, None, false),
+        ["dns"] if all => page::operation::dns(&viewer, &world),
+        ["relays"] if all => page::operation::relays(&viewer, &world, None),
+        ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), now),
+        ["events"] if all => page::operation::events(&viewer, &world),
+        ["system"] if all => page::operation::system(&viewer, &world, env!("CARGO_PKG_VERSION")),
+        ["setup"] if all => {
+            let name = crate::network::name(&world).unwrap_or_default();
+            page::setup::setup(&viewer, &world, &name, &reach(&world))
+        }
+        _ => return not_found(&viewer),
+    };
+    html(StatusCode::OK, shown)
+}
+
+fn not_found(viewer: &page::Viewer) -> Reply {
+    html(StatusCode::NOT_FOUND, page::message(Some(viewer), "Not here", t::NOT_FOUND))
+}
+
+/// A key that this session made for a device.
+fn kept(app: &App, request: &Page, id: &str) -> Option<Join> {
+    let mut sessions = lock(&app.admin.sessions);
+    let session = sessions.find(request.cookie.as_deref()?, app.admin.now_ms())?;
+    session.joins.iter().find(|j| j.key_id.to_string() == id).cloned()
+}

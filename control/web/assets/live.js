@@ -1,0 +1,37 @@
+// Keeps the live regions of a page fresh. Without this script the pages work the same; they only stand still.
+"use strict";
+(() => {
+  const regions = () => document.querySelectorAll("[data-live]");
+  const copy = (button) => {
+    const text = document.getElementById(button.dataset.copy);
+    if (!text || !navigator.clipboard) return;
+    navigator.clipboard.writeText(text.textContent).then(() => { button.textContent = button.dataset.done; });
+  };
+  document.addEventListener("click", (e) => {
+    const button = e.target.closest("button[data-copy]");
+    if (button) copy(button);
+  });
+  // Clipboards exist in secure contexts only: elsewhere the button would do nothing, so it is not there.
+  if (navigator.clipboard) for (const b of document.querySelectorAll("button[data-copy]")) b.hidden = false;
+  if (!regions().length) return;
+  let busy = false, again = false;
+  const refresh = async () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const old of regions()) {
+        const fresh = page.getElementById(old.id);
+        // What somebody is working in is left alone.
+        if (fresh && !old.contains(document.activeElement) && old.innerHTML !== fresh.innerHTML) old.replaceWith(fresh);
+      }
+    } finally {
+      busy = false;
+      if (again) { again = false; refresh(); }
+    }
+  };
+  const events = new EventSource("/admin/live");
+  events.addEventListener("change", refresh);
+})();

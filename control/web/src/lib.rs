@@ -1,0 +1,26 @@
+//! The pages for people who look after the network, and what keeps them safe on a home LAN.
+//!
+//! Everything here is pure: pages are functions from the [`World`](hearthgate_core::World) to HTML, and the guards
+//! (sessions, the claim code, the throttle, the checks of addresses and names) take time and random bytes as
+//! arguments. `control/server` moves the requests. The pages work without script; the script only makes them live.
+//!
+//! * [`gate`]: who may see the pages at all (LAN addresses, known names, same origin);
+//! * [`account`], [`password`], [`session`], [`claim`], [`throttle`]: who is logged in;
+//! * [`page`]: the pages; [`text`]: every English sentence on them; [`asset`]: style, script, icon;
+//! * [`health`], [`reach`]: what is wrong, and how the world reaches this box.
+
+pub mod account;
+pub mod asset;
+pub mod claim;
+pub mod gate;
+pub mod health;
+pub mod page;
+pub mod password;
+pub mod qr;
+pub mod reach;
+pub mod session;
+pub mod text;
+pub mod throttle;
+
+pub use account::{Account, Role};
+pub use session::{Session, Sessions};

@@ -1,0 +1,14 @@
+//! The pages, as functions from the world to HTML.
+
+pub mod account;
+pub mod device;
+pub mod devices;
+pub mod join;
+pub mod keys;
+mod layout;
+pub mod operation;
+pub mod policy;
+pub mod setup;
+pub mod users;
+
+pub use layout::{Viewer, confirm, form, message, page, post_button, when};

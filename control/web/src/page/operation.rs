@@ -1,0 +1,113 @@
+//! DNS, relays, health, events, system: how the box is doing.
+
+use super::{
+    layout::{Viewer, page, when},
+    setup::findings,
+};
+use crate::{health, reach::Finding, text as t};
+use hearthgate_core::{Now, World};
+use maud::html;
+
+/// Names and resolvers.
+#[must_use]
+pub fn dns(viewer: &Viewer, world: &World) -> String {
+    let s = world.settings();
+    page(Some(viewer), "dns", "DNS", false, html! {
+        section.card aria-label="DNS" {
+            dl {
+                dt { "Names of devices" } dd { @if s.magic_dns { "on, under " code { (s.base_domain) } } @else { "off" } }
+                dt { "Resolvers" } dd { @if s.resolvers.is_empty() { "those of each device" } @for r in &s.resolvers { code { (r) } " " } }
+                dt { "Used instead of the device's own" } dd { (if s.override_local_dns { "yes" } else { "no" }) }
+                dt { "Search domains" } dd { (s.search_domains.join(", ")) }
+            }
+            @if !s.split_dns.is_empty() {
+                h2 { "By suffix" }
+                dl { @for (suffix, to) in &s.split_dns { dt { code { (suffix) } } dd { (to.join(", ")) } } }
+            }
+            @if !s.extra_records.is_empty() {
+                h2 { "Further records" }
+                dl { @for r in &s.extra_records { dt { code { (r.name) } } dd { (r.kind) " " code { (r.value) } } } }
+            }
+            p.hint { (t::DNS_HINT) }
+        }
+    })
+}
+
+/// Relays. `load` is the number of connections to the built-in one, when it runs.
+#[must_use]
+pub fn relays(viewer: &Viewer, world: &World, load: Option<u64>) -> String {
+    page(Some(viewer), "relays", "Relays", true, html! {
+        p.hint { (t::RELAYS_HINT) }
+        section.card #relays data-live aria-label="Relays" {
+            @if let Some(n) = load { p { "The relay in this box serves " strong { (n) } " connection(s)." } }
+            div.scroll tabindex="0" role="region" aria-label="Table of relays" {
+                table {
+                    thead { tr { th scope="col" { "Region" } th scope="col" { "Relays" } th scope="col" { "Home of" } } }
+                    tbody {
+                        @for (id, region) in &world.derp_map().regions {
+                            @let home = world.nodes().filter(|n| n.path.online && i32::try_from(n.path.home_derp).ok() == Some(*id)).count();
+                            tr {
+                                td { (region.region_name) " " span.soft { (region.region_code) " " (id) } }
+                                td { @for n in &region.nodes { code.small { (n.host_name) ":" (if n.derp_port == 0 { 443 } else { n.derp_port }) } " " } }
+                                td { (home) " device(s)" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// What is wrong.
+#[must_use]
+pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], now: Now) -> String {
+    let found = health::findings(world, now);
+    page(Some(viewer), "health", "Health", true, html! {
+        section.card #health data-live aria-labelledby="health-title" {
+            h2 #health-title { "The network" }
+            @if found.is_empty() { p.good { "All is well." } } @else { (findings(&found)) }
+        }
+        section.card aria-labelledby="reach-title" { h2 #reach-title { "How the world reaches this box" } (findings(reach)) }
+    })
+}
+
+/// Who did what.
+#[must_use]
+pub fn events(viewer: &Viewer, world: &World) -> String {
+    page(Some(viewer), "events", "Events", true, html! {
+        p.hint { (t::EVENTS_HINT) }
+        section.card #events data-live aria-label="Events" {
+            @if world.audit_log().is_empty() { p { (t::EVENTS_NONE) } }
+            ul.list {
+                @for e in world.audit_log().iter().rev() {
+                    li { span.name { (e.action) } " " (e.subject) br; span.soft.small { (e.actor) " · " (when(Some(e.at), "")) } }
+                }
+            }
+        }
+    })
+}
+
+/// Versions, backup, setup.
+#[must_use]
+pub fn system(viewer: &Viewer, world: &World, version: &str) -> String {
+    page(Some(viewer), "system", "System", false, html! {
+        section.card aria-label="This box" {
+            dl {
+                dt { "Version" } dd { (version) }
+                dt { "Address for clients" } dd { code { (world.settings().server_url) } }
+                dt { "Devices" } dd { (world.nodes().count()) ", of them online " (world.nodes().filter(|n| n.path.online).count()) }
+            }
+            p { a href="/admin/setup" { (t::SETUP_TITLE) } }
+            p { a href="/api/v1/docs" { "The API for tools" } }
+        }
+        @if viewer.role.is_owner() {
+            section.card aria-labelledby="backup-title" {
+                h2 #backup-title { "Backup" }
+                p.hint { (t::BACKUP_HINT) }
+                (super::form(viewer, "/admin/backup", html! { button.quiet { (t::BACKUP_BUTTON) } }))
+            }
+        }
+        p.hint { (t::NO_SCRIPT_NEEDED) }
+    })
+}

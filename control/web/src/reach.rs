@@ -1,0 +1,120 @@
+//! How the world reaches this box, from what the box can see of itself: its addresses and the URL that clients use.
+//! It says what is known and no more: an address of its own is not yet a way through a firewall.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How good a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Works.
+    Good,
+    /// Works in part, or nobody can tell from here.
+    Warn,
+    /// Does not work.
+    Bad,
+}
+
+/// A finding and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How good it is.
+    pub level: Level,
+    /// What was found.
+    pub what: String,
+    /// What to do; empty for nothing.
+    pub remedy: String,
+}
+
+impl Finding {
+    pub(crate) fn new(level: Level, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { level, what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// An address by who can reach it (RFC 1918, 3927, 4193, 4291, 6598).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Only this machine.
+    Loopback,
+    /// Only this link or LAN.
+    Local,
+    /// Behind the provider's NAT.
+    Carrier,
+    /// The world, if nothing filters.
+    Global,
+}
+
+/// Who can reach an address.
+#[must_use]
+pub fn scope(ip: IpAddr) -> Scope {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) if v4.is_loopback() => Scope::Loopback,
+        IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() || v4.is_unspecified() => Scope::Local,
+        IpAddr::V4(v4) if v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64 => Scope::Carrier,
+        IpAddr::V4(_) => Scope::Global,
+        IpAddr::V6(v6) if v6.is_loopback() => Scope::Loopback,
+        IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified() => Scope::Local,
+        IpAddr::V6(_) => Scope::Global,
+    }
+}
+
+/// The host of a URL, without brackets or port.
+#[must_use]
+pub fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, r)| r);
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// What there is to say. `addresses` are those of the box's interfaces, its tailnet's own left out.
+#[must_use]
+pub fn findings(server_url: &str, addresses: &[IpAddr]) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let host = host_of(server_url);
+    match host.parse::<IpAddr>().map(scope) {
+        Ok(Scope::Loopback) => out.push(Finding::new(
+            Level::Bad,
+            format!("Devices are told to come to {server_url}, which only this machine can reach."),
+            "Set server_url in the configuration to the address of this box on the LAN.",
+        )),
+        Ok(Scope::Local | Scope::Carrier) => out.push(Finding::new(
+            Level::Warn,
+            format!("Devices at home come to {server_url}. Away from home they keep the connections they have, but cannot log in or learn of changes."),
+            "To change that, give the box a name that resolves to its public address, and set server_url to https:// and that name.",
+        )),
+        Ok(Scope::Global) if server_url.starts_with("http://") => out.push(Finding::new(
+            Level::Bad,
+            format!("Devices are told to come to {server_url}: official clients refuse plain http at public addresses."),
+            "Set server_url to an https:// URL with a name, and a certificate for it.",
+        )),
+        Err(_) if server_url.starts_with("http://") => out.push(Finding::new(
+            Level::Bad,
+            format!("Devices are told to come to {server_url}: official clients refuse plain http by name."),
+            "Set server_url to an https:// URL, or to the IP address of this box on the LAN.",
+        )),
+        Ok(Scope::Global) | Err(_) => out.push(Finding::new(
+            Level::Good,
+            format!("Devices come to {server_url}, at home and away, if that name leads here from outside."),
+            "",
+        )),
+    }
+    let v4: Vec<Ipv4Addr> = addresses.iter().filter_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None }).collect();
+    let v6: Vec<Ipv6Addr> = addresses.iter().filter_map(|a| if let IpAddr::V6(a) = a { Some(*a) } else { None }).collect();
+    let has = |wanted| v4.iter().any(|a| scope(IpAddr::V4(*a)) == wanted);
+    if let Some(a) = v6.iter().find(|a| scope(IpAddr::V6(**a)) == Scope::Global) {
+        out.push(Finding::new(Level::Good, format!("This box has a public IPv6 address, {a}. Whether a firewall lets connections in cannot be seen from here."), ""));
+    } else {
+        out.push(Finding::new(Level::Warn, "This box has no public IPv6 address.", ""));
+    }
+    if has(Scope::Global) {
+        out.push(Finding::new(Level::Good, "This box has a public IPv4 address of its own.", ""));
+    } else if has(Scope::Carrier) {
+        out.push(Finding::new(Level::Warn, "The provider shares one IPv4 address among customers (CGNAT): nobody can come in by IPv4.", "Ask the provider for an IPv4 address of your own, or rely on IPv6."));
+    } else {
+        out.push(Finding::new(Level::Warn, "This box is behind a router: it has private IPv4 addresses only.", "To be reached from outside by IPv4, forward the port of the URL (TCP) and 3478 (UDP) on that router to this box."));
+    }
+    out
+}

@@ -1,0 +1,105 @@
+//! Every English sentence of the pages in one place, so that translations can come.
+
+#![allow(missing_docs)] // Each constant is its own explanation.
+
+/// Name of the program on every page.
+pub const PRODUCT: &str = "hearthgate";
+
+/// Navigation: path under `/admin/` and its label.
+pub const NAV: [(&str, &str); 9] = [
+    ("devices", "Devices"),
+    ("users", "Users"),
+    ("keys", "Keys"),
+    ("policy", "Policy"),
+    ("dns", "DNS"),
+    ("relays", "Relays"),
+    ("health", "Health"),
+    ("events", "Events"),
+    ("system", "System"),
+];
+
+/// Claim page.
+pub const CLAIM_TITLE: &str = "Welcome";
+pub const CLAIM_LEAD: &str = "This box is new and belongs to nobody yet. Make it yours: it takes two minutes.";
+pub const CLAIM_CODE: &str = "Setup code";
+pub const CLAIM_CODE_HINT: &str = "It stands in the log and on the console of the box, and this command shows it: hearthgate admin setup-code";
+pub const CLAIM_NAME: &str = "Your name here";
+pub const CLAIM_NAME_HINT: &str = "Small letters and digits. It is what you log in with, and your devices will belong to it.";
+pub const CLAIM_PASSWORD: &str = "New password";
+pub const CLAIM_PASSWORD_HINT: &str = "Ten characters or more. If you lose it, hearthgate admin reset-password on the box lets you start over.";
+pub const CLAIM_BUTTON: &str = "Make it mine";
+pub const CLAIM_WRONG: &str = "That is not the setup code. Look in the log of the box, or run hearthgate admin setup-code there.";
+pub const CLAIM_DONE: &str = "This box has an owner already.";
+
+/// Login page.
+pub const LOGIN_TITLE: &str = "Log in";
+pub const LOGIN_NAME: &str = "Name";
+pub const LOGIN_PASSWORD: &str = "Password";
+pub const LOGIN_BUTTON: &str = "Log in";
+pub const LOGIN_WRONG: &str = "Name and password do not belong together.";
+pub const LOGIN_LOST: &str = "Lost the password? On the box, run: hearthgate admin reset-password";
+pub const TOO_MANY: &str = "Too many tries. Wait a moment, then try again.";
+pub const LOGOUT: &str = "Log out";
+
+/// Setup.
+pub const SETUP_TITLE: &str = "Set up your network";
+pub const SETUP_NETWORK: &str = "1. Name your network";
+pub const SETUP_NETWORK_HINT: &str =
+    "Devices find each other by name, for instance laptop.smith.internal. One word; you can change it later, and devices then get new names.";
+pub const SETUP_NETWORK_LABEL: &str = "Name of the network";
+pub const SETUP_SAVE: &str = "Save and go on";
+pub const SETUP_REACH: &str = "2. How the world reaches this box";
+pub const SETUP_REACH_HINT: &str = "This is what the box sees right now. Nothing has to be done to use the network at home.";
+pub const SETUP_DEVICE: &str = "3. Bring in your first device";
+pub const SETUP_DEVICE_HINT: &str = "A phone, a laptop, a television: anything that runs the official Tailscale app.";
+pub const SETUP_DEVICE_BUTTON: &str = "Add a device";
+pub const SETUP_LATER: &str = "Every step can be left and done later: this page stays under System.";
+
+/// Devices.
+pub const DEVICES_NONE: &str = "No devices yet.";
+pub const DEVICES_WAITING: &str = "Waiting to be let in";
+pub const DEVICE_ADD: &str = "Add a device";
+pub const DEVICE_APPROVE: &str = "Let it in";
+pub const DEVICE_REJECT: &str = "Turn it away";
+pub const ONLINE: &str = "online";
+pub const OFFLINE: &str = "offline";
+pub const EXPIRED: &str = "expired";
+pub const NEVER: &str = "never";
+pub const RENAME_HINT: &str = "Letters, digits and '-'. It then no longer follows the name the device gives itself.";
+pub const EXPIRE_NOW_HINT: &str = "The device is cut off until somebody logs in on it again.";
+pub const REMOVE_HINT: &str = "The device leaves the network and has to be added anew.";
+pub const REMOVE_SURE: &str = "Yes, remove this device";
+pub const TAGS_HINT: &str =
+    "With commas, for instance tag:server. A tagged device belongs to its tags instead of a person, and its key does not expire. The last tag can only be taken off by logging in on the device.";
+pub const ROUTES_HINT: &str = "Networks that this device offers to the others. Only those you tick are used.";
+pub const ROUTES_NONE: &str = "This device offers no networks. To share the network it is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
+pub const EXIT_NODE: &str = "all internet traffic (exit node)";
+
+/// Joining.
+pub const JOIN_TITLE: &str = "Add a device";
+pub const JOIN_OWNER: &str = "Who does it belong to?";
+pub const JOIN_BUTTON: &str = "Make a key for it";
+pub const JOIN_HINT: &str = "Makes a key that lets one device in and stops working after an hour.";
+pub const JOIN_WAITING: &str = "Waiting for the device… this page shows it as soon as it is there.";
+pub const JOIN_OVER: &str = "This key is not shown any more. Make a new one.";
+pub const JOIN_SCAN: &str = "Scan this with the phone: it opens a page with the address to copy and the steps.";
+pub const JOIN_SCAN_KEY: &str = "Then scan this to copy the key.";
+pub const JOIN_NO_KEY: &str = "Without a key it works too: log in on the device as usual, and let it in here when it shows up under Devices.";
+
+/// Others.
+pub const NO_SCRIPT_NEEDED: &str = "These pages work without script; they refresh themselves with it.";
+pub const FORBIDDEN: &str = "Your role does not allow this.";
+pub const CSRF: &str = "This form is too old or was not made by this page. Go back, load the page again, and repeat it.";
+pub const NOT_FOUND: &str = "There is no such page.";
+pub const POLICY_NONE: &str = "There is no policy: every device may reach every other one.";
+pub const EVENTS_NONE: &str = "Nothing has happened yet.";
+pub const EVENTS_HINT: &str = "Who changed what. The last 500 entries are kept; failed logins are forgotten at a restart.";
+pub const KEYS_HINT: &str = "Keys that let devices in. A key is shown once, when it is made.";
+pub const API_KEYS_HINT: &str = "Keys for tools that use the API. A key is shown once, when it is made, and may do everything.";
+pub const KEY_SHOWN_ONCE: &str = "This is shown once. Copy it now.";
+pub const DNS_HINT: &str = "These settings come from the configuration file of the box.";
+pub const RELAYS_HINT: &str = "Devices that cannot reach each other directly meet at a relay. It sees encrypted packets only.";
+pub const BACKUP_HINT: &str =
+    "Everything in one file: devices, users, keys, and the private keys of this box. Keep it where nobody else gets at it. It is put back with: hearthgate restore FILE";
+pub const BACKUP_BUTTON: &str = "Download a backup";
+pub const ACCOUNTS_HINT: &str = "Who may open these pages. Auditors see everything and change nothing; members see and change their own devices.";

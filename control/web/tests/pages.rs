@@ -1,0 +1,111 @@
+//! What pages show, to whom; and that nobody's words become markup.
+
+use hearthgate_core::{AllowAll, NewUser, NodeRecord, Now, Settings, Stored, User, World};
+use hearthgate_tailcfg::{DerpMap, Hostinfo};
+use hearthgate_web::{
+    Account, Role, account, asset,
+    page::{self, Viewer},
+    reach,
+};
+use std::sync::Arc;
+
+const EVIL: &str = "<img src=x onerror=alert(1)>\"'&";
+const NOW: Now = Now { wall: jiff::Timestamp::UNIX_EPOCH, mono_ms: 0 };
+
+/// A world with a node whose every free text is hostile.
+fn world() -> (World, User) {
+    let mut made = World::load(Stored::default(), Settings::default(), Arc::new(AllowAll), DerpMap::default(), NOW);
+    let user = made.create_user(NewUser { name: "anna".into(), display_name: EVIL.into(), ..NewUser::default() }, NOW).expect("a user");
+    let key = |n: u8| format!("{:02x}", n).repeat(32);
+    let record: NodeRecord = serde_json::from_value(serde_json::json!({
+        "id": 7, "machine_key": format!("mkey:{}", key(1)), "node_key": format!("nodekey:{}", key(2)), "user": user.id,
+        "given_name": "laptop", "created": "2026-01-01T00:00:00Z",
+        "hostinfo": Hostinfo { hostname: EVIL.into(), os: EVIL.into(), os_version: EVIL.into(), device_model: EVIL.into(), ipn_version: EVIL.into(), ..Hostinfo::default() },
+    }))
+    .expect("a record");
+    let mut stored = Stored::default();
+    stored.add("user/0000000000000001", &serde_json::to_vec(&user).expect("JSON")).expect("a user");
+    stored.add("node/0000000000000007", &serde_json::to_vec(&record).expect("JSON")).expect("a node");
+    (World::load(stored, Settings::default(), Arc::new(AllowAll), DerpMap::default(), NOW), user)
+}
+
+fn viewer(role: Role, user: Option<&User>) -> Viewer {
+    Viewer { name: "anna".into(), role, user: user.map(|u| u.id), csrf: "token".into(), notice: Some((EVIL.into(), true)) }
+}
+
+#[test]
+fn hostile_texts_stay_texts() {
+    let (mut world, user) = world();
+    world.audit(EVIL, EVIL, EVIL, NOW);
+    let owner = viewer(Role::Owner, Some(&user));
+    let node = world.node(hearthgate_core::NodeId(7)).expect("the node").clone();
+    let found = reach::findings(EVIL, &[]);
+    for shown in [
+        page::devices::devices(&owner, &world, NOW),
+        page::device::device(&owner, &world, &node, NOW),
+        page::join::ask(&owner, &world),
+        page::join::help(EVIL),
+        page::users::users(&owner, &world),
+        page::keys::keys(&owner, &world, Some(EVIL), NOW),
+        page::policy::policy(&owner, Some(EVIL), None, true),
+        page::operation::events(&owner, &world),
+        page::operation::health(&owner, &world, &found, NOW),
+        page::setup::setup(&owner, &world, EVIL, &found),
+        page::account::claim(Some(EVIL), EVIL),
+        page::account::login(Some(EVIL), EVIL),
+    ] {
+        assert!(shown.contains("&lt;img"), "the text is there: {shown}");
+        assert!(!shown.contains("<img src=x"), "and is no markup");
+        assert!(!shown.contains("value=\"<") && !shown.contains("onerror=alert(1)>\""), "nor ends an attribute");
+    }
+}
+
+#[test]
+fn pages_obey_their_own_policy_for_content() {
+    let (world, user) = world();
+    let owner = viewer(Role::Owner, Some(&user));
+    for shown in [page::devices::devices(&owner, &world, NOW), page::keys::keys(&owner, &world, None, NOW), page::users::users(&owner, &world)] {
+        assert!(!shown.contains(" style=") && !shown.contains("<style"), "no inline style");
+        assert!(!shown.replace("<script src=\"/admin/live.js\"", "").contains("<script"), "no inline script");
+        assert_eq!(shown.matches("<form").count(), shown.matches("name=\"csrf\" value=\"token\"").count(), "every form has the token");
+    }
+    assert!(!asset::CSP.contains("unsafe"));
+}
+
+#[test]
+fn roles_see_what_is_theirs() {
+    let (world, user) = world();
+    let node = world.node(hearthgate_core::NodeId(7)).expect("the node").clone();
+    let (member, stranger) = (viewer(Role::Member, Some(&user)), viewer(Role::Member, None));
+    assert!(member.sees(&node) && member.may_change(&node));
+    assert!(!stranger.sees(&node) && !stranger.may_change(&node));
+    assert!(!page::devices::devices(&stranger, &world, NOW).contains("laptop"));
+    let auditor = viewer(Role::Auditor, None);
+    assert!(auditor.sees(&node) && !auditor.may_change(&node));
+    let seen = page::device::device(&auditor, &world, &node, NOW);
+    assert_eq!(seen.matches("<form").count(), 1, "only logging out: {seen}");
+    let member_sees = page::device::device(&member, &world, &node, NOW);
+    assert!(member_sees.contains("/rename") && !member_sees.contains("/routes") && !member_sees.contains("/tags"));
+}
+
+#[test]
+fn the_last_owner_stays() {
+    let (mut world, user) = world();
+    let anna = Account { name: "anna".into(), role: Role::Owner, user: Some(user.id), hash: String::new() };
+    assert!(!account::claimed(&world));
+    account::put(&mut world, &anna).expect("stored");
+    assert!(account::claimed(&world));
+    assert!(account::delete(&mut world, "anna").is_err());
+    assert!(account::put(&mut world, &Account { role: Role::Admin, ..anna.clone() }).is_err());
+    account::put(&mut world, &Account { name: "bert".into(), ..anna.clone() }).expect("stored");
+    account::delete(&mut world, "anna").expect("bert is left");
+    assert!(account::put(&mut world, &Account { name: "Not a name".into(), ..anna }).is_err());
+    assert_eq!(account::reset_owners(&mut world, NOW), 1);
+    assert!(!account::claimed(&world));
+}
+
+#[test]
+fn all_pages_and_files_are_small() {
+    let files: usize = asset::ASSETS.iter().map(|a| a.body.len()).sum();
+    assert!(files < 16 * 1024, "{files} bytes");
+}
