@@ -117,7 +117,11 @@ impl Fetch {
         exchange(stream.map_err(|e| unreachable(&e))?, request, &host).await
     }
 
-    fn tls(&self) -> Result<Arc<ClientConfig>, FetchError> {
+    /// The TLS configuration: what is trusted, for connections that are more than one request.
+    ///
+    /// # Errors
+    /// No certificate authority is known.
+    pub fn tls(&self) -> Result<Arc<ClientConfig>, FetchError> {
         if let Some(tls) = self.tls.get() {
             return Ok(tls.clone());
         }

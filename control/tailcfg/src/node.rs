@@ -50,6 +50,9 @@ pub struct Node {
     /// Home DERP region; 0 is unknown.
     #[serde(rename = "HomeDERP", skip_serializing_if = "is_zero")]
     pub home_derp: i32,
+    /// The same in the form before capability version 111, `127.3.3.40:<region>`; read for other servers' sake.
+    #[serde(rename = "DERP", deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub legacy_derp: String,
     /// Self-description.
     #[serde(rename = "Hostinfo", skip_serializing_if = "Option::is_none")]
     pub hostinfo: Option<Hostinfo>,
@@ -77,6 +80,9 @@ pub struct Node {
     /// Capabilities.
     #[serde(rename = "CapMap", skip_serializing_if = "Option::is_none")]
     pub cap_map: Option<CapMap>,
+    /// Capabilities in their older form, without values; read for other servers' sake.
+    #[serde(rename = "Capabilities", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub legacy_capabilities: Vec<String>,
     /// Its key has expired.
     #[serde(rename = "Expired", skip_serializing_if = "is_false")]
     pub expired: bool,
