@@ -22,6 +22,8 @@ pub struct Scenario {
     pub limit: Duration,
     /// How many different client versions it needs; with fewer it is skipped.
     pub versions: usize,
+    /// It is run by `all`; otherwise by its name only.
+    pub usual: bool,
     /// Programs it needs beyond [`crate::doctor::ALWAYS`].
     pub programs: &'static [&'static str],
     /// The steps.
@@ -46,6 +48,7 @@ impl Scenario {
         summary: "",
         limit: Duration::from_secs(180),
         versions: 1,
+        usual: true,
         programs: &[],
         run: |_| Err(Failure(String::new())),
     };

@@ -4,7 +4,7 @@ use crate::Failure;
 use std::{collections::BTreeMap, ffi::OsString};
 
 /// Flags with a value: long name, short name.
-const VALUES: [(&str, Option<char>); 25] = [
+const VALUES: &[(&str, Option<char>)] = &[
     ("config", Some('c')),
     ("output", Some('o')),
     ("user", Some('u')),
@@ -30,9 +30,13 @@ const VALUES: [(&str, Option<char>); 25] = [
     ("to", None),
     ("file", Some('f')),
     ("version-id", None),
+    ("db", None),
+    ("noise-key", None),
+    ("derp-key", None),
 ];
 /// Flags without a value.
-const SWITCHES: [&str; 9] = [
+const SWITCHES: &[&str] = &[
+    "dry-run",
     "force",
     "reusable",
     "ephemeral",
@@ -118,7 +122,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Fa
             lexopt::Arg::Short('h') => "help",
             lexopt::Arg::Short(s) => long_of(s, &parsed.words).ok_or_else(|| Failure::Usage(format!("unknown flag -{s}")))?,
             lexopt::Arg::Long(l) => {
-                let known = VALUES.iter().map(|(n, _)| *n).chain(SWITCHES).find(|n| *n == l);
+                let known = VALUES.iter().map(|(n, _)| *n).chain(SWITCHES.iter().copied()).find(|n| *n == l);
                 known.ok_or_else(|| Failure::Usage(format!("unknown flag --{l}")))?
             }
         };

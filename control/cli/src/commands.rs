@@ -1,6 +1,6 @@
 //! What each command does.
 
-use crate::{
+use crate::{import, 
     Failure,
     args::{Args, Output},
     client::{call, encode},
@@ -29,6 +29,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
               --stdin-jsonl    one request a line, one answer a line
   admin       setup-code | reset-password
   backup FILE | restore FILE [--engine log|redb|sled]
+  import headscale --db FILE [--noise-key FILE] [--derp-key FILE] [--dry-run]
   health | version
 
   -c, --config FILE     configuration (or HEARTHGATE_CONFIG)
@@ -87,6 +88,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["configtest"] => configtest(&args),
         ["backup", ..] => offline::make_backup(&args),
         ["restore", ..] => offline::take_backup(&args),
+        ["import", rest @ ..] => import::run(&args, rest),
         ["health"] => simple(&args, "GET", "/health", None, None, &[("Status", "status")]),
         ["users" | "user", rest @ ..] => users(&args, rest),
         ["preauthkeys" | "preauthkey" | "authkey" | "pre", rest @ ..] => preauthkeys(&args, rest),

@@ -5,6 +5,7 @@
 mod args;
 mod client;
 mod commands;
+mod import;
 mod logging;
 mod offline;
 mod output;

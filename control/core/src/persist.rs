@@ -73,6 +73,15 @@ impl Stored {
 }
 
 impl Write {
+    /// The records of users and nodes that were taken over from elsewhere, numbers included.
+    #[must_use]
+    pub fn taken_over(users: &[User], nodes: &[NodeRecord]) -> Vec<Self> {
+        let numbers = users.iter().map(|u| u.id.0).chain(nodes.iter().map(|n| n.id.0));
+        let next = numbers.max().map_or(1, |n| n.saturating_add(1));
+        let users = users.iter().map(Self::user);
+        users.chain(nodes.iter().map(|n| Self::put(NODE, n.id.0, n))).chain([Self::next_id(next)]).collect()
+    }
+
     pub(crate) fn user(user: &User) -> Self {
         Self::put(USER, user.id.0, user)
     }

@@ -9,6 +9,7 @@ mod ephemeral;
 mod exit_node;
 mod expire;
 mod failover;
+mod import_headscale;
 mod join_by_key;
 mod keys;
 mod login_page;
@@ -57,4 +58,5 @@ pub const ALL: &[Scenario] = &[
     nat::MIXED,
     reverse_proxy::SCENARIO,
     rust_client::SCENARIO,
+    import_headscale::SCENARIO,
 ];
