@@ -17,6 +17,7 @@ Runs official Tailscale clients in network namespaces against a Hearthgate serve
   --client VERSION[,VERSION...]  official client versions, given to clients in turn
                                  (default 1.102.5; build them with ci/clients/build)
   --hearthgate PATH              server binary (default target/debug/hearthgate)
+  --emulator PROGRAM             runs the server binary, e.g. qemu-mipsel-static for one of ci/build
   --keep                         leave namespaces and processes of the run in place
 
 Environment: HEARTHGATE_CACHE (default .cache), HEARTHGATE_LAB_DIR (default target/lab).";
@@ -46,6 +47,8 @@ pub struct Options {
     pub versions: Vec<String>,
     /// The server binary.
     pub hearthgate: PathBuf,
+    /// What runs the server binary, if this machine cannot.
+    pub emulator: Option<String>,
     /// Leave everything in place after a run.
     pub keep: bool,
     /// Where the runs' folders are.
@@ -64,6 +67,7 @@ pub fn parse(words: &[String]) -> Outcome<(Task, Options)> {
     let mut options = Options {
         versions: vec![NEWEST_CLIENT.to_owned()],
         hearthgate: target.join("debug/hearthgate"),
+        emulator: None,
         keep: false,
         lab_dir: std::env::var_os("HEARTHGATE_LAB_DIR")
             .map_or_else(|| target.join("lab"), PathBuf::from),
@@ -79,6 +83,7 @@ pub fn parse(words: &[String]) -> Outcome<(Task, Options)> {
                 options.versions = value()?.split(',').map(str::to_owned).collect();
             }
             "--hearthgate" => options.hearthgate = PathBuf::from(value()?),
+            "--emulator" => options.emulator = Some(value()?),
             "--keep" => options.keep = true,
             "-h" | "--help" => return Ok((Task::Help, options)),
             option if option.starts_with('-') => {
@@ -123,11 +128,12 @@ mod tests {
     #[test]
     fn names_and_options_may_be_mixed() {
         let (task, options) =
-            parsed("relay --client 1.80.3,1.102.5 restart --keep --hearthgate /bin/true").unwrap();
+            parsed("relay --client 1.80.3,1.102.5 restart --keep --hearthgate /bin/true --emulator qemu-mips-static").unwrap();
         let Task::Run(names) = task else { panic!("{task:?}") };
         assert_eq!(names, ["relay", "restart"]);
         assert_eq!(options.versions, ["1.80.3", "1.102.5"]);
         assert_eq!(options.hearthgate, Path::new("/bin/true"));
+        assert_eq!(options.emulator.as_deref(), Some("qemu-mips-static"));
         assert!(options.keep);
     }
 

@@ -1,5 +1,6 @@
 //! The server under test, and its command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
@@ -47,10 +48,20 @@ impl Server {
         Ok(server)
     }
 
+    /// What to start: the server binary, or an emulator with the binary as its first argument.
+    fn program(&self) -> (&OsStr, Option<&OsStr>) {
+        let binary = self.context.options.hearthgate.as_os_str();
+        match &self.context.options.emulator {
+            Some(emulator) => (OsStr::new(emulator), Some(binary)),
+            None => (binary, None),
+        }
+    }
+
     /// Starts the program and waits until it answers.
     pub fn launch(&mut self) -> Outcome {
-        let mut command = self.host.ns.command(&self.context.options.hearthgate);
-        command.arg("serve").arg("--config").arg(&self.config);
+        let (program, binary) = self.program();
+        let mut command = self.host.ns.command(program);
+        command.args(binary).arg("serve").arg("--config").arg(&self.config);
         self.environment(&mut command);
         let mut daemon = self.host.ns.spawn("server", &mut command)?;
         let health = format!("http://{SERVER}:{PORT}/health");
@@ -103,8 +114,9 @@ impl Server {
     }
 
     fn prepare(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.context.options.hearthgate);
-        command.args(words);
+        let (program, binary) = self.program();
+        let mut command = Command::new(program);
+        command.args(binary).args(words);
         self.environment(&mut command);
         command
     }
