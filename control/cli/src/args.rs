@@ -33,6 +33,16 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("db", None),
     ("noise-key", None),
     ("derp-key", None),
+    ("hostname", None),
+    ("listen-addr", None),
+    ("stun-listen-addr", None),
+    ("metrics-listen-addr", None),
+    ("verify-client-url", None),
+    ("state-dir", None),
+    ("tls-cert", None),
+    ("tls-key", None),
+    ("mesh-key-file", None),
+    ("mesh-with", None),
 ];
 /// Flags without a value.
 const SWITCHES: &[&str] = &[

@@ -1,7 +1,7 @@
 //! What each command does.
 
-use crate::{import, 
-    Failure,
+use crate::{
+    Failure, derp, import,
     args::{Args, Output},
     client::{call, encode},
     offline,
@@ -15,6 +15,9 @@ const HELP: &str = "\
 hearthgate: control server, relay and STUN for Tailscale clients
 
   serve                                    run the server
+  derp        [--hostname NAME] [--listen-addr ADDR] [--stun-listen-addr ADDR] [--metrics-listen-addr ADDR]
+              [--tls-cert FILE --tls-key FILE] [--verify-client-url URL] [--mesh-key-file FILE --mesh-with HOST,HOST]
+              [--state-dir DIR]        run a relay and STUN by themselves
   configtest                               check the configuration
   users       create NAME | list | rename -i ID -r NEW | destroy -i ID
   preauthkeys create -u USER [--reusable] [--ephemeral] [-e 1h] [--tags tag:a,tag:b]
@@ -84,6 +87,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             Ok(())
         }
         ["serve"] => serve::serve(&args),
+        ["derp"] => derp::derp(&args),
         ["version"] => version(&args),
         ["configtest"] => configtest(&args),
         ["backup", ..] => offline::make_backup(&args),

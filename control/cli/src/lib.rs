@@ -5,6 +5,7 @@
 mod args;
 mod client;
 mod commands;
+mod derp;
 mod import;
 mod logging;
 mod offline;

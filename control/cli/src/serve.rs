@@ -3,7 +3,7 @@
 use crate::{Failure, args::Args, logging, setup};
 use hearthgate_config::Config;
 use hearthgate_server::{Options, Running};
-use std::{fs, os::unix::fs::DirBuilderExt, time::{Duration, SystemTime}};
+use std::{fs, time::{Duration, SystemTime}};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the files of extra records and certificates are looked at.
@@ -17,17 +17,13 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     logging::start(&config.log.level, &config.log.format);
     let options = setup::options(&config)?;
     raise_file_limit();
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&options.state_dir)
-        .map_err(|e| Failure::Failed(format!("the state folder {} cannot be made: {e}; choose another with HEARTHGATE_STATE_DIR", options.state_dir.display())))?;
+    setup::make_state_dir(&options.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_all().build()?;
     runtime.block_on(run(args, config, options))
 }
 
 /// Each client needs a file descriptor or two; the usual soft limit of 1,024 would end at five hundred clients.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(e) = raised {

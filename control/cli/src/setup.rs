@@ -10,6 +10,7 @@ use hearthgate_tailcfg::DnsRecord;
 use hearthgate_web::gate::{Gate, LAN};
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,6 +41,18 @@ pub(crate) fn state_dir(config: &Config) -> PathBuf {
     if !config.state_dir.as_os_str().is_empty() {
         return config.state_dir.clone();
     }
+    usual_state_dir()
+}
+
+/// Makes the folder of the state, for its owner only.
+pub(crate) fn make_state_dir(path: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let hint = "choose another with HEARTHGATE_STATE_DIR or --state-dir";
+    made.map_err(|e| Failure::Failed(format!("the state folder {} cannot be made: {e}; {hint}", path.display())))
+}
+
+/// Folder of the state when none is configured.
+pub(crate) fn usual_state_dir() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let is_root = fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
     if is_root {

@@ -11,6 +11,7 @@ mod file;
 mod load;
 mod oidc;
 mod problem;
+mod relay;
 
 pub use admin::AdminConfig;
 pub use duration::parse_duration;
@@ -21,3 +22,4 @@ pub use file::{
 pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};
 pub use problem::{Problem, Severity};
+pub use relay::{MeshConfig, RelayConfig, RelayLimitsConfig, VerifyConfig};

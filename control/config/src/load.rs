@@ -205,7 +205,7 @@ impl Config {
 }
 
 /// `1.2.3.4:80`, `[::]:80`, or `:80` for all IPv4 addresses.
-fn listen(text: &str) -> Option<SocketAddr> {
+pub(crate) fn listen(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix(':') {
         Some(port) => format!("0.0.0.0:{port}").parse().ok(),
         None => text.parse().ok(),
@@ -233,7 +233,7 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) {
     }
 }
 
-fn at(name: &str, text: &str, e: &toml::de::Error, key: &str) -> Problem {
+pub(crate) fn at(name: &str, text: &str, e: &toml::de::Error, key: &str) -> Problem {
     let (line, column) = e.span().map_or((0, 0), |span| line_and_column(text, span.start));
     let key = if key.is_empty() { text.lines().nth(line.wrapping_sub(1)).and_then(|l| l.split('=').next()).map_or("", str::trim) } else { key };
     Problem { place: name.into(), line, column, key: key.into(), message: remedy(e.message()), severity: Severity::Error }
@@ -251,7 +251,7 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-fn place_of_key(text: &str, key: &str) -> (usize, usize) {
+pub(crate) fn place_of_key(text: &str, key: &str) -> (usize, usize) {
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let bare = line.trim_start().trim_start_matches('[');

@@ -1,6 +1,6 @@
 //! The example, the environment, and every kind of mistake.
 
-use hearthgate_config::{Config, KEYS, Kind, Severity, env_name, load};
+use hearthgate_config::{Config, KEYS, Kind, Severity, env_name, load, RelayConfig};
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../../docs/config.toml");
@@ -91,4 +91,17 @@ proptest! {
     fn no_text_makes_it_panic(text in ".{0,200}", value in ".{0,40}") {
         let _ = load(Some(("f", &text)), &[("HEARTHGATE_SERVER_URL".into(), value.clone()), ("HEARTHGATE_PREFIXES_V4".into(), value)]);
     }
+}
+
+#[test]
+fn the_example_of_the_bare_relay_is_its_default() {
+    let example = include_str!("../../../docs/derp.toml");
+    let parsed = RelayConfig::parse("docs/derp.toml", example).unwrap();
+    assert_eq!(parsed, RelayConfig::default());
+    assert_eq!(parsed.problems("docs/derp.toml", example), []);
+    let wrong = RelayConfig::parse("x.toml", "lisen_addr = 1").unwrap_err();
+    assert!(wrong.to_string().starts_with("x.toml:1:1: lisen_addr: unknown key"), "{wrong}");
+    let text = "listen_addr = \"no\"\n[mesh]\nwith = [\"a\"]\n[limits]\nwrite_timeout = \"soon\"\n";
+    let found = RelayConfig::parse("x.toml", text).unwrap().problems("x.toml", text);
+    assert_eq!(found.iter().map(|p| p.line).collect::<Vec<_>>(), [1, 3, 5]);
 }

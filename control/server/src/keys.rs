@@ -15,9 +15,12 @@ pub(crate) fn machine(path: &Path) -> Result<MachinePrivate, StartError> {
     load_or_make(path, MachinePrivate::parse, || MachinePrivate::from_random(random()).reveal())
 }
 
-/// The relay's key.
-pub(crate) fn node(path: &Path) -> Result<NodePrivate, StartError> {
-    load_or_make(path, NodePrivate::parse, || NodePrivate::from_random(random()).reveal())
+/// The relay's key in this folder, made when it is missing.
+///
+/// # Errors
+/// It cannot be read or written, or is no key.
+pub fn relay_key(state_dir: &Path) -> Result<NodePrivate, StartError> {
+    load_or_make(&state_dir.join("derp_server_private.key"), NodePrivate::parse, || NodePrivate::from_random(random()).reveal())
 }
 
 /// The certificate for TLS: the operator's, or one of our own for the host in the server's URL.
@@ -25,19 +28,26 @@ pub(crate) fn certificate(options: &Options) -> Result<PemPair, StartError> {
     if let Some(pair) = &options.certificate {
         return Ok(pair.clone());
     }
-    let (cert_path, key_path) = (options.state_dir.join("relay_cert.pem"), options.state_dir.join("relay_key.pem"));
     let url = &options.settings.server_url;
     let host = url.split("://").last().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(h, p)| if p.bytes().all(|b| b.is_ascii_digit()) { h } else { host });
-    let host = host.trim_matches(['[', ']']).to_owned();
+    own_certificate(&options.state_dir, host.trim_matches(['[', ']']))
+}
+
+/// The self-signed certificate in this folder, made when it is missing or for another host.
+///
+/// # Errors
+/// It cannot be read or written, or the host is no name that can stand in one.
+pub fn own_certificate(state_dir: &Path, host: &str) -> Result<PemPair, StartError> {
+    let (cert_path, key_path) = (state_dir.join("relay_cert.pem"), state_dir.join("relay_key.pem"));
     // A certificate for another host would be refused by clients that dial by name.
-    let marker = options.state_dir.join("relay_cert.host");
+    let marker = state_dir.join("relay_cert.host");
     let fits = fs::read_to_string(&marker).is_ok_and(|h| h == host);
     if !fits || !cert_path.exists() || !key_path.exists() {
-        let pair = tls::self_signed(vec![host.clone(), "localhost".into()])?;
+        let pair = tls::self_signed(vec![host.to_owned(), "localhost".into()])?;
         write_private(&key_path, &pair.key)?;
         write_private(&cert_path, &pair.certificate)?;
-        write_private(&marker, &host)?;
+        write_private(&marker, host)?;
         return Ok(pair);
     }
     let read = |p: &Path| fs::read_to_string(p).map_err(StartError::io("reading", p.display().to_string()));

@@ -30,6 +30,7 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
+pub use keys::{own_certificate, relay_key};
 pub use options::{AdminOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
 
@@ -46,21 +47,11 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 use tokio::{net::UdpSocket, sync::broadcast, task::JoinHandle};
 
 /// Facts that may wait for slow listeners.
 const FACTS: usize = 1024;
-
-/// What relay clients are told when the server goes down: come back after so many milliseconds, and try for so many.
-const RECONNECT_IN: u32 = 1_000;
-/// See [`RECONNECT_IN`].
-const RECONNECT_FOR: u32 = 60_000;
-/// Longest time for telling them.
-const RELAY_GOODBYE: Duration = Duration::from_millis(500);
-/// How often it is looked whether all of them are gone.
-const RELAY_LOOK: Duration = Duration::from_millis(10);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -153,15 +144,7 @@ impl Running {
         }
         let _ = std::fs::remove_file(&self.socket);
         if let Some(relay) = &self.app.relay {
-            relay.announce_restart(RECONNECT_IN, RECONNECT_FOR);
-            relay.close_all();
-            let gone = async {
-                while relay.connection_count() > 0 {
-                    tokio::time::sleep(RELAY_LOOK).await;
-                }
-            };
-            // Whoever takes no goodbye in this time gets none.
-            let _ = tokio::time::timeout(RELAY_GOODBYE, gone).await;
+            relay.shut_down().await;
         }
         self.app.control.stop().await;
         let writer = self.writer;
@@ -192,7 +175,7 @@ impl Admission for NodesOnly {
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let store = hearthgate_store::open(&options.state_dir.join("store"), options.engine)?;
     let noise_key = keys::machine(&options.state_dir.join("noise_private.key"))?;
-    let relay_key = keys::node(&options.state_dir.join("derp_server_private.key"))?;
+    let relay_key = keys::relay_key(&options.state_dir)?;
     let mut stored = Stored::default();
     for prefix in Stored::PREFIXES {
         for (key, value) in store.scan(prefix.as_bytes())? {

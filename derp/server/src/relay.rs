@@ -15,8 +15,18 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
+
+/// What clients are told when the relay goes down: come back after so many milliseconds, and try for so many.
+const RECONNECT_IN: u32 = 1_000;
+/// See [`RECONNECT_IN`].
+const RECONNECT_FOR: u32 = 60_000;
+/// Longest time for telling them.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// How often it is looked whether all of them are gone.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Decides who may use the relay. It is asked once per connection, after the client proved that it owns the key.
 pub trait Admission: Send + Sync {
@@ -177,6 +187,19 @@ impl Relay {
         for client in self.registry.all() {
             client.outbox.tell(restarting_frame(reconnect_ms, try_for_ms));
         }
+    }
+
+    /// Tells every client that the relay goes down, and closes their connections. Takes half a second at most.
+    pub async fn shut_down(&self) {
+        self.announce_restart(RECONNECT_IN, RECONNECT_FOR);
+        self.close_all();
+        let gone = async {
+            while self.connection_count() > 0 {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        // Whoever takes no goodbye in this time gets none.
+        let _ = timeout(GOODBYE, gone).await;
     }
 
     /// Whether a key is connected to this relay.

@@ -36,17 +36,17 @@ pub struct UrlCheck {
 }
 
 impl UrlCheck {
-    /// Asks `url`, `http://` or `https://`; `tls` says how the certificate of the latter is checked. With `fail_open`
+    /// Asks `url`, `http://` or `https://`; `tls` says how the certificate of the latter is checked, and may be missing for the former. With `fail_open`
     /// clients are let in when the URL cannot be reached.
     ///
     /// # Errors
     /// It is no such URL.
-    pub fn new(url: &str, tls: Arc<ClientConfig>, fail_open: bool) -> Result<Self, UrlError> {
+    pub fn new(url: &str, tls: Option<Arc<ClientConfig>>, fail_open: bool) -> Result<Self, UrlError> {
         let wrong = || UrlError(url.to_owned());
         let uri: http::Uri = url.parse().map_err(|_| wrong())?;
         let (port, tls) = match uri.scheme_str() {
             Some("http") => (80, None),
-            Some("https") => (443, Some(tls)),
+            Some("https") if tls.is_some() => (443, tls),
             _ => return Err(wrong()),
         };
         let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 fn check(url: &str, fail_open: bool) -> UrlCheck {
-    UrlCheck::new(url, Arc::new(tls_client::trusting_config()), fail_open).unwrap()
+    UrlCheck::new(url, Some(Arc::new(tls_client::trusting_config())), fail_open).unwrap()
 }
 
 /// Asks a server that gives this answer; also what it was asked.
@@ -62,6 +62,6 @@ async fn without_an_answer_it_is_as_configured() {
     assert!(check("https://127.0.0.1:1/verify", true).confirm(&nobody, None).unwrap().await);
     assert!(!check("http://[::1]:1", false).confirm(&nobody, None).unwrap().await);
     for bad in ["", "verify", "ftp://x/", "http:///verify"] {
-        assert!(UrlCheck::new(bad, Arc::new(tls_client::trusting_config()), true).is_err(), "{bad}");
+        assert!(UrlCheck::new(bad, Some(Arc::new(tls_client::trusting_config())), true).is_err(), "{bad}");
     }
 }

@@ -1,0 +1,170 @@
+//! The configuration of a relay that runs by itself, `hearthgate derp`: a file of its own, because it is another
+//! machine's.
+
+use crate::{
+    Problem, Severity,
+    load::{at, listen, place_of_key},
+    parse_duration,
+};
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// All of it. Absent keys keep their defaults; unknown keys are mistakes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelayConfig {
+    /// Name by which clients reach it, for its own certificate; empty for the address it listens on.
+    pub hostname: String,
+    /// TCP address; TLS and plain HTTP are told apart by their first byte.
+    pub listen_addr: String,
+    /// UDP address of STUN; empty for none.
+    pub stun_listen_addr: String,
+    /// TCP address where everybody may read the metrics; empty for none.
+    pub metrics_listen_addr: String,
+    /// Folder of its key and certificate; empty for the usual place of the user that runs it.
+    pub state_dir: PathBuf,
+    /// Certificate chain (PEM); empty for a self-signed one.
+    pub tls_cert_path: PathBuf,
+    /// Private key (PEM).
+    pub tls_key_path: PathBuf,
+    /// Networks of reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections one address may have; 0 for no limit.
+    pub connections_per_address: u32,
+    /// Who may use it.
+    pub verify: VerifyConfig,
+    /// The relays that it shares its region with.
+    pub mesh: MeshConfig,
+    /// Limits.
+    pub limits: RelayLimitsConfig,
+    /// Log.
+    pub log: crate::LogConfig,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            hostname: String::new(),
+            listen_addr: "0.0.0.0:8443".into(),
+            stun_listen_addr: "0.0.0.0:3478".into(),
+            metrics_listen_addr: String::new(),
+            state_dir: PathBuf::new(),
+            tls_cert_path: PathBuf::new(),
+            tls_key_path: PathBuf::new(),
+            trusted_proxies: Vec::new(),
+            connections_per_address: 256,
+            verify: VerifyConfig::default(),
+            mesh: MeshConfig::default(),
+            limits: RelayLimitsConfig::default(),
+            log: crate::LogConfig::default(),
+        }
+    }
+}
+
+/// Who may use a relay.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VerifyConfig {
+    /// URL that is asked for each client, such as `https://control.example.org/verify`; empty lets everybody in.
+    pub url: String,
+    /// Clients are let in while that URL cannot be reached.
+    pub fail_open: bool,
+}
+
+/// Other relays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MeshConfig {
+    /// File with the key that all of them have: 64 hexadecimal digits. Empty for no mesh.
+    pub key_path: PathBuf,
+    /// `host`, `host:port`, or `http://host:port` without TLS.
+    pub with: Vec<String>,
+}
+
+/// Limits of a relay.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelayLimitsConfig {
+    /// Connections at once.
+    pub connections: u64,
+    /// New connections per second; 0 for no limit.
+    pub accept_per_second: u64,
+    /// The same at once.
+    pub accept_burst: u64,
+    /// Bytes that one client may send per second; 0 for no limit.
+    pub client_bytes_per_second: u64,
+    /// The same at once.
+    pub client_bytes_burst: u64,
+    /// How long a client may take nothing of what waits for it; `0` for ever.
+    pub write_timeout: String,
+}
+
+impl Default for RelayLimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            accept_per_second: 0,
+            accept_burst: 0,
+            client_bytes_per_second: 0,
+            client_bytes_burst: 0,
+            write_timeout: "2s".into(),
+        }
+    }
+}
+
+impl RelayConfig {
+    /// Reads it. `name` is the file's, for the mistakes.
+    ///
+    /// # Errors
+    /// The file is no TOML, or has unknown keys or values of the wrong type.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
+        toml::from_str(text).map_err(|e| at(name, text, &e, ""))
+    }
+
+    /// What is wrong between or within values that have the right type.
+    #[must_use]
+    pub fn problems(&self, name: &str, text: &str) -> Vec<Problem> {
+        let mut found: Vec<(&str, String)> = Vec::new();
+        if self.listen().is_none() {
+            found.push(("listen_addr", format!("{:?} is no address to listen on: write it like 0.0.0.0:8443 or :8443", self.listen_addr)));
+        }
+        for (key, value) in [("stun_listen_addr", &self.stun_listen_addr), ("metrics_listen_addr", &self.metrics_listen_addr)] {
+            if !value.is_empty() && listen(value).is_none() {
+                found.push((key, format!("{value:?} is no address to listen on: write it like 0.0.0.0:3478, or leave it empty for none")));
+            }
+        }
+        if self.tls_cert_path.as_os_str().is_empty() != self.tls_key_path.as_os_str().is_empty() {
+            found.push(("tls_cert_path", "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into()));
+        }
+        if !self.mesh.with.is_empty() && self.mesh.key_path.as_os_str().is_empty() {
+            found.push(("with", "a mesh needs a key that all its relays have: set mesh.key_path".into()));
+        }
+        if parse_duration(&self.limits.write_timeout).is_none() {
+            found.push(("write_timeout", format!("{:?} is no duration: write it like 2s or 0", self.limits.write_timeout)));
+        }
+        let problem = |(key, message): (&str, String)| {
+            let (line, column) = place_of_key(text, key);
+            Problem { place: name.into(), line, column, key: key.into(), message, severity: Severity::Error }
+        };
+        found.into_iter().map(problem).collect()
+    }
+
+    /// Address of the TCP listener.
+    #[must_use]
+    pub fn listen(&self) -> Option<SocketAddr> {
+        listen(&self.listen_addr)
+    }
+
+    /// Address of the STUN socket; `None` for none.
+    #[must_use]
+    pub fn stun_listen(&self) -> Option<SocketAddr> {
+        listen(&self.stun_listen_addr)
+    }
+
+    /// Address of the metrics listener; `None` for none.
+    #[must_use]
+    pub fn metrics_listen(&self) -> Option<SocketAddr> {
+        listen(&self.metrics_listen_addr)
+    }
+}
