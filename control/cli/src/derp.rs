@@ -137,7 +137,7 @@ async fn run(config: &RelayConfig) -> Result<(), Failure> {
                 pair = next;
                 tracing::info!(pin = %pin_of(&pair)?, "the certificate was read again");
             }
-            Err(Failure::Failed(e) | Failure::Usage(e)) => tracing::error!(error = %e, "the old certificate stays in force"),
+            Err(e) => tracing::error!(error = ?e, "the old certificate stays in force"),
         }
     }
     tracing::info!("stopping");
