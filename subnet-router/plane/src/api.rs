@@ -1,6 +1,7 @@
 //! The trait [`DataPlane`] and its data: desired state in, counters and odd packets out.
 
 use crate::PlaneError;
+use hearthgate_filter::Filter;
 use hearthgate_keys::{NodePrivate, NodePublic};
 use ipnet::IpNet;
 use std::{
@@ -107,18 +108,30 @@ pub struct Desired {
     pub routes: Vec<IpNet>,
     /// Destinations that keep out of the tunnel although a route above covers them (own networks beside an exit node).
     pub bypass: Vec<IpNet>,
+    /// What may come out of the tunnel; [`hearthgate_filter::Filter::closed`] until the first network map.
+    pub filter: Filter,
+    /// Packets are passed on between the tunnel and other interfaces (subnet router, exit node).
+    pub forward: bool,
+    /// IPv4 packets that leave the tunnel for another interface get this host's address there as source.
+    pub snat: bool,
+    /// Packets of the LAN that go into the tunnel get this node's address as source: peers need no route back.
+    pub masquerade_lan: bool,
 }
 
 impl Desired {
     /// Nothing but a key.
     #[must_use]
-    pub const fn new(private_key: NodePrivate) -> Self {
+    pub fn new(private_key: NodePrivate) -> Self {
         Self {
             private_key,
             addresses: Vec::new(),
             peers: Vec::new(),
             routes: Vec::new(),
             bypass: Vec::new(),
+            filter: Filter::closed(),
+            forward: false,
+            snat: true,
+            masquerade_lan: false,
         }
     }
 }

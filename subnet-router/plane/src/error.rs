@@ -17,6 +17,14 @@ pub enum PlaneError {
         /// The system's reason.
         error: io::Error,
     },
+    /// A socket that steers packets between WireGuard, the relays and path discovery could not be opened.
+    #[error("cannot open the {what} socket: {error}")]
+    Socket {
+        /// Which one.
+        what: &'static str,
+        /// The system's reason.
+        error: io::Error,
+    },
     /// The UDP port could not be opened.
     #[error("cannot open UDP port {port}: {error}")]
     Port {

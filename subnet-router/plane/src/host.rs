@@ -38,15 +38,19 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Takes an interface up.
-    pub(crate) fn attach(interface: &str, mtu: u16) -> Result<Self, PlaneError> {
+    /// Finds an interface.
+    pub(crate) fn find(interface: &str) -> Result<Self, PlaneError> {
         let mut route = Route::open().map_err(netlink("netlink socket"))?;
         let index = route.index(interface).map_err(netlink("interfaces"))?.ok_or_else(|| PlaneError::Netlink {
             what: format!("interface {interface}"),
             error: io::ErrorKind::NotFound.into(),
         })?;
-        route.up(index, mtu).map_err(netlink("interface up"))?;
         Ok(Self { route, index })
+    }
+
+    /// Takes the interface up.
+    pub(crate) fn up(&mut self, mtu: u16) -> Result<(), PlaneError> {
+        self.route.up(self.index, mtu).map_err(netlink("interface up"))
     }
 
     /// Makes addresses, routes and rules what they shall be. The first error is told after all was tried.

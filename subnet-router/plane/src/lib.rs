@@ -9,8 +9,13 @@
 
 mod api;
 mod error;
+mod firewall;
 mod host;
+mod keeper;
+mod kernel;
 mod netlink;
+mod nft;
+mod port;
 mod userspace;
 
 pub use api::{Config, DataPlane, Desired, Endpoint, Events, Kind, Mode, Peer, PeerCounters, PlaneEvent};
@@ -24,11 +29,13 @@ use std::sync::Arc;
 /// # Errors
 /// [`PlaneError`] when the interface or the port cannot be had; nothing is left behind then.
 pub fn start(config: &Config) -> Result<(Arc<dyn DataPlane>, Events), PlaneError> {
-    match config.mode {
-        Mode::Userspace | Mode::Auto => {
-            let (plane, events) = userspace::Userspace::start(config)?;
-            Ok((Arc::new(plane), events))
+    if config.mode != Mode::Userspace {
+        match kernel::Kernel::start(config) {
+            Ok((plane, events)) => return Ok((Arc::new(plane), events)),
+            Err(error) if config.mode == Mode::Kernel => return Err(error),
+            Err(error) => tracing::info!(%error, "WireGuard runs in user space"),
         }
-        Mode::Kernel => Err(PlaneError::NoKernelWireGuard),
     }
+    let (plane, events) = userspace::Userspace::start(config)?;
+    Ok((Arc::new(plane), events))
 }

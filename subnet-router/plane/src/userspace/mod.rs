@@ -8,18 +8,17 @@
 
 mod peer;
 mod receive;
-mod socket;
 mod transmit;
 
 use crate::{
     Config, DataPlane, Desired, Endpoint, Events, Kind, PeerCounters, PlaneError, PlaneEvent,
     api::{EVENT_QUEUE, moment_ago},
-    host::Host,
+    keeper::Keeper,
+    port::Sockets,
 };
 use boringtun::noise::rate_limiter::RateLimiter;
 use hearthgate_keys::{NodePrivate, NodePublic};
 use peer::{PeerState, Peers};
-use socket::Sockets;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
@@ -70,7 +69,7 @@ struct Shared {
 pub(crate) struct Userspace {
     interface: String,
     shared: Arc<Shared>,
-    host: Mutex<Host>,
+    keeper: Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -82,7 +81,7 @@ impl Userspace {
             .name(config.interface.clone())
             .build_sync()
             .map_err(|error| PlaneError::Tun { name: config.interface.clone(), error })?;
-        let host = Host::attach(&config.interface, config.mtu)?;
+        let keeper = Keeper::start(&config.interface, config.mtu, None)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| PlaneError::Random)?;
         let wake = InterruptEvent::new().map_err(PlaneError::Thread)?;
@@ -100,7 +99,7 @@ impl Userspace {
         let plane = Self {
             interface: config.interface.clone(),
             shared,
-            host: Mutex::new(host),
+            keeper,
             threads: Mutex::default(),
         };
         let mut jobs: Vec<(&str, Job)> =
@@ -155,7 +154,7 @@ impl DataPlane for Userspace {
                 peers.set(desired, &identity)?;
             }
         }
-        self.host.lock().unwrap_or_else(PoisonError::into_inner).apply(desired)
+        self.keeper.apply(desired)
     }
 
     fn set_endpoint(&self, peer: &NodePublic, endpoint: Endpoint) -> Result<(), PlaneError> {
@@ -193,7 +192,7 @@ impl DataPlane for Userspace {
                 tracing::error!("a thread of the data plane had panicked");
             }
         }
-        self.host.lock().unwrap_or_else(PoisonError::into_inner).detach();
+        self.keeper.stop();
     }
 }
 

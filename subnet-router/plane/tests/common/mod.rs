@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+use hearthgate_filter::{Filter, Range, compile};
 use hearthgate_keys::{NodePrivate, NodePublic};
 use hearthgate_plane::{Config, DataPlane, Desired, Endpoint, Events, Mode, Peer, PlaneEvent};
+use hearthgate_tailcfg::FilterRule;
 use nix::sched::{CloneFlags, setns};
 use std::{
     fs::File,
@@ -43,13 +45,7 @@ impl Ns {
 
     /// Runs code in it, on a thread of its own.
     pub fn enter<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> T {
-        let path = format!("/run/netns/{}", self.name);
-        thread::spawn(move || {
-            setns(File::open(path).expect("namespace"), CloneFlags::CLONE_NEWNET).expect("setns");
-            code()
-        })
-        .join()
-        .expect("no panic inside")
+        enter(&self.name, code)
     }
 
     /// Whether a host answers within a few seconds.
@@ -94,9 +90,44 @@ impl Net {
         for ns in [&net.a, &net.b] {
             ns.run("ip link set lo up; ip link set eth0 up");
             ns.run(&format!("ip addr add {}/24 dev eth0", ns.ip));
+            ns.run(&format!("ip addr add {}/64 dev eth0 nodad", v6(ns.ip)));
         }
         Some(net)
     }
+}
+
+/// The kernel's WireGuard if it is there; must be there if `HEARTHGATE_KERNEL_WIREGUARD` is set.
+pub fn kernel_mode() -> Option<Mode> {
+    let there = std::path::Path::new("/sys/module/wireguard").exists();
+    assert!(there || std::env::var_os("HEARTHGATE_KERNEL_WIREGUARD").is_none(), "no WireGuard in this kernel");
+    if !there {
+        eprintln!("left out: no WireGuard in this kernel");
+    }
+    there.then_some(Mode::Kernel)
+}
+
+/// The IPv6 address on the wire that goes with an IPv4 address.
+fn v6(ip: IpAddr) -> IpAddr {
+    let last = match ip {
+        IpAddr::V4(ip) => ip.octets()[3],
+        IpAddr::V6(_) => 0,
+    };
+    IpAddr::from([0xfd09, 0, 0, 0, 0, 0, 0, u16::from(last)])
+}
+
+fn enter<T: Send + 'static>(ns: &str, code: impl FnOnce() -> T + Send + 'static) -> T {
+    let path = format!("/run/netns/{ns}");
+    let inside = move || {
+        setns(File::open(path).expect("namespace"), CloneFlags::CLONE_NEWNET).expect("setns");
+        code()
+    };
+    thread::spawn(inside).join().expect("no panic inside")
+}
+
+/// Everything may come to these addresses.
+pub fn open_filter(local: &[ipnet::IpNet]) -> Filter {
+    let local: Vec<Range> = local.iter().map(|net| Range::from(*net)).collect();
+    compile(&[FilterRule::allow_all()], &local, |_| vec![]).expect("compiles")
 }
 
 fn sh(line: &str) {
@@ -110,6 +141,7 @@ pub struct Node {
     pub plane: Arc<dyn DataPlane>,
     private: NodePrivate,
     number: u8,
+    ns: String,
     desired: Mutex<Desired>,
     relayed: Mutex<Option<Relayed>>,
     side: Mutex<mpsc::Receiver<PlaneEvent>>,
@@ -124,16 +156,19 @@ impl Node {
         let private = NodePrivate::from_random([number; 32]);
         let mut desired = Desired::new(private.clone());
         desired.addresses = addresses(number);
-        plane.apply(&desired).expect("first state");
+        desired.filter = open_filter(&desired.addresses);
         let (relayed, side) = split(events);
-        Self {
+        let node = Self {
             plane,
+            ns: ns.name.clone(),
             private,
             number,
             desired: Mutex::new(desired),
             relayed: Mutex::new(Some(relayed)),
             side: Mutex::new(side),
-        }
+        };
+        node.change(|_| ());
+        node
     }
 
     /// Its node key.
@@ -146,11 +181,17 @@ impl Node {
         SocketAddr::new(ns.ip, self.plane.port())
     }
 
+    /// Its address on the wire in either family.
+    pub fn wire(&self, ns: &Ns, family6: bool) -> SocketAddr {
+        SocketAddr::new(if family6 { v6(ns.ip) } else { ns.ip }, self.plane.port())
+    }
+
     /// Changes its state.
     pub fn change(&self, edit: impl FnOnce(&mut Desired)) {
         let mut desired = self.desired.lock().expect("lock");
         edit(&mut desired);
-        self.plane.apply(&desired).expect("new state");
+        let (plane, desired) = (Arc::clone(&self.plane), desired.clone());
+        enter(&self.ns, move || plane.apply(&desired)).expect("new state");
     }
 
     /// Makes another node its peer.
@@ -208,14 +249,20 @@ fn split(mut events: Events) -> (Relayed, mpsc::Receiver<PlaneEvent>) {
 
 /// Carries relayed packets between two nodes.
 pub struct Relay {
-    carried: Arc<AtomicUsize>,
+    carried: [(NodePublic, Arc<AtomicUsize>); 2],
     stop: Arc<AtomicBool>,
 }
 
 impl Relay {
     /// Packets so far.
     pub fn carried(&self) -> usize {
-        self.carried.load(Ordering::SeqCst)
+        self.carried.iter().map(|(_, count)| count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Packets that a node sent so far.
+    pub fn carried_from(&self, node: &Node) -> usize {
+        let own = self.carried.iter().filter(|(key, _)| *key == node.key());
+        own.map(|(_, count)| count.load(Ordering::SeqCst)).sum()
     }
 }
 
@@ -227,11 +274,11 @@ impl Drop for Relay {
 
 /// Starts a relay between two nodes.
 pub fn relay(a: &Node, b: &Node) -> Relay {
-    let relay = Relay { carried: Arc::default(), stop: Arc::default() };
-    for (from, to) in [(a, b), (b, a)] {
+    let relay = Relay { carried: [(a.key(), Arc::default()), (b.key(), Arc::default())], stop: Arc::default() };
+    for ((from, to), (_, carried)) in [(a, b), (b, a)].into_iter().zip(&relay.carried) {
         let packets = from.relayed.lock().expect("lock").take().expect("one relay for a node");
         let (target, source, key) = (Arc::clone(&to.plane), from.key(), to.key());
-        let (carried, stop) = (Arc::clone(&relay.carried), Arc::clone(&relay.stop));
+        let (carried, stop) = (Arc::clone(carried), Arc::clone(&relay.stop));
         thread::spawn(move || {
             while !stop.load(Ordering::SeqCst) {
                 let Ok((peer, bytes)) = packets.recv_timeout(Duration::from_millis(100)) else { continue };

@@ -16,7 +16,7 @@ const READ_TIMEOUT: Duration = Duration::from_millis(250);
 const TRIES: usize = 10;
 
 /// Both sockets; a host without IPv6 has one.
-pub(super) struct Sockets {
+pub(crate) struct Sockets {
     v4: UdpSocket,
     v6: Option<UdpSocket>,
     port: u16,
@@ -24,7 +24,7 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// Opens a port in both families; if it is taken, another one.
-    pub(super) fn open(port: u16) -> Result<Self, PlaneError> {
+    pub(crate) fn open(port: u16) -> Result<Self, PlaneError> {
         let failed = |error| PlaneError::Port { port, error };
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for wish in [port].into_iter().chain(std::iter::repeat_n(0, TRIES)) {
@@ -51,11 +51,11 @@ impl Sockets {
         Ok(Self { v4, v6, port })
     }
 
-    pub(super) const fn port(&self) -> u16 {
+    pub(crate) const fn port(&self) -> u16 {
         self.port
     }
 
-    pub(super) const fn has_v6(&self) -> bool {
+    pub(crate) const fn has_v6(&self) -> bool {
         self.v6.is_some()
     }
 
@@ -65,7 +65,7 @@ impl Sockets {
     }
 
     /// Sends a datagram. A full buffer is a lost packet, not an error.
-    pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
         match self.of(to.is_ipv6())?.send_to(bytes, to) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -74,7 +74,7 @@ impl Sockets {
     }
 
     /// Waits a moment for a datagram; `None`: none came, or the network reported an error for an earlier one.
-    pub(super) fn receive(&self, v6: bool, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    pub(crate) fn receive(&self, v6: bool, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         self.of(v6).ok()?.recv_from(buffer).ok()
     }
 }

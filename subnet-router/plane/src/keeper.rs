@@ -1,0 +1,179 @@
+//! Keeps what is ours in the host: interface addresses, routes, policy rules, the nftables table, forwarding.
+//!
+//! Firewall reloads flush tables, network managers remove rules they do not know. A thread listens for such changes and
+//! puts everything back; it looks by itself now and then, should a message have been lost. Putting back changes
+//! nothing, and so tells nothing, when all is there.
+
+use crate::{
+    Desired, PlaneError, firewall,
+    host::{Host, netlink},
+    nft::{Batch, NftSocket, Watch},
+};
+use std::{
+    fs, io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// Changes come in bursts; a reload is over sooner than this.
+const SETTLE: Duration = Duration::from_millis(200);
+/// How often the thread looks whether to stop.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// A look without an occasion, every so many waits: half a minute.
+const IDLE_WAITS: u32 = 120;
+const STACK: usize = 128 << 10;
+
+/// More rules for the table.
+pub(crate) type Extra = Box<dyn Fn(&mut Batch) + Send + Sync>;
+
+struct Inner {
+    interface: String,
+    host: Host,
+    nft: NftSocket,
+    extra: Option<Extra>,
+    desired: Option<Desired>,
+    rules: usize,
+}
+
+/// The keeper; its clone is the same one.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    inner: Arc<Mutex<Inner>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    /// Takes an interface, closes its filter, then takes it up.
+    pub(crate) fn start(interface: &str, mtu: u16, extra: Option<Extra>) -> Result<Self, PlaneError> {
+        let nft = NftSocket::open().map_err(netlink("nftables socket"))?;
+        let watch = Watch::open().map_err(netlink("watching for changes"))?;
+        let host = Host::find(interface)?;
+        let mut inner = Inner { interface: interface.into(), host, nft, extra, desired: None, rules: 0 };
+        inner.write_table()?;
+        let keeper = Self { inner: Arc::new(Mutex::new(inner)), stopped: Arc::default() };
+        if let Err(error) = keeper.inner().host.up(mtu) {
+            keeper.inner().remove_table();
+            return Err(error);
+        }
+        let (weak, stopped) = (Arc::downgrade(&keeper.inner), Arc::clone(&keeper.stopped));
+        let run = move || {
+            let mut waits = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                match watch.changed(PATIENCE) {
+                    Ok(true) => thread::sleep(SETTLE),
+                    Ok(false) if waits < IDLE_WAITS => {
+                        waits += 1;
+                        continue;
+                    }
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "changes cannot be watched");
+                        thread::sleep(PATIENCE);
+                    }
+                }
+                waits = 0;
+                let Some(inner) = weak.upgrade() else {
+                    return;
+                };
+                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+                if !stopped.load(Ordering::Relaxed) {
+                    inner.heal();
+                }
+            }
+        };
+        thread::Builder::new().name("keeper".into()).stack_size(STACK).spawn(run).map_err(PlaneError::Thread)?;
+        Ok(keeper)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the host's part of a state so. The filter comes first: what comes up later is never open.
+    pub(crate) fn apply(&self, desired: &Desired) -> Result<(), PlaneError> {
+        let mut inner = self.inner();
+        let same = inner.desired.as_ref().is_some_and(|old| {
+            old.filter == desired.filter
+                && old.forward == desired.forward
+                && old.snat == desired.snat
+                && old.masquerade_lan == desired.masquerade_lan
+        });
+        let before = inner.desired.replace(desired.clone());
+        if !same && let Err(error) = inner.write_table() {
+            // The table in force stays, and the next state is written in full.
+            inner.desired = before;
+            return Err(error);
+        }
+        if desired.forward {
+            forwarding()?;
+        }
+        inner.host.apply(desired)
+    }
+
+    /// Takes everything away.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        let mut inner = self.inner();
+        inner.host.detach();
+        inner.remove_table();
+    }
+}
+
+impl Inner {
+    fn write_table(&mut self) -> Result<(), PlaneError> {
+        let mut batch = Batch::new(&firewall::table(&self.interface));
+        batch.fresh_table();
+        if let Some(extra) = &self.extra {
+            extra(&mut batch);
+        }
+        firewall::write(&mut batch, &self.interface, self.desired.as_ref());
+        let rules = batch.rules();
+        self.nft.commit(batch).map_err(netlink("nftables"))?;
+        self.rules = rules;
+        Ok(())
+    }
+
+    fn remove_table(&self) {
+        let mut batch = Batch::new(&firewall::table(&self.interface));
+        batch.delete_table();
+        match self.nft.commit(batch) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => tracing::warn!(%error, "table not removed"),
+            _ => {}
+        }
+    }
+
+    fn heal(&mut self) {
+        match self.nft.count_rules(&firewall::table(&self.interface)) {
+            Ok(rules) if rules == self.rules => {}
+            Ok(rules) => {
+                tracing::warn!(rules, expected = self.rules, "the nftables table was changed by somebody: restored");
+                if let Err(error) = self.write_table() {
+                    tracing::error!(%error, "nftables table not restored");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "nftables table not checked"),
+        }
+        if let Some(desired) = &self.desired
+            && let Err(error) = self.host.apply(desired)
+        {
+            tracing::warn!(%error, "addresses, routes or rules not restored");
+        }
+    }
+}
+
+/// Lets the kernel pass packets on. It is not taken back at the end: others may have come to rely on it.
+fn forwarding() -> Result<(), PlaneError> {
+    for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+        let path = format!("/proc/sys/{name}");
+        match fs::read_to_string(&path) {
+            Ok(value) if value.trim() == "1" => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // no IPv6
+            _ => fs::write(&path, "1").map_err(|error| PlaneError::Sysctl { name: name.into(), error })?,
+        }
+    }
+    Ok(())
+}
