@@ -91,6 +91,7 @@ impl Args {
     }
 
     /// A value that must be there.
+    #[cfg(feature = "control")]
     pub(crate) fn need(&self, name: &str, what: &str) -> Result<&str, Failure> {
         self.value(name).ok_or_else(|| Failure::Usage(format!("{what} is needed: --{name}")))
     }

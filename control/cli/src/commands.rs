@@ -1,7 +1,7 @@
 //! What each command does.
 
 use crate::{
-    Failure, derp, import,
+    Failure, import,
     args::{Args, Output},
     client::{call, encode},
     offline,
@@ -87,7 +87,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             Ok(())
         }
         ["serve"] => serve::serve(&args),
-        ["derp"] => derp::derp(&args),
+        #[cfg(feature = "relay")]
+        ["derp"] => crate::derp::derp(&args),
+        #[cfg(not(feature = "relay"))]
+        ["derp"] => Err(Failure::Failed("this build has no relay of its own: take the full one, or relay-only".into())),
         ["version"] => version(&args),
         ["configtest"] => configtest(&args),
         ["backup", ..] => offline::make_backup(&args),

@@ -1,10 +1,10 @@
 //! `hearthgate derp`: a relay and STUN by themselves, for instance on a machine with a public address.
 
-use crate::{Failure, args::Args, logging, serve::raise_file_limit, setup};
+use crate::{Failure, args::Args, logging, place};
 use hearthgate_config::{RelayConfig, parse_duration};
 use hearthgate_derp::{
     Admission, AllowAll, BootstrapDns, Front, Gate, MeshPeer, Pages, Rate, Relay, RelayLimits, RelayOptions, StunMetrics, TrustedProxies, UrlCheck,
-    run_mesh, run_stun, serve_pages,
+    identity, run_mesh, run_stun, serve_pages,
     tls::{Certificates, PemPair, pin_of},
 };
 use hearthgate_fetch::Fetch;
@@ -31,7 +31,7 @@ const HTTPS: u16 = 443;
 pub(crate) fn derp(args: &Args) -> Result<(), Failure> {
     let config = configuration(args)?;
     logging::start(&config.log.level, &config.log.format);
-    raise_file_limit();
+    place::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(2).enable_all().build()?;
     runtime.block_on(run(&config))
 }
@@ -75,10 +75,10 @@ async fn run(config: &RelayConfig) -> Result<(), Failure> {
     let (mut hangup, mut terminate, mut interrupt) =
         (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listen = config.listen().ok_or_else(|| Failure::Failed("listen_addr is no address".into()))?;
-    let state_dir = if config.state_dir.as_os_str().is_empty() { setup::usual_state_dir() } else { config.state_dir.clone() };
-    setup::make_state_dir(&state_dir)?;
+    let state_dir = if config.state_dir.as_os_str().is_empty() { place::usual_state_dir() } else { config.state_dir.clone() };
+    place::make_state_dir(&state_dir)?;
     let fetch = Fetch::new();
-    let key = hearthgate_server::relay_key(&state_dir)?;
+    let key = identity::relay_key(&state_dir)?;
     let mut pair = certificate(config, &state_dir, listen)?;
     let certificates = Certificates::new(&pair, Some(&key.public()))?;
     let relay = Relay::with_options(key, admission(config, &fetch)?, limits(config), options(config)?);
@@ -156,7 +156,7 @@ fn certificate(config: &RelayConfig, state_dir: &Path, listen: SocketAddr) -> Re
         return Ok(PemPair { certificate: read(&config.tls_cert_path)?, key: read(&config.tls_key_path)? });
     }
     let host = if config.hostname.is_empty() { listen.ip().to_string() } else { config.hostname.clone() };
-    Ok(hearthgate_server::own_certificate(state_dir, &host)?)
+    Ok(identity::own_certificate(state_dir, &host)?)
 }
 
 fn changed_at(config: &RelayConfig) -> [Option<SystemTime>; 2] {

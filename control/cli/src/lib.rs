@@ -3,15 +3,28 @@
 //! Commands talk to the running server over its unix socket, through the same HTTP API that remote tools use.
 
 mod args;
+#[cfg(feature = "control")]
 mod client;
+#[cfg(feature = "control")]
 mod commands;
+#[cfg(not(feature = "control"))]
+#[path = "commands_small.rs"]
+mod commands;
+#[cfg(feature = "relay")]
 mod derp;
+#[cfg(feature = "control")]
 mod import;
 mod logging;
+#[cfg(feature = "control")]
 mod offline;
+#[cfg(feature = "control")]
 mod output;
+mod place;
+#[cfg(feature = "control")]
 mod policy;
+#[cfg(feature = "control")]
 mod serve;
+#[cfg(feature = "control")]
 mod setup;
 
 use std::process::ExitCode;
@@ -19,6 +32,7 @@ use std::process::ExitCode;
 /// Exit code for a mistake on the command line.
 const USAGE: u8 = 2;
 /// Exit code for a policy that was refused.
+#[cfg(feature = "control")]
 const REFUSED: u8 = 2;
 
 /// What went wrong, as shown to the person.
@@ -29,6 +43,7 @@ pub(crate) enum Failure {
     /// It was tried and failed.
     Failed(String),
     /// The answer is no, and has been printed.
+    #[cfg(feature = "control")]
     Refused,
 }
 
@@ -36,6 +51,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            #[cfg(feature = "control")]
             Self::Refused => f.write_str("refused"),
         }
     }
@@ -56,6 +72,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             eprintln!("hearthgate: {text}\nTry `hearthgate help`.");
             ExitCode::from(USAGE)
         }
+        #[cfg(feature = "control")]
         Err(Failure::Refused) => ExitCode::from(REFUSED),
         Err(Failure::Failed(text)) => {
             eprintln!("hearthgate: {text}");

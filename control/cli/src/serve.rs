@@ -1,6 +1,6 @@
 //! `hearthgate serve`: start, say what to do next, reload on SIGHUP, stop on SIGTERM.
 
-use crate::{Failure, args::Args, logging, setup};
+use crate::{Failure, args::Args, logging, place, setup};
 use hearthgate_config::Config;
 use hearthgate_server::{Options, Running};
 use std::{fs, time::{Duration, SystemTime}};
@@ -16,19 +16,10 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let config = setup::usable(args)?;
     logging::start(&config.log.level, &config.log.format);
     let options = setup::options(&config)?;
-    raise_file_limit();
-    setup::make_state_dir(&options.state_dir)?;
+    place::raise_file_limit();
+    place::make_state_dir(&options.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_all().build()?;
     runtime.block_on(run(args, config, options))
-}
-
-/// Each client needs a file descriptor or two; the usual soft limit of 1,024 would end at five hundred clients.
-pub(crate) fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(e) = raised {
-        tracing::warn!(error = %e, "the limit of open files could not be raised");
-    }
 }
 
 async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! From arguments, environment and file to what the server is started with.
 
-use crate::{Failure, args::Args};
+use crate::{Failure, args::Args, place};
 use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, Settings};
 use hearthgate_derp::tls::PemPair;
@@ -10,7 +10,6 @@ use hearthgate_tailcfg::DnsRecord;
 use hearthgate_web::gate::{Gate, LAN};
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,25 +40,7 @@ pub(crate) fn state_dir(config: &Config) -> PathBuf {
     if !config.state_dir.as_os_str().is_empty() {
         return config.state_dir.clone();
     }
-    usual_state_dir()
-}
-
-/// Makes the folder of the state, for its owner only.
-pub(crate) fn make_state_dir(path: &Path) -> Result<(), Failure> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    let hint = "choose another with HEARTHGATE_STATE_DIR or --state-dir";
-    made.map_err(|e| Failure::Failed(format!("the state folder {} cannot be made: {e}; {hint}", path.display())))
-}
-
-/// Folder of the state when none is configured.
-pub(crate) fn usual_state_dir() -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let is_root = fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    if is_root {
-        PathBuf::from("/var/lib/hearthgate")
-    } else {
-        std::env::var_os("XDG_STATE_HOME").map_or_else(|| home.join(".local/state"), PathBuf::from).join("hearthgate")
-    }
+    place::usual_state_dir()
 }
 
 /// Path of the socket for the command line.

@@ -30,7 +30,6 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
-pub use keys::{own_certificate, relay_key};
 pub use options::{AdminOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
 
@@ -41,7 +40,7 @@ use crate::{
     state::{App, Parts},
 };
 use hearthgate_core::{AllowAll, Fact, Now, Stored, World};
-use hearthgate_derp::{Admission, BootstrapDns, Front, Gate, Relay, RelayLimits, StunMetrics, TrustedProxies, tls};
+use hearthgate_derp::{Admission, BootstrapDns, Front, Gate, Relay, RelayLimits, StunMetrics, TrustedProxies, identity, tls};
 use hearthgate_keys::NodePublic;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -66,6 +65,9 @@ pub enum StartError {
     /// The OpenID provider.
     #[error("the OpenID provider cannot be used: {0}. To start without it, set oidc.only_start_if_oidc_is_available = false")]
     Oidc(String),
+    /// A key file, or our certificate.
+    #[error(transparent)]
+    Identity(#[from] identity::IdentityError),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -175,7 +177,7 @@ impl Admission for NodesOnly {
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let store = hearthgate_store::open(&options.state_dir.join("store"), options.engine)?;
     let noise_key = keys::machine(&options.state_dir.join("noise_private.key"))?;
-    let relay_key = keys::relay_key(&options.state_dir)?;
+    let relay_key = identity::relay_key(&options.state_dir)?;
     let mut stored = Stored::default();
     for prefix in Stored::PREFIXES {
         for (key, value) in store.scan(prefix.as_bytes())? {

@@ -20,6 +20,7 @@ mod driver;
 mod front;
 mod gate;
 mod http;
+pub mod identity;
 mod inbound;
 mod limits;
 mod mesh;
