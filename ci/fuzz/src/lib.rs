@@ -4,9 +4,8 @@
 //! decoded is encoded and decoded once more, and must be the same. Targets take the bytes as they come from the
 //! wire: where a decoder lies behind encryption, the target encrypts, so that the fuzzer reaches it.
 //!
-//! * `cargo test -p hearthgate-fuzz` replays `corpus/` and deterministic mutations of it: part of every test run.
+//! * `cargo test -p hearthgate-fuzz` replays `corpus/`, the seeds, and deterministic mutations of both: part of every test run.
 //! * `ci/fuzz/run TARGET|all [SECONDS]` searches with libFuzzer, guided by coverage, and keeps what it found.
-//! * `cargo run -p hearthgate-fuzz -- seeds` writes the hand-made beginnings of the corpus.
 
 mod control;
 mod json;

@@ -1,4 +1,4 @@
-//! `hearthgate-fuzz list` names the targets, `hearthgate-fuzz seeds` writes the hand-made part of the corpus,
+//! `hearthgate-fuzz list` names the targets, `hearthgate-fuzz seeds FOLDER` writes the hand-made inputs there,
 //! `hearthgate-fuzz replay TARGET FILE...` runs single inputs.
 
 use hearthgate_fuzz::{TARGETS, target};
@@ -8,7 +8,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["list"] => TARGETS.iter().for_each(|t| println!("{}", t.name)),
-        ["seeds"] => seeds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")),
+        ["seeds", folder] => seeds(Path::new(folder)),
         ["replay", name, files @ ..] => {
             let Some(target) = target(name) else { usage(&format!("there is no target {name}")) };
             for file in files {
@@ -22,7 +22,7 @@ fn main() {
 }
 
 fn usage(why: &str) -> ! {
-    eprintln!("hearthgate-fuzz: {why}\nusage: hearthgate-fuzz list | seeds | replay TARGET FILE...");
+    eprintln!("hearthgate-fuzz: {why}\nusage: hearthgate-fuzz list | seeds FOLDER | replay TARGET FILE...");
     exit(2)
 }
 

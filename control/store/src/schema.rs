@@ -1,7 +1,7 @@
 //! The version of what is stored, and the steps from one to the next.
 //!
 //! [`SCHEMA_KEY`] counts. A step is a pure function from all records to a batch. Steps are only ever appended, and
-//! never changed after a release; `tests/fixtures` holds a frozen backup of each schema, from which all steps are run
+//! never changed after a release; `control/server/tests/fixtures` holds a frozen backup of each schema, from which all steps are run
 //! in the tests. Before the first step a backup of the old state is written into the state folder; then all steps
 //! are one commit.
 
