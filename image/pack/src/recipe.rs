@@ -6,7 +6,7 @@ use crate::package::Package;
 use crate::tree::Tree;
 
 /// Where the program comes from, as packages state it.
-pub const URL: &str = "https://github.com/hearthgate/hearthgate";
+pub const URL: &str = "https://hearthgate.invalid/";
 /// Who answers for the packages.
 pub const MAINTAINER: &str = "The hearthgate authors <hearthgate@hearthgate.invalid>";
 /// As in the repository.
@@ -14,7 +14,7 @@ pub const LICENSE: &str = "MIT OR Apache-2.0";
 
 /// OpenWrt's architecture names, each with the program (`dist/TARGET/hearthgate`) that runs there. The binaries are
 /// static and use no instruction beyond their target's base line, so one serves several names.
-pub const ARCHITECTURES: [(&str, &str); 12] = [
+pub const ARCHITECTURES: [(&str, &str); 11] = [
     ("mipsel_24kc", "mipsel"),
     ("mipsel_74kc", "mipsel"),
     ("mips_24kc", "mips"),
@@ -26,7 +26,6 @@ pub const ARCHITECTURES: [(&str, &str); 12] = [
     ("aarch64_cortex-a76", "aarch64"),
     ("aarch64_generic", "aarch64"),
     ("x86_64", "x86_64"),
-    ("x86_64_v3", "x86_64"),
 ];
 
 /// Debian's architecture names and their programs.
