@@ -4,7 +4,9 @@ use hearthgate_pack::apk_key::ApkKey;
 use hearthgate_pack::mbr::{Partition, mbr};
 use hearthgate_pack::tree::Tree;
 use hearthgate_pack::{PackError, apk, archive, deb, ipk, opkg_feed, recipe};
+use hearthgate_slots::{Header, Record, Slot};
 use hearthgate_usign::{PublicKey, SecretKey};
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +20,8 @@ const HELP: &str = "hearthgate-pack COMMAND [--OPTION VALUE]...
   tarball --name N --epoch SECONDS --files DIR --out FILE
   initramfs --epoch SECONDS --files DIR --out FILE      an uncompressed cpio
   mbr --id HEX --sectors N --parts START:LENGTH:TYPE,... --out FILE
+  upgrade --target T --version V --epoch SECONDS --files FILESYSTEM --keys DIR --out FILE    a signed upgrade
+  record --epoch SECONDS --files FILESYSTEM --out FILE   sectors 64 to 79 of a new image: what slot A holds
   sign --keys DIR --file FILE              writes FILE.sig
   verify --key FILE --file FILE            checks FILE.sig";
 
@@ -97,6 +101,20 @@ fn run() -> Result<(), Failure> {
             let parts: Result<Vec<_>, _> = options.get("parts")?.split(',').map(partition).collect();
             write(&options.path("out")?, &mbr(id, u32::try_from(options.number("sectors")?)?, &parts?)?)
         }
+        "upgrade" => upgrade(&options),
+        "record" => {
+            let system = read(&options.path("files")?)?;
+            let slot = Slot {
+                length: system.len() as u64,
+                sha256: Sha256::digest(&system).into(),
+                built: options.number("epoch")?,
+            };
+            let record = Record::new(slot);
+            let mut sectors = vec![0; 16 * 512];
+            // Sequence 1 belongs into the first copy; the second is empty until the first upgrade.
+            sectors.splice(..512, record.encode());
+            write(&options.path("out")?, &sectors)
+        }
         "sign" => {
             let file = options.path("file")?;
             let (usign, _) = read_keys(&options.path("keys")?)?;
@@ -174,6 +192,15 @@ fn openwrt(options: &Options) -> Result<(), Failure> {
     }
     write(&folder.join("packages.adb"), &apk::index("hearthgate", &packages, Some(&key))?)?;
     write(&folder.join("hearthgate.pem"), key.public_pem()?.as_bytes())
+}
+
+fn upgrade(options: &Options) -> Result<(), Failure> {
+    let system = read(&options.path("files")?)?;
+    let (key, _) = read_keys(&options.path("keys")?)?;
+    let (target, version) = (options.get("target")?, options.get("version")?);
+    let head = Header::make(&system, options.number("epoch")?, target, version, &key)
+        .ok_or("the target or the version is too long")?;
+    write(&options.path("out")?, &[head.as_slice(), &system].concat())
 }
 
 fn debian(options: &Options) -> Result<(), Failure> {

@@ -1,0 +1,85 @@
+//! The disk this system lies on: found by its identifier, with the record of slots between the partition table and the
+//! first partition.
+
+use hearthgate_slots::{RECORD_SECTORS, Record, SECTOR, Slot, SlotName, newest};
+use sha2::{Digest as _, Sha256};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+/// Names that a disk has on the machines images are made for: virtio, SD and eMMC, USB.
+const CANDIDATES: [&str; 5] = ["vda", "mmcblk0", "mmcblk1", "sda", "sdb"];
+/// How long a slow card or a USB disk may take to appear (tenths of a second).
+const WAIT_TENTHS: u32 = 200;
+/// Bytes read at a time while a slot is checked.
+const CHUNK: usize = 256 * 1024;
+
+/// The disk.
+#[derive(Debug)]
+pub struct Disk {
+    name: String,
+    file: File,
+}
+
+impl Disk {
+    /// Waits for the disk with this identifier (offset 440 of its first sector).
+    pub fn find(id: u32) -> io::Result<Self> {
+        for _ in 0..WAIT_TENTHS {
+            for name in CANDIDATES {
+                let Ok(file) = OpenOptions::new().read(true).write(true).open(format!("/dev/{name}")) else { continue };
+                let mut found = [0; 4];
+                if file.read_exact_at(&mut found, 440).is_ok() && u32::from_le_bytes(found) == id {
+                    let disk = Self { name: name.into(), file };
+                    if disk.partition_exists(4) {
+                        return Ok(disk);
+                    }
+                }
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("no disk {id:08x}")))
+    }
+
+    fn partition_exists(&self, number: u32) -> bool {
+        std::path::Path::new(&self.partition(number)).exists()
+    }
+
+    /// The device of a partition, from 1.
+    pub fn partition(&self, number: u32) -> String {
+        let between = if self.name.starts_with("mmcblk") { "p" } else { "" };
+        format!("/dev/{}{between}{number}", self.name)
+    }
+
+    /// The record, the newer of the two copies that is whole.
+    pub fn record(&self) -> io::Result<Record> {
+        let mut copies = [[0u8; 512]; 2];
+        for (copy, sector) in copies.iter_mut().zip(RECORD_SECTORS) {
+            self.file.read_exact_at(copy, sector * SECTOR)?;
+        }
+        let [a, b] = &copies;
+        newest([a, b]).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no record of slots on the disk"))
+    }
+
+    /// Writes the record and waits until it is on the disk.
+    pub fn write_record(&self, record: &Record) -> io::Result<()> {
+        let sector = RECORD_SECTORS.get(record.copy()).copied().unwrap_or_default();
+        self.file.write_all_at(&record.encode(), sector * SECTOR)?;
+        self.file.sync_data()
+    }
+
+    /// Whether the slot's partition holds what the record says.
+    pub fn holds(&self, name: SlotName, slot: Slot) -> bool {
+        let hash = || -> io::Result<[u8; 32]> {
+            let mut from = File::open(self.partition(name.partition()))?.take(slot.length);
+            let (mut sum, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+            loop {
+                let n = from.read(&mut chunk)?;
+                let Some(read) = chunk.get(..n).filter(|c| !c.is_empty()) else { break };
+                sum.update(read);
+            }
+            Ok(sum.finalize().into())
+        };
+        slot.length > 0 && hash().is_ok_and(|sum| sum == slot.sha256)
+    }
+}

@@ -1,0 +1,32 @@
+//! The first program of an image, twice: in the initramfs it chooses a system slot, checks it and gives it control; from
+//! that slot it runs hearthgate and what it needs (network, clock, watchdog), confirms a slot that is well, and installs
+//! signed upgrades into the other. `image/README.md` tells the whole story.
+
+use std::process::ExitCode;
+
+mod clock;
+mod disk;
+mod kernel;
+mod log;
+mod network;
+mod service;
+mod stage1;
+mod stage2;
+mod upgrade;
+
+/// Present in the initramfs only: the modules that the disk needs, in the order they are loaded.
+const EARLY_MODULES: &str = "/modules.early";
+
+fn main() -> ExitCode {
+    if std::process::id() != 1 {
+        eprintln!("this program is the init of a hearthgate image and does nothing else");
+        return ExitCode::FAILURE;
+    }
+    let ended = if std::path::Path::new(EARLY_MODULES).exists() { stage1::run() } else { stage2::run() };
+    // The first program must not end: the kernel would panic. A reboot is what a watchdog would do.
+    if let Err(error) = ended {
+        log::say(&format!("cannot go on: {error}"));
+    }
+    kernel::reboot();
+    ExitCode::FAILURE
+}

@@ -1,0 +1,53 @@
+//! The one Ethernet interface and its address, by busybox's DHCP client.
+
+use crate::log;
+use std::fs;
+use std::io;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long USB adapters may take (tenths of a second).
+const WAIT_TENTHS: u32 = 150;
+/// Where the script of the DHCP client leaves the address.
+pub const ADDRESS_FILE: &str = "/run/address";
+
+/// The first interface that is neither loopback nor a tunnel: it has a device below it.
+pub fn wait_for_interface() -> Option<String> {
+    for _ in 0..WAIT_TENTHS {
+        let mut names: Vec<String> = fs::read_dir("/sys/class/net")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().join("device").exists())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        if let Some(first) = names.into_iter().next() {
+            return Some(first);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    log::say("no network interface");
+    None
+}
+
+/// Runs a busybox applet to its end.
+pub fn busybox(arguments: &[&str]) -> io::Result<bool> {
+    Ok(Command::new("/bin/busybox").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
+}
+
+/// The DHCP client, in the foreground of a process of its own.
+pub fn dhcp(interface: &str) -> io::Result<Child> {
+    busybox(&["ip", "link", "set", "lo", "up"])?;
+    busybox(&["ip", "link", "set", interface, "up"])?;
+    Command::new("/bin/busybox")
+        .args(["udhcpc", "-f", "-i", interface, "-s", "/etc/udhcpc.sh", "-x", "hostname:hearthgate", "-t", "5", "-A", "3"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+/// The address, once there is one.
+pub fn address() -> Option<String> {
+    Some(fs::read_to_string(ADDRESS_FILE).ok()?.trim().to_owned()).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,161 @@
+//! From the slot: the network, hearthgate, health, upgrades, for as long as the machine is on.
+
+use crate::disk::Disk;
+use crate::service::{Service, is_healthy};
+use crate::upgrade::{InstallError, install};
+use crate::{clock, kernel, log, network};
+use hearthgate_slots::{Record, SlotName};
+use hearthgate_usign::PublicKey;
+use rustix::mount::MountFlags;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Port of hearthgate's page on the LAN, as its configuration in the image says.
+const PORT: u16 = 8080;
+/// How long a slot on trial may take to become healthy (seconds); `hearthgate.trial=` on the command line is another.
+const TRIAL: u64 = 120;
+/// The watchdogs of the Raspberry Pi bite after 15 s at most.
+const TICK: Duration = Duration::from_millis(500);
+/// How often the clock is written to flash: an hour is what a power cut may set it back.
+const SAVE_CLOCK: Duration = Duration::from_secs(3600);
+/// Where upgrades are looked for: what the program has received, and what lies on the card's first partition.
+const OFFERS: [&str; 2] = ["/data/upgrade/upgrade.hgu", "/boot/upgrade.hgu"];
+const SAVED_CLOCK: &str = "/data/clock";
+
+/// Ends only by a mistake, or for a restart.
+pub fn run() -> io::Result<()> {
+    let running = match std::env::var("IMAGE_SLOT").as_deref() {
+        Ok("B") => SlotName::B,
+        _ => SlotName::A,
+    };
+    let id = kernel::argument("hearthgate.disk").unwrap_or_default();
+    let disk = Disk::find(u32::from_str_radix(&id, 16).map_err(io::Error::other)?)?;
+    for folder in ["/run", "/tmp", "/var"] {
+        kernel::mount_at("tmpfs", folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, "mode=0755,size=16m")?;
+    }
+    kernel::mount_at(&disk.partition(4), "/data", "ext4", MountFlags::NOATIME | MountFlags::NODEV, "")?;
+    let record = disk.record()?;
+    clock::floor(record.slot(running).built, Path::new(SAVED_CLOCK));
+    clock::carry_seed(Path::new("/data/seed"));
+    rustix::system::sethostname(b"hearthgate")?;
+    let mut watchdog = fs::OpenOptions::new().write(true).open("/dev/watchdog").ok();
+    kernel::load_modules("/lib/modules.late")?;
+    fs::create_dir_all("/data/hearthgate")?;
+
+    let mut dhcp = None;
+    if let Some(interface) = network::wait_for_interface() {
+        dhcp = Some(network::dhcp(&interface)?);
+    }
+    // The program states its address by the interface's; a few seconds are given to DHCP.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while network::address().is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut command = Command::new("/usr/sbin/hearthgate");
+    command.args(["serve", "--config", "/etc/hearthgate.toml"]);
+    let mut service = Service::start("hearthgate", command);
+
+    let trial = kernel::argument("hearthgate.trial").and_then(|text| text.parse().ok()).unwrap_or(TRIAL);
+    let started = Instant::now();
+    let (mut well, mut clock_saved, mut offered) = (false, Instant::now(), false);
+    loop {
+        std::thread::sleep(TICK);
+        if let Some(dog) = &mut watchdog {
+            let _ = dog.write_all(b"1");
+        }
+        service.tend();
+        if let Some(client) = &mut dhcp {
+            let _ = client.try_wait();
+        }
+        if !well {
+            well = is_healthy(PORT);
+            if well {
+                became_well(&disk, running)?;
+            } else if disk.record()?.pending && started.elapsed() > Duration::from_secs(trial) {
+                log::say("not healthy in time, going back");
+                return Ok(());
+            }
+        } else if !offered && take_offer(&disk, running) {
+            service.stop();
+            clock::save(Path::new(SAVED_CLOCK));
+            return Ok(());
+        } else {
+            // What was refused once is not looked at again before the next start; a file that the program received
+            // meanwhile is.
+            offered = !Path::new(OFFERS[0]).exists();
+        }
+        if clock_saved.elapsed() > SAVE_CLOCK {
+            clock::save(Path::new(SAVED_CLOCK));
+            clock_saved = Instant::now();
+        }
+    }
+}
+
+/// Confirms the slot and tells the console where the page is.
+fn became_well(disk: &Disk, running: SlotName) -> io::Result<()> {
+    let record = disk.record()?;
+    let record = match record.confirm(running) {
+        Some(confirmed) => {
+            disk.write_record(&confirmed)?;
+            log::say(&format!("slot {running} is confirmed"));
+            confirmed
+        }
+        None => record,
+    };
+    write_status(&record, running);
+    let address = network::address().unwrap_or_else(|| "this machine".into());
+    log::say(&format!("ready: http://{address}:{PORT}/ (slot {running}, {}); memory used {} MB", record.outcome, used()));
+    Ok(())
+}
+
+/// Memory that is neither free nor given back on demand, in megabytes (10⁶ bytes): the kernel's own tables included.
+fn used() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let used = field("MemTotal:").unwrap_or(0).saturating_sub(field("MemAvailable:").unwrap_or(0));
+    used * 1024 / 1_000_000
+}
+
+/// For the page: which slot runs and how the last upgrade ended.
+fn write_status(record: &Record, running: SlotName) {
+    let text = format!("{{\"slot\":\"{running}\",\"outcome\":\"{}\"}}\n", record.outcome);
+    let _ = fs::write("/run/image.json", text);
+}
+
+/// Installs an upgrade that lies ready. True: restart now.
+fn take_offer(disk: &Disk, running: SlotName) -> bool {
+    let read_only = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    // Mounted for a moment only: a card that is pulled out must be whole.
+    let mounted = kernel::mount_at(&disk.partition(1), "/boot", "vfat", read_only, "").is_ok();
+    let key = fs::read_to_string("/etc/upgrade.pub").ok().and_then(|text| PublicKey::parse(&text).ok());
+    let mut installed = false;
+    for offer in OFFERS {
+        let (Ok(file), Some(key)) = (File::open(offer), &key) else { continue };
+        log::say(&format!("upgrade {offer}"));
+        match install(disk, running, key, file) {
+            Ok(version) => {
+                log::say(&format!("version {version} is in slot {}, to be tried", running.other()));
+                installed = true;
+            }
+            // Said once and left alone: the file stays on the card after it has done its work.
+            Err(InstallError::Running) => log::say("this version runs already"),
+            Err(error) => log::say(&format!("refused: {error}")),
+        }
+        if offer.starts_with("/data/") {
+            let _ = fs::remove_file(offer);
+        }
+        if installed {
+            break;
+        }
+    }
+    if mounted {
+        let _ = rustix::mount::unmount("/boot", rustix::mount::UnmountFlags::empty());
+    }
+    installed
+}
