@@ -1,0 +1,123 @@
+// The server under test and official clients beside it, as processes of this machine.
+//
+// The clients run in userspace mode: they need no rights and no TUN device, and join like any other.
+
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, openSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const running = [];
+
+/** A TCP port that is free now. */
+export const freePort = () =>
+  new Promise((done, failed) => {
+    const probe = createServer();
+    probe.once("error", failed);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => done(port));
+    });
+  });
+
+/** Starts a program whose output goes to a file; it ends with the test. */
+function start(program, args, log, env = {}) {
+  const out = openSync(log, "a");
+  const child = spawn(program, args, { stdio: ["ignore", out, out], env: { ...process.env, ...env } });
+  running.push(child);
+  return child;
+}
+
+/** Ends everything that was started, by its own handle. */
+export function stopAll() {
+  for (const child of running.splice(0)) child.kill("SIGTERM");
+}
+
+/** Waits until `check` answers something, at most `seconds`. */
+export async function until(what, check, seconds = 30) {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const found = await check();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`waited ${seconds} s for ${what}`);
+    await sleep(100);
+  }
+}
+
+/** A fresh server with its command line. */
+export class Box {
+  static async start(program, dir) {
+    const box = new Box();
+    mkdirSync(dir, { recursive: true });
+    const port = await freePort();
+    box.program = program;
+    box.url = `http://127.0.0.1:${port}`;
+    box.port = port;
+    box.env = {
+      HEARTHGATE_STATE_DIR: join(dir, "state"),
+      HEARTHGATE_LISTEN_ADDR: `127.0.0.1:${port}`,
+      HEARTHGATE_SERVER_URL: box.url,
+      HEARTHGATE_DERP_SERVER_STUN_LISTEN_ADDR: `127.0.0.1:${await freePort()}`,
+    };
+    box.log = join(dir, "server.log");
+    box.child = start(program, ["serve"], box.log, box.env);
+    await until("the server", async () => {
+      if (box.child.exitCode !== null) throw new Error(readFileSync(box.log, "utf8"));
+      return fetch(`${box.url}/health`).then((a) => a.ok, () => false);
+    });
+    return box;
+  }
+
+  /** Runs a command of the command line and answers its JSON. */
+  cli(...words) {
+    const done = spawnSync(this.program, [...words, "-o", "json"], { encoding: "utf8", env: { ...process.env, ...this.env } });
+    if (done.status !== 0) throw new Error(`${words.join(" ")}: ${done.stderr}`);
+    return JSON.parse(done.stdout);
+  }
+
+  /** The setup code, as the log shows it. */
+  setupCode() {
+    const code = /^ {2}([a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{4})$/m.exec(readFileSync(this.log, "utf8"));
+    if (!code) throw new Error("there is no setup code in the log");
+    return code[1];
+  }
+}
+
+/** An official client. */
+export class Client {
+  /** `hostname` gives its machine another name, which needs root: `tailscale up --hostname` refuses hostile ones. */
+  static async start(folder, dir, name, hostname) {
+    const client = new Client();
+    mkdirSync(dir, { recursive: true });
+    client.tailscale = join(folder, "tailscale");
+    if (!existsSync(client.tailscale)) throw new Error(`no client in ${folder}: run ci/clients/build`);
+    client.name = name;
+    client.socket = join(dir, `${name}.sock`);
+    client.dir = dir;
+    const args = ["--tun=userspace-networking", "--state=mem:", `--statedir=${join(dir, name)}`, `--socket=${client.socket}`, "--port=0"];
+    const daemon = [join(folder, "tailscaled"), ...args];
+    const renamed = ["unshare", "--uts", "sh", "-c", 'printf %s "$0" >/proc/sys/kernel/hostname && exec "$@"', hostname];
+    const [program, ...rest] = hostname ? [...renamed, ...daemon] : daemon;
+    start(program, rest, join(dir, `${name}.log`), { TS_NO_LOGS_NO_SUPPORT: "true" });
+    await until(`${name}'s socket`, () => existsSync(client.socket));
+    return client;
+  }
+
+  /** Begins `tailscale up`; what it prints is in `NAME.up.log`. */
+  up(...args) {
+    const log = join(this.dir, `${this.name}.up.log`);
+    start(this.tailscale, [`--socket=${this.socket}`, "up", "--accept-dns=false", ...args], log);
+    return log;
+  }
+
+  status() {
+    const done = spawnSync(this.tailscale, [`--socket=${this.socket}`, "status", "--json"], { encoding: "utf8" });
+    return done.status === 0 ? JSON.parse(done.stdout) : {};
+  }
+
+  /** Waits until it is in the network. */
+  joined() {
+    return until(`${this.name} to join`, () => this.status().BackendState === "Running", 60);
+  }
+}

@@ -1,0 +1,260 @@
+// The cases. Each says what it did and what it measured; the first that fails ends the run with status 1.
+
+import { chromium } from "playwright-core";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { Box, Client, freePort, stopAll, until } from "./box.mjs";
+import { PHONE, ensure, fit, logIn, scan, shoot, watched } from "./page.mjs";
+
+const OUT = process.env.OUT;
+const PASSWORD = "correct horse battery";
+const EVIL = `<img src=x onerror=alert('xss')>`;
+const PAGES = ["devices", "join", "users", "keys", "policy", "dns", "relays", "health", "events", "system", "setup"];
+const state = {};
+
+/** A browser window whose clicks are counted. */
+async function counted(context) {
+  const page = await watched(context, state.trouble);
+  page.clicks = 0;
+  page.press = async (selector) => { page.clicks += 1; await page.click(selector); };
+  return page;
+}
+
+const cases = {
+  // A newcomer on a phone: claim, name, key, and the device arrives on the page without a reload.
+  async newcomer() {
+    const begun = Date.now();
+    state.box = await Box.start(process.env.HEARTHGATE, OUT);
+    const { box } = state;
+    const client = await Client.start(process.env.CLIENTS, OUT, "laptop");
+    const context = await state.browser.newContext(PHONE);
+    const page = await counted(context);
+    await page.goto(box.url);
+    ensure(page.url().endsWith("/admin/"), `the address of the box leads to the pages, not to ${page.url()}`);
+    await fit(page, "claim");
+    await shoot(page, "claim");
+    await page.fill("#code", "aaaa-bbbb-cccc");
+    await page.fill("#name", "anna");
+    await page.fill("#password", PASSWORD);
+    await page.click("main button");
+    await page.waitForSelector("#problem");
+    await fit(page, "claim refused");
+    await page.fill("#code", box.setupCode());
+    await page.fill("#name", "anna");
+    await page.fill("#password", PASSWORD);
+    await page.press("main button");
+    await page.waitForURL(/setup$/);
+    await page.fill("#network", "smith");
+    await page.press("form[action='/admin/setup/network'] button");
+    await page.waitForSelector("text=smith.internal");
+    await fit(page, "setup");
+    await shoot(page, "setup");
+    await page.press("a.button[href='/admin/join']");
+    await page.press("main form button");
+    await page.waitForSelector("#line");
+    await fit(page, "join");
+    await shoot(page, "join");
+    const line = (await page.textContent("#line")).split(" ");
+    const codes = await page.locator("svg.qr").all();
+    ensure((await scan(codes[0])) === `${box.url}/join`, "the first code leads to the page for the device");
+    ensure((await scan(codes[1])) === (await page.textContent("#key")), "the second code is the key");
+    const words = line.slice(line.indexOf("up") + 1);
+    client.up("--hostname=annas-laptop", ...words);
+    await page.waitForSelector("#arrived", { timeout: 60_000 });
+    ensure((await page.textContent("#arrived")) === "annas-laptop", "the page names the device");
+    const seconds = (Date.now() - begun) / 1000;
+    await client.joined();
+    await fit(page, "arrived");
+    await shoot(page, "arrived");
+    ensure(client.status().MagicDNSSuffix === "smith.internal", `the client knows the network as ${client.status().MagicDNSSuffix}`);
+    ensure(page.clicks <= 10 && seconds <= 180, `${page.clicks} clicks, ${seconds} s`);
+    state.client = client;
+    await context.close();
+    return `from first start to a joined official client: ${seconds.toFixed(1)} s, ${page.clicks} clicks`;
+  },
+
+  // Every page: accessible and not wider than the screen, on a phone and a desktop, light and dark.
+  async pages() {
+    let rules = 0, looked = 0, bytes = 0;
+    for (const [screen, options] of [["phone", PHONE], ["desktop", { viewport: { width: 1280, height: 800 } }]]) {
+      for (const colorScheme of ["light", "dark"]) {
+        const context = await state.browser.newContext({ ...options, colorScheme });
+        const page = await watched(context, state.trouble);
+        await logIn(page, state.box.url, "anna", PASSWORD);
+        const device = await page.getAttribute("#devices a", "href");
+        for (const path of [...PAGES, device.replace("/admin/", "")]) {
+          const answer = await page.goto(`${state.box.url}/admin/${path}`);
+          ensure(answer.status() === 200, `${path}: ${answer.status()}`);
+          bytes = Math.max(bytes, (await answer.body()).length);
+          rules += await fit(page, `${path} on a ${screen}, ${colorScheme}`);
+          looked += 1;
+          if ((screen === "phone") === (colorScheme === "dark")) await shoot(page, `${path.replace("/", "-")}-${screen}-${colorScheme}`);
+        }
+        await context.close();
+      }
+    }
+    return `${looked} pages, ${rules} accessibility rules passed, largest page ${bytes} bytes`;
+  },
+
+  // Without script: log in, make a key, see the device arrive by the page's own refresh, rename it.
+  async noScript() {
+    const context = await state.browser.newContext({ ...PHONE, javaScriptEnabled: false });
+    const page = await watched(context, state.trouble);
+    await logIn(page, state.box.url, "anna", PASSWORD);
+    await page.click("a.button[href='/admin/join']");
+    await page.click("main form button");
+    const key = await page.textContent("#key");
+    const client = await Client.start(process.env.CLIENTS, OUT, "phone");
+    client.up("--hostname=annas-phone", "--login-server", state.box.url, "--authkey", key);
+    await page.waitForSelector("#arrived", { timeout: 60_000 });
+    await page.click("#arrived");
+    await page.fill("#name", "pocket");
+    await page.click("form[action$='/rename'] button");
+    await page.waitForSelector("h1:has-text('pocket')");
+    await shoot(page, "no-script");
+    ensure(state.box.cli("nodes", "list").some((n) => n.givenName === "pocket"), "the name is the server's too");
+    await context.close();
+    return "claimed, joined and renamed without script";
+  },
+
+  // By keyboard alone, with the focus visible: log in, let in a device that waits.
+  async keyboard() {
+    const client = await Client.start(process.env.CLIENTS, OUT, "desk");
+    client.up("--hostname=desk", "--login-server", state.box.url);
+    const context = await state.browser.newContext({ viewport: { width: 1280, height: 800 } });
+    const page = await watched(context, state.trouble);
+    await page.goto(`${state.box.url}/admin/login`);
+    const focus = async (selector) => {
+      for (let i = 0; i < 80; i += 1) {
+        await page.keyboard.press("Tab");
+        const there = await page.evaluate((s) => document.activeElement?.matches(s), selector);
+        if (there) {
+          const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+          ensure(outline !== "none", `the focus on ${selector} is not visible`);
+          return;
+        }
+      }
+      throw new Error(`${selector} cannot be reached with Tab`);
+    };
+    await focus("#name");
+    await page.keyboard.type("anna");
+    await focus("#password");
+    await page.keyboard.type(PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#devices");
+    await page.waitForSelector("#waiting", { timeout: 60_000 });
+    await fit(page, "a device waits");
+    await shoot(page, "waiting");
+    await focus("form[action='/admin/login/approve'] button");
+    await page.keyboard.press("Enter");
+    await client.joined();
+    await page.waitForSelector("#devices a:has-text('desk')");
+    await context.close();
+    return "logged in and let a device in by keyboard";
+  },
+
+  // A device with a hostile name: its words stay words on every page that shows them.
+  async hostileName() {
+    const key = state.box.cli("preauthkeys", "create", "--user", "anna").key;
+    state.box.cli("users", "create", "mallory", "--display-name", EVIL, "--email", "x@example.org");
+    const client = await Client.start(process.env.CLIENTS, OUT, "mallory", EVIL);
+    client.up("--login-server", state.box.url, "--authkey", key);
+    await client.joined();
+    const hostile = state.box.cli("nodes", "list").find((n) => n.name.includes("<img"));
+    ensure(hostile, "the server has the name as the client gave it");
+    const context = await state.browser.newContext();
+    const page = await watched(context, state.trouble);
+    await logIn(page, state.box.url, "anna", PASSWORD);
+    for (const path of [...PAGES, `device/${hostile.id}`]) {
+      await page.goto(`${state.box.url}/admin/${path}`);
+      const broken = await page.evaluate(() => document.querySelectorAll("img[onerror]").length);
+      ensure(broken === 0, `${path}: the name became markup`);
+    }
+    ensure((await page.textContent("#facts")).includes(EVIL), "the name is shown as it is");
+    await shoot(page, "hostile-name");
+    await context.close();
+    return "a name of markup stays text";
+  },
+
+  // Another site cannot act for somebody who is logged in, nor read the pages under its own name.
+  async otherSites() {
+    const { box } = state;
+    const port = await freePort();
+    const before = box.cli("users", "list").length;
+    const attack = `<form id=f method=post action="${box.url}/admin/user"><input name=name value=intruder></form><script>f.submit()</script>`;
+    const site = createServer((_, answer) => answer.setHeader("content-type", "text/html").end(attack));
+    await new Promise((done) => site.listen(port, "127.0.0.1", done));
+    const context = await state.browser.newContext();
+    const page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    const forged = page.waitForResponse((r) => r.url().endsWith("/admin/user"));
+    await page.goto(`http://evil.test:${port}/`).catch(() => {});
+    ensure((await forged).status() === 403, "a forged form is refused");
+    const asked = await page.goto(`http://evil.test:${box.port}/admin/login`);
+    ensure(asked.status() === 403, `rebinding: ${asked.status()}`);
+    ensure(!(await asked.text()).includes("<form"), "rebinding shows no page");
+    await page.goto(`${box.url}/admin/`);
+    const same = await page.evaluate(async () => (await fetch("/admin/user", { method: "POST", body: new URLSearchParams({ name: "intruder" }) })).status);
+    ensure(same === 403, "a form without the token is refused");
+    ensure(box.cli("users", "list").length === before, "nothing was made");
+    const cookies = await context.cookies();
+    const cookie = cookies.find((c) => c.name === "hearthgate_session");
+    ensure(cookie.httpOnly && cookie.sameSite === "Strict", "the cookie is for our own pages and not for scripts");
+    site.close();
+    await context.close();
+    return "forged form, missing token, rebinding: refused";
+  },
+
+  // Guessing is slow, and a lost password is reset from the console.
+  async guessing() {
+    const { box } = state;
+    const tryOnce = (password) =>
+      fetch(`${box.url}/admin/login`, { method: "POST", redirect: "manual", body: new URLSearchParams({ name: "anna", password }) }).then((a) => a.status);
+    const answers = [];
+    for (let i = 0; i < 12; i += 1) answers.push(await tryOnce(`guess number ${i}`));
+    const refused = answers.filter((s) => s === 429).length;
+    ensure(answers[0] === 401 && refused >= 6, `answers ${answers.join(" ")}`);
+    ensure((await tryOnce(PASSWORD)) === 429, "the right one has to wait too");
+    const reset = box.cli("admin", "reset-password");
+    ensure(/^[a-z0-9]{4}(-[a-z0-9]{4}){2}$/.test(reset.code), "a new code");
+    await until("the throttle to let one try through", async () => {
+      const answer = await fetch(`${box.url}/admin/claim`, {
+        method: "POST", redirect: "manual", body: new URLSearchParams({ code: reset.code, name: "anna", password: `${PASSWORD} 2` }),
+      });
+      return answer.status === 303;
+    }, 30);
+    const events = readFileSync(box.log, "utf8");
+    ensure(!events.includes(PASSWORD), "no password in the log");
+    return `${refused} of 12 guesses were not even looked at`;
+  },
+};
+
+const wanted = process.argv.slice(2);
+if (wanted[0] === "--list") {
+  console.log(Object.keys(cases).join("\n"));
+  process.exit(0);
+}
+state.trouble = [];
+state.browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--host-resolver-rules=MAP evil.test 127.0.0.1"],
+});
+let failed = false;
+const begun = Date.now();
+try {
+  for (const [name, run] of Object.entries(cases)) {
+    // All others stand on the box that the newcomer claimed.
+    if (wanted.length && name !== "newcomer" && !wanted.includes(name)) continue;
+    const told = await run();
+    ensure(state.trouble.length === 0, state.trouble.join("\n"));
+    console.log(`PASS ${name}: ${told}`);
+  }
+} catch (e) {
+  failed = true;
+  console.log(`FAIL ${e.stack}`);
+}
+console.log(`${((Date.now() - begun) / 1000).toFixed(0)} s; screenshots and logs are in ${join(OUT)}`);
+await state.browser.close();
+stopAll();
+process.exit(failed ? 1 : 0);
