@@ -89,18 +89,22 @@ impl Pending {
             login.request = Arc::new(request);
             return id.clone();
         }
+        let id = AuthId::random(rng);
+        self.put(id.clone(), machine_key, request, now);
+        id
+    }
+
+    /// Adds a login under a given id; the oldest makes room.
+    pub(crate) fn put(&mut self, id: AuthId, machine_key: MachinePublic, request: RegisterRequest, now: Now) {
+        let logins = Arc::make_mut(&mut self.logins);
         if logins.len() >= PENDING_MAX {
             let oldest = logins.iter().min_by_key(|(_, l)| l.since_ms).map(|(id, _)| id.clone());
             if let Some(id) = oldest {
                 logins.remove(&id);
             }
         }
-        let id = AuthId::random(rng);
-        logins.insert(
-            id.clone(),
-            PendingLogin { machine_key, node_key, request: Arc::new(request), since_ms: now.mono_ms, verdict: Verdict::Waiting },
-        );
-        id
+        let node_key = request.node_key;
+        logins.insert(id, PendingLogin { machine_key, node_key, request: Arc::new(request), since_ms: now.mono_ms, verdict: Verdict::Waiting });
     }
 
     pub(crate) fn get(&self, id: &AuthId, now: Now) -> Option<&PendingLogin> {

@@ -107,6 +107,11 @@ impl World {
         self.pending.iter()
     }
 
+    /// Makes a login that waits under a given id, as if a client had asked: for tests of tools.
+    pub fn place_login(&mut self, id: AuthId, machine: MachinePublic, request: RegisterRequest, now: Now) {
+        self.pending.put(id, machine, request, now);
+    }
+
     /// Lets a waiting client in as a node of `user`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! JSON is in camel case, ids are strings, times RFC 3339, errors `application/problem+json`.
 
 use crate::{
-    admin, api_audit, api_views as views, backup,
+    admin, api_audit, api_schema, api_views as views, backup,
     http_api::Origin,
     reply::{Reply, json, read_body, typed},
     state::App,
@@ -12,6 +12,8 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_core::{AuthId, CoreError, NewPreAuthKey, NewUser, NodeId, RegisterMethod, UserId, World};
+use hearthgate_keys::{MachinePublic, NodePublic};
+use hearthgate_tailcfg::{Hostinfo, RegisterRequest};
 use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -28,6 +30,11 @@ pub(crate) type Answer = Result<Value, CoreError>;
 
 /// Answers one request.
 pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
+    if req.method() == Method::GET
+        && let Some(reply) = req.uri().path().strip_prefix("/api/v1").and_then(api_schema::serve)
+    {
+        return reply;
+    }
     let actor = match origin {
         Origin::Local => "console".to_owned(),
         Origin::Network(_) => match authorised(&app, &req).await {
@@ -52,6 +59,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         Err(reply) => return *reply,
     };
     let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(percent_decode).collect();
+    if let Some(allowed) = api_schema::other_methods(&method, &parts) {
+        return api_schema::not_this_method(allowed);
+    }
     let answer = app.control.call(move |world, context| perform(world, context, &actor, &method, &parts, &query, &body)).await;
     match answer {
         Ok(Some(Ok(value))) => json(&value),
@@ -105,6 +115,9 @@ fn route(world: &mut World, c: &mut Context<'_>, method: &Method, parts: &[Strin
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     Some(match (method.as_str(), parts.as_slice()) {
         ("GET", ["health"]) => Ok(json!({ "databaseConnectivity": true })),
+        ("GET", ["version"]) => Ok(crate::http_api::version()),
+        ("GET", ["audit"]) => Ok(json!({ "entries": world.audit_log().iter().map(views::audit_entry).collect::<Vec<_>>() })),
+        ("POST", ["debug", "node"]) => debug_node(world, c, body),
         ("GET", ["user"]) => list_users(world, query),
         ("POST", ["user"]) => create_user(world, c, body),
         ("POST", ["user", id, "rename", name]) => rename_user(world, id, name),
@@ -130,7 +143,7 @@ fn route(world: &mut World, c: &mut Context<'_>, method: &Method, parts: &[Strin
         ("POST", ["node", "register"]) => register(world, c, arg(query, "user"), arg(query, "key")),
         ("POST", ["node", "backfillips"]) => backfill(world, c, query),
         ("POST", ["auth", "register"]) => auth_register(world, c, body),
-        ("POST", ["auth", "approve"]) => Err(CoreError::Invalid("no check of this kind is waiting; use auth/register for a login".into())),
+        ("POST", ["auth", "approve"]) => Err(CoreError::NotFound("a check of this kind (use auth/register for a login)".into())),
         ("POST", ["auth", "reject"]) => read::<AuthBody>(body).and_then(|b| auth_id(&b.auth_id)).and_then(|id| world.reject_login(&id, c.now)).map(|()| json!({})),
         ("GET", ["auth"]) => Ok(json!({ "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>() })),
         _ => return None,
@@ -171,6 +184,7 @@ struct ExpireBody {
 }
 
 fn list_users(world: &World, query: &Query) -> Answer {
+    arg(query, "id").map(|id| parse::<UserId>("user", id)).transpose()?;
     let fits = |u: &&hearthgate_core::User| {
         arg(query, "id").is_none_or(|id| u.id.to_string() == id)
             && arg(query, "name").is_none_or(|n| u.name == n)
@@ -275,14 +289,10 @@ fn approve_routes(world: &mut World, id: &str, body: &Bytes) -> Answer {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Routes {
-        routes: Vec<String>,
+        routes: Option<Vec<String>>,
     }
-    let texts = read::<Routes>(body)?.routes;
-    let routes: Result<Vec<IpNet>, CoreError> = texts
-        .iter()
-        .filter(|t| !t.is_empty())
-        .map(|t| t.parse().map_err(|_| CoreError::Invalid(format!("{t:?} is not a route: write it like 192.168.1.0/24"))))
-        .collect();
+    let texts = read::<Routes>(body)?.routes.ok_or_else(|| CoreError::Invalid("give the whole set of approved routes; an empty list takes all away".into()))?;
+    let routes: Result<Vec<IpNet>, CoreError> = texts.iter().filter(|t| !t.is_empty()).map(|t| route_of(t)).collect();
     world.approve_routes(node_id(id)?, &routes?)?;
     node(world, id)
 }
@@ -299,6 +309,33 @@ fn register(world: &mut World, c: &mut Context<'_>, user: Option<&str>, key: Opt
     let user = find_user(world, user)?;
     let registered = world.approve_login(&auth_id(key)?, user, RegisterMethod::Cli, c.now, c.rng)?;
     node(world, &registered.id.to_string())
+}
+
+/// A login that waits, as if a device had asked.
+fn debug_node(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answer {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Debug {
+        user: String,
+        key: String,
+        name: String,
+        routes: Vec<String>,
+    }
+    let b: Debug = read(body)?;
+    let user = find_user(world, &b.user)?;
+    let id = auth_id(&b.key)?;
+    let routes = b.routes.iter().map(|r| route_of(r)).collect::<Result<Vec<_>, _>>()?;
+    let (mut machine, mut node) = ([0u8; 32], [0u8; 32]);
+    c.rng.fill(&mut machine);
+    c.rng.fill(&mut node);
+    let (machine, node_key) = (MachinePublic::from_bytes(machine), NodePublic::from_bytes(node));
+    let hostinfo = Hostinfo { hostname: b.name.clone(), routable_ips: routes.clone(), ..Hostinfo::default() };
+    let request = RegisterRequest { node_key, hostinfo: Some(hostinfo), ..RegisterRequest::default() };
+    world.place_login(id, machine, request, c.now);
+    Ok(json!({ "node": {
+        "id": "0", "machineKey": machine.to_string(), "nodeKey": node_key.to_string(), "ipAddresses": [], "name": b.name, "givenName": b.name,
+        "user": views::owner(world, user), "online": false, "availableRoutes": routes,
+    } }))
 }
 
 fn backfill(world: &mut World, c: &mut Context<'_>, query: &Query) -> Answer {
@@ -344,6 +381,10 @@ fn node_id(text: &str) -> Result<NodeId, CoreError> {
 
 fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, CoreError> {
     text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a {what} number")))
+}
+
+fn route_of(text: &str) -> Result<IpNet, CoreError> {
+    text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a route: write it like 192.168.1.0/24")))
 }
 
 fn auth_id(text: &str) -> Result<AuthId, CoreError> {

@@ -1,6 +1,6 @@
 //! Users, nodes and keys as Headscale's API shows them.
 
-use hearthgate_core::{ApiKey, AuthId, Node, PendingLogin, PreAuthKey, TAGGED_DEVICES, User, UserId, World};
+use hearthgate_core::{ApiKey, AuditEntry, AuthId, Node, PendingLogin, PreAuthKey, TAGGED_DEVICES, User, UserId, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -23,7 +23,8 @@ pub fn user(user: &User) -> Value {
     })
 }
 
-fn owner(world: &World, id: UserId) -> Value {
+/// The owner of a node or key; null when it is gone.
+pub fn owner(world: &World, id: UserId) -> Value {
     match world.users().find(|u| u.id == id) {
         Some(u) => user(u),
         None if id == TAGGED_DEVICES => json!({ "id": id.to_string(), "name": "tagged-devices" }),
@@ -55,6 +56,11 @@ pub fn api_key(key: &ApiKey) -> Value {
         "createdAt": key.created.to_string(),
         "lastSeen": time(key.last_seen),
     })
+}
+
+/// An entry of the audit log.
+pub fn audit_entry(entry: &AuditEntry) -> Value {
+    json!({ "id": entry.id.to_string(), "at": entry.at.to_string(), "actor": entry.actor, "action": entry.action, "subject": entry.subject })
 }
 
 /// A login that waits.

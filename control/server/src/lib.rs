@@ -5,6 +5,7 @@
 
 mod admin;
 mod api_audit;
+mod api_schema;
 mod api_v1;
 mod api_views;
 mod backup;

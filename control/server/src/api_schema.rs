@@ -1,0 +1,305 @@
+//! The description of API v1 as OpenAPI 3.1 (spec.openapis.org/oas/v3.1.0), and its list of endpoints, from one table.
+//!
+//! The table also tells a path that exists under another method (405) from one that does not exist (404).
+
+use crate::{
+    pages::{escape, page},
+    reply::{Reply, json, typed},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+/// One endpoint.
+struct Endpoint {
+    method: &'static str,
+    /// Below `/api/v1`, with `{parameters}`.
+    path: &'static str,
+    summary: &'static str,
+    /// Names of query parameters and whether they must be there.
+    query: Query,
+    /// Schema of the body, and whether it must be there.
+    body: Option<(&'static str, bool)>,
+    /// Schema of the answer.
+    answer: &'static str,
+}
+
+/// Query parameters.
+type Query = &'static [(&'static str, bool)];
+
+const fn get(path: &'static str, summary: &'static str, query: Query, answer: &'static str) -> Endpoint {
+    Endpoint { method: "get", path, summary, query, body: None, answer }
+}
+
+const fn post(path: &'static str, summary: &'static str, body: Option<(&'static str, bool)>, answer: &'static str) -> Endpoint {
+    Endpoint { method: "post", path, summary, query: &[], body, answer }
+}
+
+const fn delete(path: &'static str, summary: &'static str, query: Query) -> Endpoint {
+    Endpoint { method: "delete", path, summary, query, body: None, answer: "Nothing" }
+}
+
+const ENDPOINTS: [Endpoint; 29] = [
+    get("/health", "Whether the store works", &[], "Health"),
+    get("/user", "Users, all or those that fit", &[("id", false), ("name", false), ("email", false)], "Users"),
+    post("/user", "Make a user", Some(("NewUser", true)), "OneUser"),
+    post("/user/{id}/rename/{userName}", "Rename a user", None, "OneUser"),
+    delete("/user/{id}", "Remove a user who has no nodes", &[]),
+    get("/preauthkey", "Pre-auth keys, without their secrets", &[], "PreAuthKeys"),
+    post("/preauthkey", "Make a pre-auth key; the answer is the only one with its secret", Some(("NewPreAuthKey", true)), "OnePreAuthKey"),
+    post("/preauthkey/expire", "Make a pre-auth key stop working", Some(("Id", true)), "Nothing"),
+    delete("/preauthkey", "Forget a pre-auth key", &[("id", true)]),
+    get("/apikey", "API keys, without their secrets", &[], "ApiKeys"),
+    post("/apikey", "Make an API key; the answer is the only one with its secret", Some(("NewApiKey", false)), "NewApiKeyAnswer"),
+    post("/apikey/expire", "Make an API key stop working", Some(("ApiKeyName", true)), "Nothing"),
+    delete("/apikey/{prefix}", "Forget an API key, by its prefix or by ?id=", &[("id", false)]),
+    get("/node", "Nodes, all or those of a user", &[("user", false)], "Nodes"),
+    get("/node/{id}", "A node", &[], "OneNode"),
+    delete("/node/{id}", "Remove a node", &[]),
+    post("/node/{id}/expire", "Expire a node's key now, at a time, or never", Some(("Expiry", false)), "OneNode"),
+    post("/node/{id}/rename/{nodeName}", "Rename a node", None, "OneNode"),
+    post("/node/{id}/tags", "Give a node to tags", Some(("Tags", true)), "OneNode"),
+    post("/node/{id}/approve_routes", "Approve exactly these routes", Some(("Routes", true)), "OneNode"),
+    Endpoint {
+        method: "post",
+        path: "/node/register",
+        summary: "Let a waiting device in (older form of auth/register)",
+        query: &[("user", true), ("key", true)],
+        body: None,
+        answer: "OneNode",
+    },
+    Endpoint {
+        method: "post",
+        path: "/node/backfillips",
+        summary: "Give nodes the addresses they lack",
+        query: &[("confirmed", true)],
+        body: None,
+        answer: "Changes",
+    },
+    get("/auth", "Logins that wait", &[], "Pending"),
+    post("/auth/register", "Let a waiting device in as a user's", Some(("AuthRegister", true)), "OneNode"),
+    post("/auth/approve", "Approve a waiting check", Some(("AuthId", true)), "Nothing"),
+    post("/auth/reject", "Turn a waiting login away", Some(("AuthId", true)), "Nothing"),
+    post("/debug/node", "Make a login that waits, for tests of tools", Some(("DebugNode", true)), "OneNode"),
+    get("/audit", "Who changed what, newest last", &[], "Audit"),
+    get("/version", "Versions of the server and of the clients it serves", &[], "Version"),
+];
+
+const ID: &str = "^[0-9]{1,18}$";
+const TAG: &str = "^tag:[a-zA-Z][a-zA-Z0-9-]{0,30}$";
+const AUTH_ID: &str = "^hskey-authreq-[0-9a-f]{24}$";
+const USER: &str = "^[A-Za-z][A-Za-z0-9_.+-]{1,60}$";
+const NODE: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+const ROUTE: &str = "^(((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])|([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}/(12[0-8]|1[01][0-9]|[1-9]?[0-9])|::/0)$";
+
+fn object(required: &[&str], fields: &[(&str, Value)]) -> Value {
+    let properties: Map<String, Value> = fields.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+fn list(name: &str, of: &str) -> Value {
+    object(&[name], &[(name, json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } }))])
+}
+
+fn one(name: &str, of: &str) -> Value {
+    object(&[name], &[(name, json!({ "$ref": format!("#/components/schemas/{of}") }))])
+}
+
+/// The schemas by name.
+fn schemas() -> Value {
+    let text = json!({ "type": "string" });
+    let flag = json!({ "type": "boolean" });
+    let time = json!({ "type": ["string", "null"], "format": "date-time" });
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    let matching = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    let id = matching(ID);
+    json!({
+        "Nothing": { "type": "object" },
+        "Problem": object(&["title", "status", "detail"], &[("title", text.clone()), ("status", json!({ "type": "integer" })), ("detail", text.clone())]),
+        "Health": object(&["databaseConnectivity"], &[("databaseConnectivity", flag.clone())]),
+        "Version": object(&["version"], &[("version", text.clone())]),
+        "User": object(&["id", "name", "createdAt"], &[
+            ("id", id.clone()), ("name", text.clone()), ("createdAt", text.clone()), ("displayName", text.clone()),
+            ("email", text.clone()), ("providerId", text.clone()), ("provider", text.clone()), ("profilePicUrl", text.clone()),
+        ]),
+        "Owner": { "anyOf": [{ "$ref": "#/components/schemas/User" }, { "type": "null" }, object(&["id", "name"], &[("id", id.clone()), ("name", text.clone())])] },
+        "Users": list("users", "User"),
+        "OneUser": one("user", "User"),
+        "NewUser": object(&["name"], &[("name", matching(USER)), ("displayName", text.clone()), ("email", text.clone()), ("pictureUrl", text.clone())]),
+        "PreAuthKey": object(&["id", "key", "reusable", "ephemeral", "used"], &[
+            ("id", id.clone()), ("key", text.clone()), ("user", json!({ "$ref": "#/components/schemas/Owner" })), ("reusable", flag.clone()),
+            ("ephemeral", flag.clone()), ("used", flag.clone()), ("expiration", time.clone()), ("createdAt", text.clone()), ("aclTags", texts.clone()),
+        ]),
+        "PreAuthKeys": list("preAuthKeys", "PreAuthKey"),
+        "OnePreAuthKey": one("preAuthKey", "PreAuthKey"),
+        "NewPreAuthKey": {
+            "type": "object",
+            "anyOf": [{ "required": ["user"], "properties": { "user": matching("^[1-9][0-9]{0,17}$") } }, { "required": ["aclTags"] }],
+            "properties": {
+                "user": { "type": ["string", "null"], "pattern": "^[0-9]{0,18}$" }, "reusable": flag, "ephemeral": flag, "expiration": time,
+                "aclTags": { "type": "array", "minItems": 1, "items": matching(TAG) },
+            },
+        },
+        "Id": object(&["id"], &[("id", id.clone())]),
+        "ApiKey": object(&["id", "prefix"], &[("id", id.clone()), ("prefix", text.clone()), ("expiration", time.clone()), ("createdAt", text.clone()), ("lastSeen", time.clone())]),
+        "ApiKeys": list("apiKeys", "ApiKey"),
+        "NewApiKey": object(&[], &[("expiration", time.clone())]),
+        "NewApiKeyAnswer": object(&["apiKey"], &[("apiKey", text.clone())]),
+        "ApiKeyName": { "oneOf": [
+            object(&["id"], &[("id", id.clone()), ("prefix", json!(false))]),
+            object(&["prefix"], &[("prefix", matching("^[0-9a-f]{12}$")), ("id", json!(false))]),
+        ] },
+        "Node": object(&["id", "machineKey", "nodeKey", "ipAddresses", "name", "givenName", "online"], &[
+            ("id", id.clone()), ("machineKey", text.clone()), ("nodeKey", text.clone()), ("discoKey", text.clone()), ("ipAddresses", texts.clone()),
+            ("name", text.clone()), ("user", json!({ "$ref": "#/components/schemas/Owner" })), ("lastSeen", time.clone()), ("expiry", time.clone()),
+            ("createdAt", text.clone()), ("givenName", text.clone()), ("online", flag.clone()), ("approvedRoutes", texts.clone()),
+            ("availableRoutes", texts.clone()), ("subnetRoutes", texts.clone()), ("tags", texts.clone()),
+            ("registerMethod", json!({ "enum": ["REGISTER_METHOD_UNSPECIFIED", "REGISTER_METHOD_AUTH_KEY", "REGISTER_METHOD_CLI", "REGISTER_METHOD_OIDC"] })),
+        ]),
+        "Nodes": list("nodes", "Node"),
+        "OneNode": one("node", "Node"),
+        "Expiry": object(&[], &[("expiry", time), ("disableExpiry", flag)]),
+        "Tags": object(&["tags"], &[("tags", json!({ "type": "array", "minItems": 1, "items": matching(TAG) }))]),
+        "Routes": object(&["routes"], &[("routes", json!({ "type": "array", "items": matching(ROUTE) }))]),
+        "Changes": object(&["changes"], &[("changes", texts)]),
+        "Pending": object(&["pending"], &[("pending", json!({ "type": "array" }))]),
+        "AuthId": object(&["authId"], &[("authId", matching(AUTH_ID))]),
+        "AuthRegister": object(&["authId", "user"], &[("authId", matching(AUTH_ID)), ("user", matching(USER))]),
+        "DebugNode": object(&["user", "key", "name"], &[
+            ("user", matching(USER)), ("key", matching(AUTH_ID)), ("name", matching(NODE)),
+            ("routes", json!({ "type": "array", "items": matching(ROUTE) })),
+        ]),
+        "AuditEntry": object(&["id", "at", "actor", "action", "subject"], &[
+            ("id", id), ("at", text.clone()), ("actor", text.clone()), ("action", text.clone()), ("subject", text),
+        ]),
+        "Audit": list("entries", "AuditEntry"),
+    })
+}
+
+fn parameter(name: &str, place: &str, required: bool) -> Value {
+    let schema = match name {
+        // Tools send a filter that they do not use as an empty one.
+        "id" if !required => json!({ "type": "string", "pattern": "^[0-9]{0,18}$" }),
+        "id" => json!({ "type": "string", "pattern": ID }),
+        "userName" => json!({ "type": "string", "pattern": USER }),
+        "nodeName" => json!({ "type": "string", "pattern": NODE }),
+        "key" => json!({ "type": "string", "pattern": AUTH_ID }),
+        "confirmed" => json!({ "const": "true" }),
+        "user" if required => json!({ "type": "string", "pattern": USER }),
+        _ => json!({ "type": "string" }),
+    };
+    json!({ "name": name, "in": place, "required": required, "schema": schema })
+}
+
+/// The whole description.
+fn description() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    let problem = json!({ "description": "What is wrong", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
+    for e in &ENDPOINTS {
+        let in_path = e.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')).map(|p| parameter(p, "path", true));
+        let parameters: Vec<Value> = in_path.chain(e.query.iter().map(|(name, required)| parameter(name, "query", *required))).collect();
+        let mut operation = json!({
+            "summary": e.summary,
+            "operationId": format!("{}{}", e.method, e.path.replace(['/', '{', '}'], "_")),
+            "parameters": parameters,
+            "responses": {
+                "200": { "description": "Done", "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{}", e.answer) } } } },
+                "400": problem, "401": problem, "403": problem, "404": problem, "405": problem, "409": problem, "413": problem,
+            },
+        });
+        if let Some((schema, required)) = e.body {
+            operation["requestBody"] =
+                json!({ "required": required, "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
+        }
+        let path = paths.entry(format!("/api/v1{}", e.path)).or_insert_with(|| json!({}));
+        path[e.method] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "hearthgate API", "version": "1", "description": "Users, nodes and keys of a network. The paths and shapes are Headscale's." },
+        "paths": paths,
+        "security": [{ "key": [] }],
+        "components": { "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } }, "schemas": schemas() },
+    })
+}
+
+/// `/openapi.json`, `/openapi.yaml` and `/docs`: anybody may read them.
+pub(crate) fn serve(path: &str) -> Option<Reply> {
+    match path {
+        "/openapi.json" => Some(json(&description())),
+        // JSON is YAML (YAML 1.2 §1.3).
+        "/openapi.yaml" => Some(typed(StatusCode::OK, "application/yaml", description().to_string())),
+        "/docs" => Some(docs()),
+        _ => None,
+    }
+}
+
+fn docs() -> Reply {
+    let rows: String = ENDPOINTS
+        .iter()
+        .map(|e| format!("<li><code>{} /api/v1{}</code><br>{}</li>", e.method.to_uppercase(), escape(e.path), escape(e.summary)))
+        .collect();
+    page(
+        StatusCode::OK,
+        "API for tools",
+        &format!(
+            "<p>Send an API key as <code>Authorization: Bearer …</code>. The full description: \
+             <a href=\"/api/v1/openapi.json\">openapi.json</a>, <a href=\"/api/v1/openapi.yaml\">openapi.yaml</a>.</p><ul>{rows}</ul>"
+        ),
+    )
+}
+
+/// The answer for a path that the table has under other methods only.
+pub(crate) fn other_methods(method: &Method, parts: &[String]) -> Option<HeaderValue> {
+    let fits = |e: &&Endpoint| {
+        let mut wanted = e.path.split('/').skip(1);
+        let mut given = parts.iter();
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return true,
+                (Some(w), Some(g)) if w.starts_with('{') || w == g => {}
+                _ => return false,
+            }
+        }
+    };
+    let literal = |e: &&Endpoint| !e.path.contains('{');
+    let mut endpoints: Vec<&Endpoint> = ENDPOINTS.iter().filter(fits).collect();
+    if endpoints.iter().any(literal) {
+        // /node/register is no node.
+        endpoints.retain(literal);
+    }
+    let methods: Vec<String> = endpoints.iter().map(|e| e.method.to_uppercase()).collect();
+    if methods.is_empty() || methods.iter().any(|m| m == method.as_str()) {
+        return None;
+    }
+    HeaderValue::from_str(&methods.join(", ")).ok()
+}
+
+/// The 405 answer.
+pub(crate) fn not_this_method(allowed: HeaderValue) -> Reply {
+    let mut reply = crate::api_v1::problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method");
+    reply.headers_mut().insert(header::ALLOW, allowed);
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let whole = description();
+        let text = whole.to_string();
+        for name in text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(whole["components"]["schemas"][name].is_object(), "{name}");
+        }
+        assert_eq!(whole["paths"]["/api/v1/user/{id}"]["delete"]["parameters"][0]["name"], "id");
+    }
+
+    #[test]
+    fn wrong_methods_are_told_from_wrong_paths() {
+        let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(other_methods(&Method::PUT, &parts("node/7")).expect("405"), "GET, DELETE");
+        assert!(other_methods(&Method::GET, &parts("node/7")).is_none());
+        assert!(other_methods(&Method::PUT, &parts("no/such/path")).is_none());
+    }
+}
