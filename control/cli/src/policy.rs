@@ -6,7 +6,9 @@ use crate::{
     commands::ask,
     output::show,
 };
-use hearthgate_policy::{Endpoint, Engine, Policy, TEXT_MAX, Tailnet, answer_line, check_answer, difference, eval_answer};
+use hearthgate_policy::{
+    Endpoint, Engine, Policy, TEXT_MAX, Tailnet, answer_line, check_answer, difference, eval_answer,
+};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, Read, Write},
@@ -31,7 +33,9 @@ pub(crate) fn run(args: &Args, words: &[&str]) -> Result<(), Failure> {
             let body = json!({ "version": args.need("version-id", "the version")? });
             print(args, &ask(args, "POST", "/api/v1/policy/rollback", Some(&body))?)
         }
-        _ => Err(Failure::Usage("policy: check, eval, explain, who-can, diff, get, set, versions, rollback or --stdin-jsonl".into())),
+        _ => Err(Failure::Usage(
+            "policy: check, eval, explain, who-can, diff, get, set, versions, rollback or --stdin-jsonl".into(),
+        )),
     }
 }
 
@@ -55,7 +59,10 @@ fn read(path: &str) -> Result<String, Failure> {
 }
 
 fn policy_file(args: &Args) -> Result<String, Failure> {
-    let path = args.value("policy").or(args.value("file")).ok_or_else(|| Failure::Usage("the policy is needed: --policy FILE".into()))?;
+    let path = args
+        .value("policy")
+        .or(args.value("file"))
+        .ok_or_else(|| Failure::Usage("the policy is needed: --policy FILE".into()))?;
     read(path)
 }
 
@@ -131,20 +138,25 @@ fn explain(args: &Args) -> Result<(), Failure> {
     let from = args.need("from", "the source")?;
     let to = args.need("to", "the destination")?;
     let Some(engine) = offline(args)? else {
-        let query = format!("/api/v1/policy/explain?from={}&to={}", crate::client::encode(from), crate::client::encode(to));
+        let query =
+            format!("/api/v1/policy/explain?from={}&to={}", crate::client::encode(from), crate::client::encode(to));
         return print(args, &ask(args, "GET", &query, None)?);
     };
     let (name, port) = Endpoint::split(to);
     let (sources, target) = (endpoint(&engine, from)?, endpoint(&engine, &name)?);
     let pairs = sources.machines.iter().flat_map(|f| target.machines.iter().map(move |t| (*f, *t)));
-    let all: Vec<_> = pairs.filter(|(f, t)| f != t).map(|(f, t)| engine.explain(f, t, target.address, port)).collect();
+    let all: Vec<_> =
+        pairs.filter(|(f, t)| f != t).map(|(f, t)| engine.explain(f, t, target.address, port)).collect();
     print(args, &serde_json::to_value(all)?)
 }
 
 fn who_can(args: &Args) -> Result<(), Failure> {
     let to = args.need("to", "the destination")?;
     let Some(engine) = offline(args)? else {
-        return print(args, &ask(args, "GET", &format!("/api/v1/policy/who-can?to={}", crate::client::encode(to)), None)?);
+        return print(
+            args,
+            &ask(args, "GET", &format!("/api/v1/policy/who-can?to={}", crate::client::encode(to)), None)?,
+        );
     };
     let (name, port) = Endpoint::split(to);
     let target = endpoint(&engine, &name)?;

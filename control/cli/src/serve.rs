@@ -57,8 +57,8 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
 }
 
 /// When each file that is watched was changed.
-fn changed_at(config: &Config) -> [Option<SystemTime>; 3] {
-    let watched = [&config.dns.extra_records_path, &config.tls_cert_path, &config.tls_key_path];
+fn changed_at(config: &Config) -> [Option<SystemTime>; 4] {
+    let watched = [&config.dns.extra_records_path, &config.tls_cert_path, &config.tls_key_path, &config.policy.path];
     watched.map(|path| fs::metadata(path).and_then(|m| m.modified()).ok())
 }
 

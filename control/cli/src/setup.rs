@@ -66,6 +66,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         Some(PemPair { certificate: read(&config.tls_cert_path)?, key: read(&config.tls_key_path)? })
     };
     let settings = Settings {
+        policy_from_file: config.policy.file().is_some(),
         server_url,
         base_domain: config.dns.base_domain.clone(),
         prefix_v4: config.prefixes.v4,
@@ -95,6 +96,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         connections_per_address: config.connections_per_address,
         certificate,
         settings,
+        policy_file: config.policy.file().map(Into::into),
         derp: DerpOptions {
             enabled: derp.enabled,
             in_map: derp.automatically_add_embedded_derp_region,

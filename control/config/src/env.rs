@@ -25,6 +25,8 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("tls_cert_path", Kind::Text),
     ("tls_key_path", Kind::Text),
     ("store.engine", Kind::Text),
+    ("policy.mode", Kind::Text),
+    ("policy.path", Kind::Text),
     ("prefixes.v4", Kind::Text),
     ("prefixes.v6", Kind::Text),
     ("prefixes.allocation", Kind::Text),

@@ -47,6 +47,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How the command line reaches a server elsewhere.
     pub cli: CliConfig,
+    /// The policy file of the tailnet.
+    pub policy: PolicyConfig,
     /// Log.
     pub log: LogConfig,
     /// Taildrop.
@@ -77,6 +79,7 @@ impl Default for Config {
             oidc: OidcConfig::default(),
             admin: AdminConfig::default(),
             cli: CliConfig::default(),
+            policy: PolicyConfig::default(),
             log: LogConfig::default(),
             taildrop: Switch { enabled: true },
             logtail: Switch { enabled: false },
@@ -120,6 +123,25 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self { engine: "log".into() }
+    }
+}
+
+/// Where the policy comes from.
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// `file` (read from `path`, also when it changes) or `database` (set through the API and kept in the store); empty
+    /// is `file` with a path and `database` without.
+    pub mode: String,
+    /// The policy file (HuJSON).
+    pub path: PathBuf,
+}
+
+impl PolicyConfig {
+    /// The file that the policy is read from; `None` when it is kept in the store.
+    #[must_use]
+    pub fn file(&self) -> Option<&std::path::Path> {
+        (self.mode != "database" && !self.path.as_os_str().is_empty()).then_some(self.path.as_path())
     }
 }
 

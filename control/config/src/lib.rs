@@ -17,7 +17,7 @@ pub use admin::AdminConfig;
 pub use duration::parse_duration;
 pub use env::{KEYS, Kind, env_name};
 pub use file::{
-    CliConfig, Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers, NodeConfig, Prefixes, Routes, StoreConfig, Switch,
+    CliConfig, Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers, NodeConfig, PolicyConfig, Prefixes, Routes, StoreConfig, Switch,
 };
 pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};

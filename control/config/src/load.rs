@@ -12,7 +12,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("database", "state is kept in state_dir; choose its engine with store.engine"),
     ("tuning", "the server tunes itself; remove this section"),
     ("noise", "the Noise key lies in state_dir; remove this section"),
-    ("policy", "the policy engine is not there yet: everything in the tailnet may reach everything"),
     ("grpc_listen_addr", "there is no gRPC; tools use the HTTP API under /api/v1"),
     ("grpc_allow_insecure", "there is no gRPC; tools use the HTTP API under /api/v1"),
     ("metrics_listen_addr", "metrics are at /metrics of listen_addr, for loopback and the unix socket"),
@@ -177,6 +176,12 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     }
     for (key, message) in c.admin.problems() {
         wrong(key, message);
+    }
+    if !matches!(c.policy.mode.as_str(), "" | "file" | "database") {
+        wrong("policy.mode", format!("{:?} is no mode: file or database", c.policy.mode));
+    }
+    if c.policy.mode == "database" && !c.policy.path.as_os_str().is_empty() {
+        wrong("policy.path", "a path is for mode file".into());
     }
     for (key, message) in c.oidc.problems() {
         wrong(key, message);

@@ -1,6 +1,6 @@
 //! What the world looks like on flash: one record a thing, JSON, keyed so that things of a kind lie together.
 
-use crate::{ApiKey, AuditEntry, Node, NodeId, NodeRecord, PreAuthKey, User, UserId};
+use crate::{ApiKey, AuditEntry, Node, NodeId, NodeRecord, PolicyVersion, PreAuthKey, User, UserId};
 use crate::{audit::AUDIT, records::{RECORD_PREFIX, Records}};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -8,6 +8,7 @@ const USER: &str = "user/";
 const NODE: &str = "node/";
 const PREAUTH: &str = "preauth/";
 const API_KEY: &str = "apikey/";
+const POLICY: &str = "policy/";
 const NEXT_ID: &str = "meta/next-id";
 
 /// One record to make durable: a key, and a value or `None` to delete it.
@@ -38,12 +39,13 @@ pub struct Stored {
     pub(crate) api_keys: Vec<ApiKey>,
     pub(crate) records: Records,
     pub(crate) audit: Vec<AuditEntry>,
+    pub(crate) policies: Vec<PolicyVersion>,
     pub(crate) next_id: u64,
 }
 
 impl Stored {
     /// Prefixes of the keys that belong to the world.
-    pub const PREFIXES: [&str; 7] = [USER, NODE, PREAUTH, API_KEY, NEXT_ID, RECORD_PREFIX, AUDIT];
+    pub const PREFIXES: [&str; 8] = [USER, NODE, PREAUTH, API_KEY, POLICY, NEXT_ID, RECORD_PREFIX, AUDIT];
 
     /// Takes in one stored record. Keys of other parts are left alone.
     ///
@@ -65,6 +67,8 @@ impl Stored {
             self.records.insert(key.to_owned(), value.into());
         } else if key.starts_with(AUDIT) {
             self.audit.push(read(key, value)?);
+        } else if key.starts_with(POLICY) {
+            self.policies.push(read(key, value)?);
         } else if key == NEXT_ID {
             self.next_id = read(key, value)?;
         }
@@ -105,6 +109,12 @@ impl Write {
     }
     pub(crate) fn delete_api_key(id: u64) -> Self {
         Self::delete(API_KEY, id)
+    }
+    pub(crate) fn policy(version: &PolicyVersion) -> Self {
+        Self::put(POLICY, version.version, version)
+    }
+    pub(crate) fn delete_policy(version: u64) -> Self {
+        Self::delete(POLICY, version)
     }
     pub(crate) fn next_id(next: u64) -> Self {
         Self { key: NEXT_ID.into(), value: Some(next.to_string().into_bytes()) }

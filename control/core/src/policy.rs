@@ -1,13 +1,25 @@
-//! Where the policy engine plugs in. Until it does, [`AllowAll`] stands there: what Tailscale does without a policy.
+//! Where the policy engine plugs in. Without a policy, [`AllowAll`] stands there: what Tailscale does then.
 
-use crate::{Node, User};
-use hearthgate_tailcfg::{FilterRule, SshPolicy};
+use crate::{Node, NodeId, Settings, User, UserId};
+use hearthgate_tailcfg::{CapMap, FilterRule, SshPolicy};
 use ipnet::IpNet;
-use std::fmt;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// Nodes with the same class see the same peers, rendered the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClassId(pub u32);
+
+/// What a policy is applied to.
+pub struct Facts<'a> {
+    /// All nodes, by number.
+    pub nodes: &'a dyn Fn() -> Vec<Arc<Node>>,
+    /// The node with a number.
+    pub node: &'a dyn Fn(NodeId) -> Option<Arc<Node>>,
+    /// People.
+    pub users: &'a BTreeMap<UserId, User>,
+    /// Settings.
+    pub settings: &'a Settings,
+}
 
 /// Who may see, reach and do what.
 pub trait Policy: fmt::Debug + Send + Sync {
@@ -15,6 +27,10 @@ pub trait Policy: fmt::Debug + Send + Sync {
     fn class_of(&self, viewer: &Node) -> ClassId;
     /// Whether viewers of a class see `peer`. Symmetric: a node that may be reached sees who may reach it.
     fn sees(&self, viewer: ClassId, peer: &Node) -> bool;
+    /// Of the routes that `peer` serves (exit routes included), those that viewers of a class may use.
+    fn routes(&self, viewer: ClassId, peer: &Node, serving: Vec<IpNet>) -> Vec<IpNet>;
+    /// Capabilities of `peer` that viewers see; `exit` says whether it is offered to them as an exit node.
+    fn peer_capabilities(&self, peer: &Node, exit: bool) -> CapMap;
     /// Inbound rules for `node`.
     fn filters(&self, node: &Node) -> Vec<FilterRule>;
     /// SSH rules for `node`; `None` when the policy has none at all.
@@ -24,7 +40,7 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// Whether a route that `node` advertises is approved without a person.
     fn auto_approves(&self, node: &Node, route: IpNet) -> bool;
     /// Flags and values for the node's own capability map, besides the usual ones.
-    fn self_capabilities(&self, node: &Node) -> Vec<String>;
+    fn self_capabilities(&self, node: &Node) -> CapMap;
 }
 
 /// No policy: every node reaches every node on every port, nobody approves routes automatically, nobody owns tags.
@@ -38,6 +54,12 @@ impl Policy for AllowAll {
     fn sees(&self, _viewer: ClassId, _peer: &Node) -> bool {
         true
     }
+    fn routes(&self, _viewer: ClassId, _peer: &Node, serving: Vec<IpNet>) -> Vec<IpNet> {
+        serving
+    }
+    fn peer_capabilities(&self, _peer: &Node, exit: bool) -> CapMap {
+        if exit { CapMap::from([("suggest-exit-node".to_owned(), None)]) } else { CapMap::new() }
+    }
     fn filters(&self, _node: &Node) -> Vec<FilterRule> {
         vec![FilterRule::allow_all()]
     }
@@ -50,7 +72,7 @@ impl Policy for AllowAll {
     fn auto_approves(&self, _node: &Node, _route: IpNet) -> bool {
         false
     }
-    fn self_capabilities(&self, _node: &Node) -> Vec<String> {
-        Vec::new()
+    fn self_capabilities(&self, _node: &Node) -> CapMap {
+        CapMap::new()
     }
 }

@@ -51,6 +51,8 @@ pub struct Settings {
     pub auto_update: bool,
     /// Clients pick a random WireGuard port.
     pub randomize_client_port: bool,
+    /// The policy comes from a file and cannot be set through the API.
+    pub policy_from_file: bool,
 }
 
 impl Default for Settings {
@@ -73,6 +75,7 @@ impl Default for Settings {
             logtail: false,
             auto_update: false,
             randomize_client_port: false,
+            policy_from_file: false,
         }
     }
 }

@@ -121,6 +121,8 @@ pub enum Change {
     DerpMap,
     /// Policy changed: filters, visibility, SSH rules.
     Policy,
+    /// A node sees other peers, or sees them otherwise: its stream needs a whole map.
+    Whole(NodeId),
 }
 
 /// The changes of one publication.

@@ -1,7 +1,7 @@
 //! The state of the control plane and what one batch of commands did to it.
 
 use crate::{
-    AuditEntry, Change, CoreError, Entropy, Node, NodeId, Now, PathFacts, Policy, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User,
+    AuditEntry, Change, CoreError, Enforced, Entropy, Node, NodeId, Now, PathFacts, Policy, PolicyVersion, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User,
     UserId, Write, address, api_keys::ApiKey, nodes::Nodes, pending::{AuthId, Pending}, presence::Presence, records::Records, routes::Primaries,
 };
 use hearthgate_keys::NodePublic;
@@ -36,6 +36,14 @@ pub struct Batch {
 pub struct World {
     pub(crate) settings: Arc<Settings>,
     pub(crate) policy: Arc<dyn Policy>,
+    /// The same, when it is a policy file.
+    pub(crate) enforced: Option<Arc<Enforced>>,
+    /// Versions of the policy, by number.
+    pub(crate) policies: Arc<BTreeMap<u64, PolicyVersion>>,
+    /// Nodes that changed since the policy was applied last.
+    pub(crate) unsettled: BTreeSet<NodeId>,
+    /// People changed since then.
+    pub(crate) unsettled_people: bool,
     pub(crate) derp_map: Arc<DerpMap>,
     pub(crate) users: Arc<BTreeMap<UserId, User>>,
     pub(crate) nodes: Nodes,
@@ -69,6 +77,10 @@ impl World {
         let mut world = Self {
             settings: Arc::new(settings),
             policy,
+            enforced: None,
+            policies: Arc::new(stored.policies.into_iter().map(|p| (p.version, p)).collect()),
+            unsettled: BTreeSet::new(),
+            unsettled_people: false,
             derp_map: Arc::new(derp_map),
             users: Arc::new(stored.users.into_iter().map(|u| (u.id, u)).collect()),
             nodes: Nodes::default(),
@@ -106,6 +118,7 @@ impl World {
 
     /// Takes out what the commands since the last call did.
     pub fn take_batch(&mut self) -> Batch {
+        self.settle_policy();
         if !self.writes.is_empty() {
             // A write happens anyway: let it carry the coarse facts that wait.
             self.flush_stale();
@@ -184,6 +197,7 @@ impl World {
     /// Puts new settings in force.
     pub fn set_settings(&mut self, settings: Settings) {
         if *self.settings != settings {
+            self.unsettled_people |= crate::enforce::depends_on(&self.settings, &settings);
             self.settings = Arc::new(settings);
             // Names, DNS and capability maps may differ: everybody gets a whole map.
             self.change(Change::Policy);
@@ -275,6 +289,13 @@ impl World {
     }
 
     pub(crate) fn change(&mut self, change: Change) {
+        match change {
+            Change::Upserted(id) | Change::Removed(id) => {
+                self.unsettled.insert(id);
+            }
+            Change::User(_) => self.unsettled_people = true,
+            _ => {}
+        }
         // The same change twice in a batch says nothing new.
         if self.changes.last() != Some(&change) {
             self.changes.push(change);

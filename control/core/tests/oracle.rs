@@ -6,7 +6,7 @@ use hearthgate_core::{
     NewPreAuthKey, NodeId, Snapshot,
     map::{self, Delta},
 };
-use hearthgate_tailcfg::{MapResponse, Node};
+use hearthgate_tailcfg::{FilterRule, MapResponse, Node, SshPolicy};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,11 +19,13 @@ struct Client {
     own: Option<Node>,
     peers: BTreeMap<i64, Node>,
     owners: Vec<i64>,
+    filter: Vec<FilterRule>,
+    ssh: Option<SshPolicy>,
 }
 
 impl Client {
     fn open(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Self {
-        let mut client = Self { viewer, cursor: snap.seq, own: None, peers: BTreeMap::new(), owners: Vec::new() };
+        let mut client = Self { viewer, cursor: snap.seq, own: None, peers: BTreeMap::new(), owners: Vec::new(), filter: Vec::new(), ssh: None };
         client.whole(snap, now);
         client
     }
@@ -36,14 +38,13 @@ impl Client {
             let peers: Vec<Node> = serde_json::from_str(&format!("[{}]", String::from_utf8(json).unwrap())).unwrap();
             message.peers.extend(peers);
         }
-        self.peers.clear();
         self.apply(message);
     }
 
     fn follow(&mut self, snap: &Arc<Snapshot>, now: Timestamp) {
         let node = snap.node(self.viewer).unwrap();
         match Delta::since(snap, self.cursor) {
-            Some(delta) if !delta.resync => {
+            Some(delta) if !delta.is_whole_for(self.viewer) => {
                 let messages = if delta.is_private_to(self.viewer) {
                     delta.private(snap, node, now)
                 } else {
@@ -91,6 +92,10 @@ impl Client {
         if let Some(own) = m.node {
             self.own = Some(own);
         }
+        if let Some(Some(filter)) = m.packet_filters.and_then(|f| f.get("base").cloned()) {
+            self.filter = filter;
+        }
+        self.ssh = m.ssh_policy.or(self.ssh.take());
     }
 
     fn check(&self, snap: &Snapshot, now: Timestamp) {
@@ -98,7 +103,7 @@ impl Client {
         let class = snap.policy.class_of(me);
         let expected: BTreeMap<i64, Node> = snap
             .nodes()
-            .filter(|n| n.id != self.viewer)
+            .filter(|n| n.id != self.viewer && snap.policy.sees(class, n))
             .map(|n| map::peer_node(snap, class, n, now))
             .map(|n| (n.id, serde_json::from_slice(&serde_json::to_vec(&n).unwrap()).unwrap()))
             .collect();
@@ -111,7 +116,10 @@ impl Client {
             peer.endpoints.clone_from(actual);
         }
         assert_eq!(known, expected, "what node {} knows", self.viewer);
+        assert_eq!(self.filter, snap.policy.filters(me), "the filter of node {}", self.viewer);
+        assert_eq!(self.ssh, snap.policy.ssh(me), "the SSH rules of node {}", self.viewer);
         let own = self.own.as_ref().unwrap();
+        assert_eq!(own.cap_map, map::self_node(snap, me).cap_map);
         assert_eq!(own.allowed_ips, map::self_node(snap, me).allowed_ips);
         assert_eq!((&own.name, own.key_expiry), (&map::self_node(snap, me).name, map::self_node(snap, me).key_expiry));
         for peer in self.peers.values() {
@@ -119,6 +127,21 @@ impl Client {
         }
     }
 }
+
+/// Policies whose rules each depend on something else: tags, owners, routes, capabilities, attributes.
+const POLICIES: [&str; 6] = [
+    "{}",
+    r#"{"acls": []}"#,
+    r#"{"tagOwners": {"tag:a": [], "tag:b": []}, "acls": [{"action": "accept", "src": ["tag:a"], "dst": ["tag:b:22", "192.168.1.0/24:*"]}],
+        "ssh": [{"action": "accept", "src": ["tag:a"], "dst": ["tag:b"], "users": ["root"]}]}"#,
+    r#"{"acls": [{"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*", "autogroup:internet:*"]}]}"#,
+    r#"{"tagOwners": {"tag:a": [], "tag:b": []}, "grants": [
+        {"src": ["alice@"], "dst": ["tag:a"], "ip": ["22"], "app": {"tailscale.com/cap/drive": [{"access": "rw"}]}},
+        {"src": ["autogroup:member"], "dst": ["192.168.2.0/24"], "ip": ["*"], "via": ["tag:b"]}],
+        "nodeAttrs": [{"target": ["tag:b"], "attr": ["funnel"]}]}"#,
+    r#"{"tagOwners": {"tag:a": []}, "acls": [{"action": "accept", "src": ["bob@"], "dst": ["*:80"]},
+        {"action": "accept", "src": ["100.64.0.2"], "dst": ["192.168.0.0/16:*"]}]}"#,
+];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -132,6 +155,8 @@ enum Step {
     Open(u8),
     Close(u8),
     Pass(u16),
+    Policy(usize),
+    Tag(u8, bool),
     Publish,
 }
 
@@ -149,6 +174,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => n.clone().prop_map(Step::Open),
         2 => n.prop_map(Step::Close),
         2 => (0u16..20_000).prop_map(Step::Pass),
+        1 => (0..POLICIES.len()).prop_map(Step::Policy),
+        3 => (1u8..9, any::<bool>()).prop_map(|(n, a)| Step::Tag(n, a)),
         5 => Just(Step::Publish),
     ]
 }
@@ -164,13 +191,15 @@ proptest! {
         let mut lab = Lab::new();
         let user = lab.user("alice");
         let (_, key) = lab.key(NewPreAuthKey { user: Some(user), reusable: true, ..Default::default() });
+        let other = lab.user("bob");
+        let (_, others) = lab.key(NewPreAuthKey { user: Some(other), reusable: true, ..Default::default() });
         let mut streams: BTreeMap<u8, Client> = BTreeMap::new();
         let known = |lab: &Lab, n: u8| lab.world.nodes().any(|x| x.node_key == support::node_key(n));
         for step in steps.into_iter().chain([Step::Publish]) {
             match step {
                 Step::Join(n) => {
                     if !known(&lab, n) {
-                        lab.join(n, &key);
+                        lab.join(n, if n % 3 == 0 { &others } else { &key });
                     }
                 }
                 Step::Update(n, endpoints, derp) if known(&lab, n) => {
@@ -200,12 +229,20 @@ proptest! {
                 }
                 Step::Expire(n) if known(&lab, n) => lab.world.set_node_expiry(lab.id(n), Some(lab.now.wall), lab.now).unwrap(),
                 Step::Open(n) if known(&lab, n) && !streams.contains_key(&n) => {
+                    // Readers see the world only between batches.
+                    lab.world.take_batch();
                     let id = lab.id(n);
                     streams.insert(n, Client::open(&lab.world.view(), id, lab.now.wall));
                     lab.world.stream_opened(id);
                 }
                 Step::Close(n) if streams.remove(&n).is_some() => lab.world.stream_closed(lab.id(n), lab.now),
                 Step::Pass(ms) => lab.pass(ms.into()),
+                Step::Policy(i) => {
+                    lab.world.set_policy_text(POLICIES[i], "test", lab.now).unwrap();
+                }
+                Step::Tag(n, a) if known(&lab, n) => {
+                    lab.world.set_node_tags(lab.id(n), vec![if a { "tag:a" } else { "tag:b" }.to_owned()]).unwrap();
+                }
                 Step::Publish => {
                     lab.world.take_batch();
                     if let Some(snap) = lab.world.publish() {

@@ -122,6 +122,15 @@ pub(crate) struct Rule {
     pub(crate) companions: Vec<(&'static str, &'static str)>,
 }
 
+impl Rule {
+    /// Whether both print the same `SrcIPs`.
+    pub(crate) fn same_sources(&self, other: &Self) -> bool {
+        let (a, b) = (&self.source, &other.source);
+        Arc::ptr_eq(a, b)
+            || (a.set == b.set && a.wildcard == b.wildcard && (!a.wildcard || (a.subnets == b.subnets && a.named == b.named)))
+    }
+}
+
 /// Capabilities whose grant gives another one in the other direction.
 const COMPANIONS: [(&str, &str); 2] = [
     ("tailscale.com/cap/drive", "tailscale.com/cap/drive-sharer"),

@@ -28,7 +28,10 @@ pub struct Engine {
     pub(crate) rules: Rules,
     pub(crate) ssh: SshRules,
     pub(crate) attributes: Attributes,
+    /// Number of the first class: numbers are not used again for other meanings.
+    base: u32,
     classes: Vec<Class>,
+    ids: HashMap<Class, u32>,
     class_of: Vec<u32>,
     /// Untagged machines of each person.
     pub(crate) own: Vec<Vec<u32>>,
@@ -37,6 +40,9 @@ pub struct Engine {
     via_rules: Vec<usize>,
     pub(crate) internet: IpSet,
 }
+
+/// Classes without a machine that are kept besides two for each machine.
+const CLASSES_KEPT: usize = 1024;
 
 /// What machines of one class have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,6 +76,37 @@ impl Engine {
     /// Applies a policy.
     #[must_use]
     pub fn new(policy: Arc<Policy>, net: Arc<Tailnet>) -> Self {
+        Self::build(policy, net, 0, Vec::new(), HashMap::new())
+    }
+
+    /// Applies the same policy to a tailnet that has changed. Classes that mean the same keep their numbers.
+    #[must_use]
+    pub fn on(&self, net: Arc<Tailnet>) -> Self {
+        let stale = self.classes.len() > CLASSES_KEPT + 2 * net.machines.len();
+        if net.people != self.net.people || stale {
+            return Self::build(self.policy.clone(), net, self.next_class(), Vec::new(), HashMap::new());
+        }
+        Self::build(self.policy.clone(), net, self.base, self.classes.clone(), self.ids.clone())
+    }
+
+    /// Applies another policy; no number of a class means what it meant before.
+    #[must_use]
+    pub fn under(&self, policy: Arc<Policy>, net: Arc<Tailnet>) -> Self {
+        Self::build(policy, net, self.next_class(), Vec::new(), HashMap::new())
+    }
+
+    fn next_class(&self) -> u32 {
+        let used = u32::try_from(self.classes.len()).unwrap_or(u32::MAX);
+        self.base.saturating_add(used)
+    }
+
+    fn build(
+        policy: Arc<Policy>,
+        net: Arc<Tailnet>,
+        base: u32,
+        mut classes: Vec<Class>,
+        mut ids: HashMap<Class, u32>,
+    ) -> Self {
         let resolver = Resolver::new(&policy, &net);
         let rules = compile(&resolver);
         let ssh = compile_ssh(&resolver);
@@ -99,21 +136,33 @@ impl Engine {
             }
         }
         let with_owner = depends_on_owner(&policy);
-        let mut ids: HashMap<Class, u32> = HashMap::new();
-        let mut classes = Vec::new();
         let mut class_of = Vec::with_capacity(net.machines.len());
         for ((from, to), machine) in from.into_iter().zip(to).zip(&net.machines) {
             let owner = machine.person().filter(|_| with_owner && from.meets(&own_rules));
             let class = Class { from, to, owner };
             let id = *ids.entry(class).or_insert_with_key(|c| {
                 classes.push(c.clone());
-                u32::try_from(classes.len() - 1).unwrap_or(u32::MAX)
+                base.saturating_add(u32::try_from(classes.len() - 1).unwrap_or(u32::MAX))
             });
             class_of.push(id);
         }
         drop(resolver);
         let via_rules = (0..rules.rules.len()).filter(|i| !rules.rules[*i].via.is_empty()).collect();
-        Self { policy, net, rules, ssh, attributes, classes, class_of, own, own_rules, via_rules, internet }
+        Self {
+            policy,
+            net,
+            rules,
+            ssh,
+            attributes,
+            base,
+            classes,
+            ids,
+            class_of,
+            own,
+            own_rules,
+            via_rules,
+            internet,
+        }
     }
 
     /// The policy in force.
@@ -141,7 +190,7 @@ impl Engine {
     }
 
     pub(crate) fn class(&self, id: u32) -> Option<&Class> {
-        self.classes.get(id as usize)
+        self.classes.get(id.checked_sub(self.base)? as usize)
     }
 
     /// Whether viewers of a class see a machine: either may reach the other.

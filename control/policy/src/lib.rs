@@ -8,8 +8,10 @@
 //! Pure: no socket, file, clock or random source.
 
 mod answer;
+mod approve;
 mod attrs;
 mod bits;
+mod change;
 mod check;
 mod compile;
 mod engine;

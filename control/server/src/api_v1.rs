@@ -146,6 +146,10 @@ fn route(world: &mut World, c: &mut Context<'_>, method: &Method, parts: &[Strin
         ("POST", ["auth", "approve"]) => Err(CoreError::NotFound("a check of this kind (use auth/register for a login)".into())),
         ("POST", ["auth", "reject"]) => read::<AuthBody>(body).and_then(|b| auth_id(&b.auth_id)).and_then(|id| world.reject_login(&id, c.now)).map(|()| json!({})),
         ("GET", ["auth"]) => Ok(json!({ "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>() })),
+        (verb, ["policy", rest @ ..]) => {
+            let get = |name: &str| arg(query, name).map(str::to_owned);
+            return crate::api_policy::route(world, c, verb, rest, &get, body);
+        }
         _ => return None,
     })
 }

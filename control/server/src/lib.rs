@@ -5,6 +5,7 @@
 
 mod admin;
 mod api_audit;
+mod api_policy;
 mod api_schema;
 mod api_v1;
 mod api_views;
@@ -122,10 +123,14 @@ impl Running {
         // Connections keep what they have; the next handshake shows the new one.
         self.app.certificates.replace(&certificate)?;
         let settings = options.settings.clone();
-        let done = self.app.control.call(move |world, _| {
+        let policy_file = options.policy_file.clone();
+        let done = self.app.control.call(move |world, context| {
             let settings = network::with_name(world, settings);
             world.set_settings(settings);
             world.set_derp_map(derp_map);
+            if let Some(path) = &policy_file {
+                take_policy_file(world, path, context.now);
+            }
         });
         done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })
     }
@@ -162,6 +167,18 @@ fn pin(options: &Options, certificate: &tls::PemPair) -> Result<Option<String>, 
     if pinned { Ok(Some(tls::pin_of(certificate)?)) } else { Ok(None) }
 }
 
+/// Puts the policy of a file in force; when it is not accepted, the last good one stays.
+fn take_policy_file(world: &mut World, path: &std::path::Path, now: Now) {
+    let taken = match std::fs::read_to_string(path) {
+        Ok(text) => world.take_policy_file(&text, now).map_err(|e| e.to_string()),
+        // An unreadable file must open nothing: like a text that nobody accepts.
+        Err(e) => world.take_policy_file("", now).map_err(|_| e.to_string()),
+    };
+    if let Err(e) = taken {
+        tracing::error!(path = %path.display(), error = %e, "the policy file was not taken; what was in force stays");
+    }
+}
+
 /// Lets nodes of the tailnet use the relay.
 struct NodesOnly(writer::Control);
 
@@ -190,11 +207,16 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let tls_config = certificates.server_config()?;
     let derp_map = derp_map::build(&options, pin(&options, &certificate)?.as_deref())?;
     let now = Now { wall: jiff::Timestamp::now(), mono_ms: 0 };
-    let world = World::load(stored, options.settings.clone(), Arc::new(AllowAll), derp_map, now);
-    let mut world = world;
+    let mut world = World::load(stored, options.settings.clone(), Arc::new(AllowAll), derp_map, now);
     if network::name(&world).is_some() {
         let named = network::with_name(&world, options.settings.clone());
         world.set_settings(named);
+    }
+    for problem in world.restore_policy() {
+        tracing::error!(error = %problem, "a stored policy is no longer accepted; an older one is in force");
+    }
+    if let Some(path) = &options.policy_file {
+        take_policy_file(&mut world, path, now);
     }
     let admin = Admin::new(options.admin.clone(), &world);
     let (facts, mut heard) = broadcast::channel(FACTS);

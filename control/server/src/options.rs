@@ -31,6 +31,8 @@ pub struct Options {
     pub certificate: Option<PemPair>,
     /// The tailnet.
     pub settings: Settings,
+    /// The policy file; `None` keeps the policy in the store.
+    pub policy_file: Option<PathBuf>,
     /// The relay.
     pub derp: DerpOptions,
     /// Logins through an OpenID provider.
@@ -81,6 +83,7 @@ impl Options {
             connections_per_address: hearthgate_derp::PER_ADDRESS,
             certificate: None,
             settings: Settings::default(),
+            policy_file: None,
             derp: DerpOptions::default(),
             probe_interval: Duration::ZERO,
             probe_timeout: Duration::ZERO,

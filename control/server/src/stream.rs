@@ -125,7 +125,7 @@ impl MapStream {
             return Err(MapError::NodeGone);
         }
         match Delta::since(snap, cursor) {
-            Some(delta) if !delta.resync => Ok(self.maps.delta(snap, cursor, &delta, node, self.compression)?.map(|m| vec![m])),
+            Some(delta) if !delta.is_whole_for(node.id) => Ok(self.maps.delta(snap, cursor, &delta, node, self.compression)?.map(|m| vec![m])),
             _ => self.maps.whole(snap, self.node.id, self.compression).map(Some),
         }
     }

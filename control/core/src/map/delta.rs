@@ -13,6 +13,7 @@ pub struct Delta {
     removed: BTreeSet<NodeId>,
     patched: BTreeMap<NodeId, ChangeBits>,
     selves: BTreeSet<NodeId>,
+    whole: BTreeSet<NodeId>,
     users: BTreeSet<UserId>,
     dns: bool,
     /// Visibility or filters changed: every stream needs a whole map.
@@ -39,6 +40,9 @@ impl Delta {
                 Change::SelfOnly(id) => {
                     delta.selves.insert(id);
                 }
+                Change::Whole(id) => {
+                    delta.whole.insert(id);
+                }
                 Change::User(id) => {
                     delta.users.insert(id);
                 }
@@ -51,6 +55,12 @@ impl Delta {
         delta.upserted.retain(|id| !delta.removed.contains(id));
         delta.patched.retain(|id, bits| !bits.is_empty() && !delta.removed.contains(id) && !delta.upserted.contains(id));
         Some(delta)
+    }
+
+    /// Whether `node`'s own stream needs a whole map: it sees other peers than before.
+    #[must_use]
+    pub fn is_whole_for(&self, node: NodeId) -> bool {
+        self.resync || self.whole.contains(&node)
     }
 
     /// Whether `node`'s own stream needs a body of its own. A patch about itself must not reach it: clients of 1.102
@@ -77,12 +87,14 @@ impl Delta {
         let own = viewer.map(|n| n.id);
         let visible = |id: &NodeId| snap.node(*id).filter(|n| Some(n.id) != own && snap.policy.sees(class, n));
         let changed: Vec<_> = self.upserted.iter().filter_map(visible).collect();
+        let hidden: Vec<NodeId> = self.upserted.iter().copied().filter(|id| visible(id).is_none()).collect();
         let mut owners: BTreeSet<UserId> = changed.iter().map(|n| n.owner()).collect();
         owners.extend(self.users.iter().copied());
         let patched: Vec<_> = self.patched.iter().filter_map(|(id, bits)| Some((visible(id)?, *bits))).collect();
         let mut response = MapResponse {
             peers_changed: changed.iter().map(|n| peer_node(snap, class, n, now)).collect(),
-            peers_removed: self.removed.iter().filter(|id| Some(**id) != own).map(|id| id.0.cast_signed()).collect(),
+            // A changed node that is not visible may have been: telling it is gone does no harm.
+            peers_removed: self.removed.iter().chain(&hidden).filter(|id| Some(**id) != own).map(|id| id.0.cast_signed()).collect(),
             peers_changed_patch: patched.iter().map(|(node, bits)| patch(node, first_part(*bits))).collect(),
             user_profiles: owners.into_iter().map(|o| user_profile(snap, o)).collect(),
             ..Default::default()
@@ -93,6 +105,7 @@ impl Delta {
         if let Some(viewer) = viewer.filter(|v| self.upserted.contains(&v.id) || self.selves.contains(&v.id)) {
             response.node = Some(self_node(snap, viewer));
             response.packet_filters = Some(BTreeMap::from([("base".to_owned(), Some(snap.policy.filters(viewer)))]));
+            response.ssh_policy = snap.policy.ssh(viewer);
             response.user_profiles.push(user_profile(snap, viewer.owner()));
         }
         let second = patched.iter().filter(|(_, bits)| first_part(*bits) != *bits);

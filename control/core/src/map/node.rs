@@ -9,14 +9,21 @@ use std::collections::BTreeMap;
 
 /// `node` as a viewer of class `class` sees it.
 #[must_use]
-pub fn peer_node(snap: &Snapshot, _class: ClassId, node: &Node, now: Timestamp) -> tailcfg::Node {
+pub fn peer_node(snap: &Snapshot, class: ClassId, node: &Node, now: Timestamp) -> tailcfg::Node {
     let mut peer = common(snap, node);
+    let mut serving = node.primary_routes.clone();
+    serving.extend(exits_of(node));
+    let routes = snap.policy.routes(class, node, serving);
+    let exit = routes.iter().filter(|r| is_exit_route(r)).count() == 2;
+    peer.primary_routes = routes.iter().copied().filter(|r| !is_exit_route(r)).collect();
+    peer.allowed_ips = Some(node.addresses().into_iter().chain(routes).collect());
     peer.hostinfo = Some(shown_hostinfo(node));
     if !node.path.online {
         peer.last_seen = node.last_seen.into();
     }
-    if offers_exit(node) {
-        peer.cap_map = Some(flags(["suggest-exit-node"]));
+    let caps = snap.policy.peer_capabilities(node, exit);
+    if !caps.is_empty() {
+        peer.cap_map = Some(caps);
     }
     peer.expired = node.is_expired(now);
     if peer.expired {
@@ -56,11 +63,7 @@ fn common(snap: &Snapshot, node: &Node) -> tailcfg::Node {
     let addresses = node.addresses();
     let mut allowed = addresses.clone();
     allowed.extend(node.primary_routes.iter().copied());
-    // Two default routes or none: clients take only a node that carries both for an exit node.
-    let exits: Vec<IpNet> = node.enabled_routes().filter(is_exit_route).collect();
-    if exits.len() == 2 {
-        allowed.extend(exits);
-    }
+    allowed.extend(exits_of(node));
     tailcfg::Node {
         id: node.id.0.cast_signed(),
         stable_id: node.stable_id(),
@@ -83,8 +86,10 @@ fn common(snap: &Snapshot, node: &Node) -> tailcfg::Node {
     }
 }
 
-fn offers_exit(node: &Node) -> bool {
-    node.enabled_routes().filter(is_exit_route).count() == 2
+/// Two default routes or none: clients take only a node that carries both for an exit node.
+fn exits_of(node: &Node) -> Vec<IpNet> {
+    let exits: Vec<IpNet> = node.enabled_routes().filter(is_exit_route).collect();
+    if exits.len() == 2 { exits } else { Vec::new() }
 }
 
 /// What peers need of a node's self-description: names, PeerAPI ports, SSH host keys; no push tokens or log ids.
@@ -115,9 +120,7 @@ fn self_capabilities(snap: &Snapshot, node: &Node) -> tailcfg::CapMap {
         caps.extend(flags(["randomize-client-port"]));
     }
     caps.insert("default-auto-update".into(), Some(vec![Value::Bool(snap.settings.auto_update)]));
-    for cap in snap.policy.self_capabilities(node) {
-        caps.insert(cap, None);
-    }
+    caps.extend(snap.policy.self_capabilities(node));
     caps
 }
 

@@ -11,13 +11,20 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn head(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Option<MapResponse> {
     let node = snap.node(viewer)?;
     let class = snap.policy.class_of(node);
-    let mut owners: BTreeSet<UserId> = snap.nodes().filter(|n| snap.policy.sees(class, n)).map(|n| n.owner()).collect();
+    let (mut owners, mut alone) = (BTreeSet::<UserId>::new(), true);
+    for peer in snap.nodes().filter(|n| n.id != viewer && snap.policy.sees(class, n)) {
+        owners.insert(peer.owner());
+        alone = false;
+    }
+    // No list of peers means "as before": who has none any more is told that all are gone.
+    let gone = snap.nodes().filter(|n| alone && n.id != viewer).map(|n| n.id.0.cast_signed());
     owners.insert(node.owner());
     Some(MapResponse {
         node: Some(self_node(snap, node)),
         derp_map: Some(derp_map_for(snap, CapabilityVersion(node.cap))),
         dns_config: Some(dns_config(&snap.settings)),
         domain: snap.settings.base_domain.clone(),
+        peers_removed: gone.collect(),
         collect_services: Some(false),
         packet_filters: Some(BTreeMap::from([("base".to_owned(), Some(snap.policy.filters(node)))])),
         user_profiles: owners.into_iter().map(|o| user_profile(snap, o)).collect(),

@@ -1,0 +1,63 @@
+//! Who may give a tag to a machine, and whose routes need no approval.
+
+use crate::{
+    policy::{Policy, Selectors},
+    resolve::Resolver,
+    selector::{AutoGroup, Selector},
+    tailnet::{Machine, Tailnet},
+};
+use ipnet::IpNet;
+use std::collections::BTreeSet;
+
+impl Policy {
+    /// Whether a person may give a tag to their machine: as its owner, or as the owner of a tag that owns it.
+    #[must_use]
+    pub fn may_use_tag(&self, net: &Tailnet, person: usize, tag: &str) -> bool {
+        let r = Resolver::new(self, net);
+        self.owns(&r, tag, &mut BTreeSet::new(), &|s| r.people(s).contains(&person))
+    }
+
+    /// Whether a machine with these tags may take `tag` too.
+    #[must_use]
+    pub fn tags_own_tag(&self, net: &Tailnet, tags: &[String], tag: &str) -> bool {
+        let r = Resolver::new(self, net);
+        self.owns(&r, tag, &mut BTreeSet::new(), &|s| matches!(s, Selector::Tag(t) if tags.contains(t)))
+    }
+
+    fn owns<'a>(
+        &'a self,
+        r: &Resolver<'_>,
+        tag: &'a str,
+        seen: &mut BTreeSet<&'a str>,
+        fits: &dyn Fn(&Selector) -> bool,
+    ) -> bool {
+        // Tags may own each other in a circle.
+        if !seen.insert(tag) {
+            return false;
+        }
+        self.tag_owners.get(tag).into_iter().flatten().any(|owner| {
+            fits(&owner.value) || matches!(&owner.value, Selector::Tag(t) if self.owns(r, t, seen, fits))
+        })
+    }
+
+    /// Whether a route that a machine advertises is approved without a person.
+    #[must_use]
+    pub fn auto_approves(&self, net: &Tailnet, machine: &Machine, route: IpNet) -> bool {
+        let r = Resolver::new(self, net);
+        if route.prefix_len() == 0 {
+            return approved_by(&r, &self.exit_approvers, machine);
+        }
+        self.route_approvers.iter().any(|(outer, who)| {
+            let same_family = matches!((outer, route), (IpNet::V4(_), IpNet::V4(_)) | (IpNet::V6(_), IpNet::V6(_)));
+            same_family && outer.contains(&route) && approved_by(&r, who, machine)
+        })
+    }
+}
+
+fn approved_by(r: &Resolver<'_>, who: &Selectors, machine: &Machine) -> bool {
+    who.iter().any(|s| match &s.value {
+        Selector::Tag(t) => machine.tags.contains(t),
+        Selector::Auto(AutoGroup::Tagged) => !machine.tags.is_empty(),
+        other => machine.person().is_some_and(|p| r.people(other).contains(&p)),
+    })
+}

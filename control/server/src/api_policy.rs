@@ -1,0 +1,129 @@
+//! The administration API's part about the policy: Headscale's `policy` and `policy/check`, and what the engine knows
+//! besides: versions, going back, explanations, differences.
+
+use crate::writer::Context;
+use hearthgate_core::{CoreError, Facts, World};
+use hearthgate_policy::{Endpoint, Engine, Policy as PolicyFile, difference};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Pairs of machines that one explanation may be about.
+const PAIRS_MAX: usize = 4096;
+/// Machines up to which a difference of policies is worked out pair by pair.
+const DIFF_MACHINES_MAX: usize = 512;
+
+type Answer = Result<Value, CoreError>;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Body {
+    policy: String,
+    version: Value,
+    old: Option<String>,
+    new: Option<String>,
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, CoreError> {
+    serde_json::from_slice(body).map_err(|e| CoreError::Invalid(format!("the request body cannot be read: {e}")))
+}
+
+/// Answers a request about the policy; `None` when there is no such endpoint.
+pub(crate) fn route(
+    world: &mut World,
+    c: &Context<'_>,
+    method: &str,
+    parts: &[&str],
+    arg: &dyn Fn(&str) -> Option<String>,
+    body: &[u8],
+) -> Option<Answer> {
+    Some(match (method, parts) {
+        ("GET", []) => Ok(show(world)),
+        ("PUT", []) => read::<Body>(body).and_then(|b| {
+            if world.settings().policy_from_file {
+                return Err(CoreError::Invalid("the policy is read from policy.path; change that file".into()));
+            }
+            world.set_policy_text(&b.policy, "api", c.now)?;
+            Ok(show(world))
+        }),
+        ("POST", ["check"]) => read::<Body>(body).and_then(|b| {
+            world.check_policy(&b.policy).map_err(|e| CoreError::Invalid(e.to_string()))?;
+            Ok(json!({}))
+        }),
+        ("GET", ["versions"]) => {
+            let list: Vec<Value> = world
+                .policy_versions()
+                .map(|v| json!({ "version": v.version.to_string(), "author": v.author, "time": v.time, "bytes": v.text.len(), "policy": v.text }))
+                .collect();
+            Ok(json!({ "versions": list }))
+        }
+        ("POST", ["rollback"]) => read::<Body>(body).and_then(|b| {
+            let text = b.version.as_str().map_or_else(|| b.version.to_string(), str::to_owned);
+            let version = text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is no version")))?;
+            world.roll_back_policy(version, c.now)?;
+            Ok(show(world))
+        }),
+        ("GET", ["explain"]) => explain(world, arg("from"), arg("to")),
+        ("GET", ["who-can"]) => who_can(world, arg("to")),
+        ("POST", ["diff"]) => read::<Body>(body).and_then(|b| diff(world, b)),
+        _ => return None,
+    })
+}
+
+fn show(world: &World) -> Value {
+    world.policy_version().map_or_else(
+        || json!({ "policy": "", "updatedAt": null }),
+        |v| json!({ "policy": v.text, "updatedAt": v.time, "version": v.version.to_string(), "author": v.author }),
+    )
+}
+
+fn engine(world: &World) -> Result<&Engine, CoreError> {
+    let enforced = world
+        .enforced()
+        .ok_or_else(|| CoreError::NotFound("there is no policy: everything may reach everything".into()))?;
+    Ok(enforced.engine())
+}
+
+fn endpoint(engine: &Engine, name: &str) -> Result<Endpoint, CoreError> {
+    engine.endpoint(name).ok_or_else(|| CoreError::NotFound(format!("nothing is called {name:?}")))
+}
+
+fn needed(value: Option<String>, name: &str) -> Result<String, CoreError> {
+    value.ok_or_else(|| CoreError::Invalid(format!("{name} is missing")))
+}
+
+fn explain(world: &World, from: Option<String>, to: Option<String>) -> Answer {
+    let (from, to) = (needed(from, "from")?, needed(to, "to")?);
+    let engine = engine(world)?;
+    let (name, port) = Endpoint::split(&to);
+    let (sources, target) = (endpoint(engine, &from)?, endpoint(engine, &name)?);
+    let pairs =
+        sources.machines.iter().flat_map(|f| target.machines.iter().map(move |t| (*f, *t))).filter(|(f, t)| f != t);
+    let all: Vec<_> = pairs.take(PAIRS_MAX).map(|(f, t)| engine.explain(f, t, target.address, port)).collect();
+    Ok(json!({ "explanations": all }))
+}
+
+fn who_can(world: &World, to: Option<String>) -> Answer {
+    let engine = engine(world)?;
+    let (name, port) = Endpoint::split(&needed(to, "to")?);
+    let target = endpoint(engine, &name)?;
+    let first = target.machines.iter().take(PAIRS_MAX / engine.tailnet().machines.len().max(1) + 1);
+    let all: Vec<_> = first.flat_map(|t| engine.who_can(*t, target.address, port)).collect();
+    Ok(json!({ "explanations": all }))
+}
+
+/// What changes between two policies; without `old`, against the one in force.
+fn diff(world: &World, body: Body) -> Answer {
+    let new = body.new.unwrap_or(body.policy);
+    let old = body.old.unwrap_or_else(|| world.policy_version().map_or_else(|| "{}".into(), |v| v.text.clone()));
+    let net = world.with_facts(|facts: &Facts<'_>| hearthgate_core::tailnet_of(facts));
+    if net.machines.len() > DIFF_MACHINES_MAX {
+        return Err(CoreError::Full(format!("differences are worked out for up to {DIFF_MACHINES_MAX} nodes")));
+    }
+    let net = Arc::new(net);
+    let apply = |text: &str| {
+        let policy = PolicyFile::parse(text).map_err(|e| CoreError::Invalid(e.to_string()))?;
+        Ok::<_, CoreError>(Engine::new(Arc::new(policy), net.clone()))
+    };
+    serde_json::to_value(difference(&apply(&old)?, &apply(&new)?)).map_err(|e| CoreError::Invalid(e.to_string()))
+}
