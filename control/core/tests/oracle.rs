@@ -9,7 +9,10 @@ use hearthgate_core::{
 use hearthgate_tailcfg::{FilterRule, MapResponse, Node, SshPolicy};
 use jiff::Timestamp;
 use proptest::prelude::*;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use support::Lab;
 
 /// A client as the official one behaves: it knows what it was told and nothing else.
@@ -26,12 +29,12 @@ struct Client {
 impl Client {
     fn open(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Self {
         let mut client = Self { viewer, cursor: snap.seq, own: None, peers: BTreeMap::new(), owners: Vec::new(), filter: Vec::new(), ssh: None };
-        client.whole(snap, now);
+        client.whole(snap, &BTreeSet::new(), now);
         client
     }
 
-    fn whole(&mut self, snap: &Snapshot, now: Timestamp) {
-        let mut message = map::head(snap, self.viewer, now).unwrap();
+    fn whole(&mut self, snap: &Snapshot, removed: &BTreeSet<NodeId>, now: Timestamp) {
+        let mut message = map::head(snap, self.viewer, removed, now).unwrap();
         let class = snap.policy.class_of(snap.node(self.viewer).unwrap());
         for (_, page) in snap.pages() {
             let json = map::peers_of_page(snap, page, class, Some(self.viewer), now).unwrap();
@@ -55,7 +58,9 @@ impl Client {
                     self.apply(serde_json::from_slice(&serde_json::to_vec(&message).unwrap()).unwrap());
                 }
             }
-            _ => self.whole(snap, now),
+            Some(delta) => self.whole(snap, delta.removed(), now),
+            // As a new stream does.
+            None => *self = Self::open(snap, self.viewer, now),
         }
         self.cursor = snap.seq;
     }

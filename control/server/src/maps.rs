@@ -9,7 +9,7 @@ use hearthgate_core::{
 use hearthgate_tailcfg::MapResponse;
 use jiff::Timestamp;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -25,6 +25,9 @@ pub enum MapError {
     /// The node is gone.
     #[error("node not found")]
     NodeGone,
+    /// What the stream's client still knows is no longer known here.
+    #[error("the stream is too far behind")]
+    Behind,
     /// The compressor failed.
     #[error("compressing a map failed: {0}")]
     Compress(#[from] std::io::Error),
@@ -68,15 +71,22 @@ impl Maps {
     }
 
     /// The whole map for `viewer`, in pieces to be sent one after the other: most of them are shared with other
-    /// streams, so putting them together would copy the tailnet for each.
+    /// streams, so putting them together would copy the tailnet for each. `removed` are nodes that are gone since the
+    /// stream's last message; none for a new stream.
     ///
     /// # Errors
     /// The node is gone, or encoding failed.
-    pub fn whole(&self, snap: &Snapshot, viewer: NodeId, how: Compression) -> Result<Vec<Bytes>, MapError> {
+    pub fn whole(
+        &self,
+        snap: &Snapshot,
+        viewer: NodeId,
+        removed: &BTreeSet<NodeId>,
+        how: Compression,
+    ) -> Result<Vec<Bytes>, MapError> {
         let now = Timestamp::now();
         let node = snap.node(viewer).ok_or(MapError::NodeGone)?;
         let class = snap.policy.class_of(node);
-        let head = map::head(snap, viewer, now).ok_or(MapError::NodeGone)?;
+        let head = map::head(snap, viewer, removed, now).ok_or(MapError::NodeGone)?;
         let mut json = serde_json::to_vec(&head)?;
         let mut peers = Vec::new();
         for (number, page) in snap.pages() {

@@ -19,7 +19,7 @@ use hearthgate_tailcfg::{CapabilityVersion, MapRequest, QueryFeatureRequest, Que
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc};
 
 /// Largest request body.
@@ -112,7 +112,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
     }
     let compression = Compression::of(&request.compress);
     let snap = app.control.current();
-    let first = match app.maps.whole(&snap, node, compression) {
+    let first = match app.maps.whole(&snap, node, &BTreeSet::new(), compression) {
         Ok(first) => first,
         // A real error before streaming: an empty 200 would make the client loop.
         Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),

@@ -16,7 +16,7 @@ use hearthgate_core::{
 };
 use hearthgate_keys::NodePublic;
 use hearthgate_tailcfg::MapResponse;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -101,6 +101,7 @@ impl MapStream {
                             }
                             return Ended::Retired;
                         }
+                        Err(MapError::Behind) => return Ended::Stuck,
                         Err(e) => {
                             tracing::error!(node = %self.node.id, error = %e, "a map could not be made");
                             return Ended::Failed;
@@ -126,7 +127,9 @@ impl MapStream {
         }
         match Delta::since(snap, cursor) {
             Some(delta) if !delta.is_whole_for(node.id) => Ok(self.maps.delta(snap, cursor, &delta, node, self.compression)?.map(|m| vec![m])),
-            _ => self.maps.whole(snap, self.node.id, self.compression).map(Some),
+            Some(delta) => self.maps.whole(snap, node.id, delta.removed(), self.compression).map(Some),
+            None if map::is_alone(snap, node) => Err(MapError::Behind),
+            None => self.maps.whole(snap, node.id, &BTreeSet::new(), self.compression).map(Some),
         }
     }
 

@@ -63,6 +63,12 @@ impl Delta {
         self.resync || self.whole.contains(&node)
     }
 
+    /// Nodes that are gone.
+    #[must_use]
+    pub fn removed(&self) -> &BTreeSet<NodeId> {
+        &self.removed
+    }
+
     /// Whether `node`'s own stream needs a body of its own. A patch about itself must not reach it: clients of 1.102
     /// drop all patches of a message in which one is about a node that is not their peer.
     #[must_use]

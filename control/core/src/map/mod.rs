@@ -11,4 +11,4 @@ mod whole;
 pub use delta::Delta;
 pub use dns::dns_config;
 pub use node::{peer_node, profile_of, self_node};
-pub use whole::{head, peers_of_page};
+pub use whole::{head, is_alone, peers_of_page};

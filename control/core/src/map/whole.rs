@@ -1,14 +1,15 @@
 //! The first message of a stream: everything.
 
 use super::{dns_config, node::user_profile, peer_node, self_node};
-use crate::{ClassId, NodeId, Page, Snapshot, UserId};
+use crate::{ClassId, Node, NodeId, Page, Snapshot, UserId};
 use hearthgate_tailcfg::{CapabilityVersion, Debug, DerpMap, MapResponse};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The whole map for `viewer` without its peers; `None` when there is no such node.
+/// The whole map for `viewer` without its peers; `None` when there is no such node. `removed` are nodes that are gone
+/// since the stream's last message.
 #[must_use]
-pub fn head(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Option<MapResponse> {
+pub fn head(snap: &Snapshot, viewer: NodeId, removed: &BTreeSet<NodeId>, now: Timestamp) -> Option<MapResponse> {
     let node = snap.node(viewer)?;
     let class = snap.policy.class_of(node);
     let (mut owners, mut alone) = (BTreeSet::<UserId>::new(), true);
@@ -17,7 +18,8 @@ pub fn head(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Option<MapRespon
         alone = false;
     }
     // No list of peers means "as before": who has none any more is told that all are gone.
-    let gone = snap.nodes().filter(|n| alone && n.id != viewer).map(|n| n.id.0.cast_signed());
+    let all = snap.nodes().map(|n| n.id).chain(removed.iter().copied());
+    let gone = all.filter(|id| alone && *id != viewer).map(|id| id.0.cast_signed());
     owners.insert(node.owner());
     Some(MapResponse {
         node: Some(self_node(snap, node)),
@@ -33,6 +35,14 @@ pub fn head(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Option<MapRespon
         debug: Some(Debug { disable_log_tail: !snap.settings.logtail, ..Default::default() }),
         ..Default::default()
     })
+}
+
+/// Whether a node sees no other. An empty list of peers cannot be told, so a stream of such a node that no longer
+/// knows what was removed has to begin anew.
+#[must_use]
+pub fn is_alone(snap: &Snapshot, viewer: &Node) -> bool {
+    let class = snap.policy.class_of(viewer);
+    !snap.nodes().any(|n| n.id != viewer.id && snap.policy.sees(class, n))
 }
 
 /// The DERP map as a client of this age understands it: before 1.82 a pinned certificate looks like a DNS name that
