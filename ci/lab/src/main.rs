@@ -16,6 +16,7 @@ mod lab;
 mod nat;
 mod netns;
 mod outcome;
+mod router;
 mod scenario;
 mod scenarios;
 mod server;

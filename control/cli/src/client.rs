@@ -22,6 +22,7 @@ pub(crate) fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>
 }
 
 /// Fetches bytes from the running server.
+#[cfg(feature = "control")]
 pub(crate) fn fetch(socket: &Path, path: &str) -> Result<Vec<u8>, Failure> {
     exchange(socket, "GET", path, None)
 }

@@ -18,6 +18,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
   derp        [--hostname NAME] [--listen-addr ADDR] [--stun-listen-addr ADDR] [--metrics-listen-addr ADDR]
               [--tls-cert FILE --tls-key FILE] [--verify-client-url URL] [--mesh-key-file FILE --mesh-with HOST,HOST]
               [--state-dir DIR]        run a relay and STUN by themselves
+  router      up | down                    this machine as a member of a network (`hearthgate router --help`)
+  status | ping PEER | netcheck            of that router
   configtest                               check the configuration
   users       create NAME | list | rename -i ID -r NEW | destroy -i ID
   preauthkeys create -u USER [--reusable] [--ephemeral] [-e 1h] [--tags tag:a,tag:b]

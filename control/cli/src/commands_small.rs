@@ -6,6 +6,7 @@ const HELP: &str = "\
 hearthgate: a build without the control server
 
   derp              run a relay and STUN by themselves
+  router            this machine as a member of a network (`hearthgate router --help`)
   version
 
   -c, --config FILE     configuration of the relay

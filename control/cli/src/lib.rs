@@ -3,7 +3,7 @@
 //! Commands talk to the running server over its unix socket, through the same HTTP API that remote tools use.
 
 mod args;
-#[cfg(feature = "control")]
+#[cfg(any(feature = "control", feature = "router"))]
 mod client;
 #[cfg(feature = "control")]
 mod commands;
@@ -17,11 +17,13 @@ mod import;
 mod logging;
 #[cfg(feature = "control")]
 mod offline;
-#[cfg(feature = "control")]
+#[cfg(any(feature = "control", feature = "router"))]
 mod output;
 mod place;
 #[cfg(feature = "control")]
 mod policy;
+#[cfg(feature = "router")]
+mod router;
 #[cfg(feature = "control")]
 mod serve;
 #[cfg(feature = "control")]
@@ -66,7 +68,13 @@ impl<E: std::error::Error> From<E> for Failure {
 /// Runs the program with these arguments (without its name).
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    match args::parse(args).and_then(commands::run) {
+    let args: Vec<std::ffi::OsString> = args.into_iter().collect();
+    let result = match args.first().and_then(|word| word.to_str()) {
+        #[cfg(feature = "router")]
+        Some(word) if router::is_ours(word) => router::run(args),
+        _ => args::parse(args).and_then(commands::run),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => {
             eprintln!("hearthgate: {text}\nTry `hearthgate help`.");

@@ -21,6 +21,7 @@ mod relay;
 mod rename;
 mod restart;
 mod reverse_proxy;
+mod router;
 mod rust_client;
 mod subnet_route;
 mod taildrop;
@@ -57,6 +58,9 @@ pub const ALL: &[Scenario] = &[
     nat::HARD,
     nat::MIXED,
     reverse_proxy::SCENARIO,
+    router::RELAY,
+    router::DIRECT,
+    router::UNPLUGGED,
     rust_client::SCENARIO,
     import_headscale::SCENARIO,
 ];

@@ -1,0 +1,120 @@
+//! Hearthgate's own router and an official client.
+//!
+//! ```text
+//!        internet
+//!    ____|____|_____
+//!   |        |      |
+//! server     a      r (hearthgate router up)
+//! ```
+
+use std::time::Duration;
+
+use crate::client::{Client, MEET, Relay};
+use crate::ensure;
+use crate::internet::Host;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::router::Router;
+use crate::scenario::Scenario;
+
+pub(super) const RELAY: Scenario = Scenario {
+    name: "router-relay",
+    summary: "our router and an official client, UDP blocked: they reach each other through the relay",
+    run: run_relay,
+    ..Scenario::BASE
+};
+
+pub(super) const DIRECT: Scenario = Scenario {
+    name: "router-direct",
+    summary: "our router and an official client find a direct path; status, ping and netcheck say so",
+    run: run_direct,
+    ..Scenario::BASE
+};
+
+pub(super) const UNPLUGGED: Scenario = Scenario {
+    name: "router-unplugged",
+    summary: "our router restarts while the server is away: peers and addresses come back from flash",
+    run: run_unplugged,
+    ..Scenario::BASE
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn run_relay(lab: &mut Lab) -> Outcome {
+    let (a, mut r) = both(lab, Host::block_udp, &[])?;
+    let (a_ip, r_ip) = (a.ip()?, r.ip()?);
+    a.reaches(&r_ip, MEET)?;
+    r.reaches(&a_ip, MEET)?;
+    r.pings("a", "via DERP(", MEET)?;
+    a.relayed_to("r", MEET)?;
+    a.stays_relayed("r", 3)?;
+    let output = a.run(&["ping", "-c", "20", "-i", "0.1", "-s", "1200", &r_ip], SOON)?.ok()?;
+    ensure!(output.stdout.contains(" 0% packet loss"), "{}", output.stdout.trim());
+    r.check()
+}
+
+fn run_direct(lab: &mut Lab) -> Outcome {
+    let (a, mut r) = both(lab, |_| Ok(()), &[])?;
+    let (a_ip, r_ip) = (a.ip()?, r.ip()?);
+    a.direct_to("r", MEET)?;
+    a.reaches(&r_ip, MEET)?;
+    a.reaches(&a.status()?.peer("r").map(|r| r["TailscaleIPs"][1].as_str().unwrap_or_default().to_owned()).unwrap_or_default(), MEET)?;
+    r.reaches(&a_ip, MEET)?;
+    let straight = format!("via {}:", a.host.address);
+    r.pings("a", &straight, MEET)?;
+    r.pings(&a_ip, &straight, MEET)?;
+    let peer = r.status()?;
+    let peer = peer.peer("a").ok_or("no peer a")?;
+    ensure!(peer["CurAddr"].as_str().is_some_and(|at| at.starts_with(&a.host.address)), "{peer}");
+    ensure!(peer["WhyRelayed"] == "" && peer["RxBytes"].as_u64() > Some(0), "{peer}");
+
+    let report = r.hearthgate(&["netcheck", "--format", "json"], SOON)?.ok()?.stdout;
+    let report: serde_json::Value = serde_json::from_str(&report).map_err(|e| format!("{e}: {report}"))?;
+    ensure!(report["UDP"] == true, "{report}");
+    let seen = report["GlobalV4"].as_str().unwrap_or_default();
+    ensure!(seen.starts_with(&r.host.address), "{report}");
+
+    let output = a.run(&["ping", "-c", "50", "-i", "0.02", "-s", "1200", &r_ip], SOON)?.ok()?;
+    ensure!(output.stdout.contains(" 0% packet loss"), "{}", output.stdout.trim());
+    lab.server()?.wait_online("r", true, MEET)?;
+    r.stop()?;
+    let left = r.run(&["ip", "link", "show", "tailscale0"], SOON)?;
+    ensure!(!left.success(), "the interface is still there");
+    lab.server()?.wait_online("r", false, MEET)
+}
+
+fn run_unplugged(lab: &mut Lab) -> Outcome {
+    let (a, mut r) = both(lab, |_| Ok(()), &[])?;
+    let (a_ip, r_ip) = (a.ip()?, r.ip()?);
+    a.reaches(&r_ip, MEET)?;
+    r.stop()?;
+    lab.server()?.stop()?;
+    r.start(&[])?;
+    ensure!(r.ip()? == r_ip, "another address");
+    r.reaches(&a_ip, MEET)?;
+    lab.server()?.launch()?;
+    lab.server()?.wait_online("r", true, Duration::from_secs(60))?;
+    // As after a power cut: what the last one left in the system is no obstacle.
+    r.kill()?;
+    r.launch(&[])?;
+    ensure!(r.ip()? == r_ip, "another address after a power cut");
+    r.reaches(&a_ip, MEET)
+}
+
+/// The server, the official client `a` and the router `r`, who see each other.
+fn both(lab: &mut Lab, prepare: fn(&Host) -> Outcome, flags: &[&str]) -> Outcome<(Client, Router)> {
+    lab.serve()?;
+    let key = lab.reusable_key("alice")?;
+    let url = lab.server()?.url.clone();
+    let host = lab.internet()?.host("a")?;
+    prepare(&host)?;
+    let mut a = Client::install(host, "a", Relay::Tls)?;
+    a.launch()?;
+    a.up(&url, &key, &[])?;
+    let host = lab.internet()?.host("r")?;
+    prepare(&host)?;
+    let r = Router::join(host, "r", &url, &key, flags)?;
+    a.sees("r", MEET)?;
+    r.sees("a", MEET)?;
+    Ok((a, r))
+}

@@ -1,0 +1,113 @@
+//! `hearthgate router up`: runs the router until it is stopped, or changes one that runs.
+
+use super::{
+    args::Line,
+    ask::{self, socket},
+    login_url, show,
+};
+use crate::{Failure, logging};
+use hearthgate_client::{Prefs, StateDir};
+use hearthgate_plane::{Config, Mode};
+use hearthgate_router::{Router, Settings, merge, serve_socket};
+use serde_json::Value;
+use std::{path::PathBuf, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+/// Requests that wait for the router.
+const REQUESTS: usize = 16;
+/// How often a router that was changed is asked whether it is in.
+const POLL: Duration = Duration::from_millis(250);
+/// Longest wait for a router that was changed; a person who has to log in is told so at once.
+const SETTLE: Duration = Duration::from_secs(30);
+
+pub(super) fn up(line: &Line) -> Result<(), Failure> {
+    if ask::is_running(&socket(line)) {
+        return change(line);
+    }
+    logging::start(if line.has("verbose") { "debug" } else { "info" }, "text");
+    let settings = settings(line)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).enable_all().build()?;
+    runtime.block_on(run(line, settings))
+}
+
+/// Changes the preferences of a running router, and waits until it is in.
+fn change(line: &Line) -> Result<(), Failure> {
+    ask::call(line, "POST", "/up", Some(&Value::Object(line.changes()?)))?;
+    let start = std::time::Instant::now();
+    while start.elapsed() < SETTLE {
+        let status = ask::call(line, "GET", "/status", None)?;
+        if status["BackendState"] == "Running" {
+            return Ok(());
+        }
+        if let Some(url) = login_url(&status) {
+            print!("{}", show::login(url));
+            return Ok(());
+        }
+        std::thread::sleep(POLL);
+    }
+    Err(Failure::Failed("the control server was not reached yet; see `hearthgate status`".into()))
+}
+
+/// What was stored, changed by what was given.
+fn settings(line: &Line) -> Result<Settings, Failure> {
+    let dir: PathBuf = line.value("state-dir").unwrap_or(hearthgate_router::STATE_DIR).into();
+    let state = StateDir::open(&dir)?;
+    let stored = state.prefs()?.unwrap_or_else(Prefs::default);
+    let prefs = merge(&stored, &line.changes()?).map_err(Failure::Usage)?;
+    if prefs.login_server.is_empty() {
+        return Err(Failure::Usage("a control server is needed: --login-server URL".into()));
+    }
+    let mut plane = Config::default();
+    if let Some(name) = line.value("interface") {
+        name.clone_into(&mut plane.interface);
+    }
+    if let Some(port) = line.value("port") {
+        plane.listen_port = port.parse().map_err(|_| Failure::Usage(format!("{port:?} is no port")))?;
+    }
+    plane.mode = match line.value("data-plane") {
+        None | Some("auto") => Mode::Auto,
+        Some("kernel") => Mode::Kernel,
+        Some("userspace") => Mode::Userspace,
+        Some(other) => return Err(Failure::Usage(format!("{other:?} is no data plane: kernel, userspace or auto"))),
+    };
+    Ok(Settings { prefs, state, plane })
+}
+
+async fn run(line: &Line, settings: Settings) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, requests) = mpsc::channel(REQUESTS);
+    let router = Router::start(settings, requests)?;
+    let socket = serve_socket(&socket(line), sender).await?;
+    let mut view = router.view();
+    let announcer = tokio::spawn(async move {
+        let mut told = None;
+        while view.changed().await.is_ok() {
+            let phase = view.borrow_and_update().phase.clone();
+            if told.as_ref() == Some(&phase) {
+                continue;
+            }
+            match &phase {
+                hearthgate_client::Phase::NeedsLogin(Some(url)) => print!("{}", show::login(url)),
+                hearthgate_client::Phase::NeedsMachineAuth => println!("An administrator has to let this machine in."),
+                hearthgate_client::Phase::Running => println!("The router is running."),
+                _ => {}
+            }
+            told = Some(phase);
+        }
+    });
+    router
+        .run(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    announcer.abort();
+    drop(socket);
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! The subnet router: one task that joins control client, relay connections, path machine and data plane.
+//!
+//! ```text
+//!   control server ── control client ─┐ network map        ┌─ relays ── DERP
+//!                                     ├──── [`Router`] ────┤
+//!   unix socket ───── requests ───────┘                    └─ path machine ── data plane ── packets
+//! ```
+//!
+//! Decisions live elsewhere: what the network is in the control client, how a peer is reached in the path machine, what
+//! both mean for the data plane in [`plan`]. This crate moves their inputs and outputs, and tells people.
+
+mod engine;
+mod network;
+pub mod plan;
+mod relay;
+mod requests;
+mod socket;
+mod status;
+
+pub use engine::{Router, RouterError, Settings, merge};
+pub use requests::{PingAnswer, Request};
+pub use socket::serve as serve_socket;
+
+/// Where `hearthgate status` and others find the router.
+pub const SOCKET: &str = "/var/run/hearthgate/router.sock";
+/// Where the router keeps keys and the last network map.
+pub const STATE_DIR: &str = "/etc/hearthgate/router";

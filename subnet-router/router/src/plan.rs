@@ -1,0 +1,172 @@
+//! From a network map and the operator's wishes to what data plane and path machine shall do. Pure.
+
+use hearthgate_client::{Netmap, Prefs};
+use hearthgate_keys::NodePrivate;
+use hearthgate_paths::{PeerInfo, RegionId};
+use hearthgate_plane::{Desired, Peer};
+use hearthgate_tailcfg::Node;
+use ipnet::IpNet;
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// A control server's wish that a peer gets no heartbeats (`tailcfg.NodeAttrSilentDisco`).
+const SILENT: &str = "silent-disco";
+
+/// The peer through which Internet traffic goes, if the operator chose one and it offers that.
+#[must_use]
+pub fn exit_node<'a>(map: &'a Netmap, prefs: &Prefs) -> Option<&'a Node> {
+    let wish = prefs.exit_node.as_str();
+    if wish.is_empty() {
+        return None;
+    }
+    find_peer(map, wish).filter(|peer| offers_exit(peer))
+}
+
+/// Whether a peer carries others' Internet traffic.
+#[must_use]
+pub fn offers_exit(peer: &Node) -> bool {
+    peer.allowed_ips.iter().flatten().any(|net| net.prefix_len() == 0)
+}
+
+/// The peer with this address, name (whole or first label), or stable id.
+#[must_use]
+pub fn find_peer<'a>(map: &'a Netmap, text: &str) -> Option<&'a Node> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return map.peer_at(address);
+    }
+    let wanted = text.trim_end_matches('.').to_ascii_lowercase();
+    map.peers.values().find(|peer| {
+        let name = peer.name.trim_end_matches('.');
+        peer.stable_id == text || name == wanted || name.split('.').next() == Some(wanted.as_str())
+    })
+}
+
+/// Everything the data plane shall be. `attached` are the networks of our other interfaces.
+#[must_use]
+pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]) -> Desired {
+    let mut desired = Desired::new(key);
+    let Some(own) = &map.own else { return desired };
+    desired.addresses.clone_from(&own.addresses);
+    let exit = exit_node(map, prefs).map(|peer| peer.id);
+    let attached: BTreeSet<IpNet> = attached.iter().map(IpNet::trunc).collect();
+    let mut routes = BTreeSet::new();
+    for peer in map.peers.values().filter(|peer| usable(peer)) {
+        let own = |net: &IpNet| peer.addresses.contains(net);
+        let allowed: Vec<IpNet> = peer
+            .allowed_ips
+            .iter()
+            .flatten()
+            .filter(|net| match net.prefix_len() {
+                0 => exit == Some(peer.id),
+                // A route to the network we are in would cut us off from it.
+                _ => own(net) || prefs.accept_routes && !attached.contains(&net.trunc()),
+            })
+            .map(IpNet::trunc)
+            .collect();
+        routes.extend(allowed.iter().copied());
+        desired.peers.push(Peer::new(peer.key, allowed));
+    }
+    // Our own networks stay ours when an accepted route covers them; with an exit node only if the operator wants it.
+    let covered = |net: &&IpNet| routes.iter().any(|route| route.prefix_len() > 0 && route.contains(*net));
+    let keep_lan = exit.is_none() || prefs.exit_node_allow_lan_access;
+    desired.bypass = attached.iter().filter(|net| covered(net) || exit.is_some() && keep_lan).copied().collect();
+    desired.routes = routes.into_iter().collect();
+    desired
+}
+
+/// The peers for the path machine.
+pub fn peers(map: &Netmap) -> impl Iterator<Item = PeerInfo> + '_ {
+    map.peers.values().filter(|peer| usable(peer)).map(|peer| PeerInfo {
+        node: peer.key,
+        disco: peer.disco_key,
+        endpoints: peer.endpoints.clone(),
+        home: RegionId::try_from(peer.home_derp).ok().filter(|&id| id != 0),
+        silent: map.own.as_ref().and_then(|own| own.cap_map.as_ref()).is_some_and(|caps| caps.contains_key(SILENT)),
+    })
+}
+
+/// Whether we talk to a peer at all: it has a key that is valid, and speaks disco.
+fn usable(peer: &Node) -> bool {
+    !peer.key.is_zero() && !peer.expired && !peer.disco_key.is_zero() && !peer.is_wireguard_only
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_keys::{DiscoPublic, NodePublic};
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn node(id: u8, routes: &[&str]) -> Node {
+        let own = net(&format!("100.64.0.{id}/32"));
+        Node {
+            id: id.into(),
+            stable_id: format!("n{id}"),
+            name: format!("p{id}.t.example."),
+            key: NodePublic::from_bytes([id; 32]),
+            disco_key: DiscoPublic::from_bytes([id; 32]),
+            addresses: vec![own],
+            allowed_ips: Some([vec![own], routes.iter().map(|r| net(r)).collect()].concat()),
+            ..Default::default()
+        }
+    }
+
+    fn map(peers: Vec<Node>) -> Netmap {
+        let peers = peers.into_iter().map(|peer| (peer.id, peer)).collect();
+        Netmap { own: Some(node(1, &[])), peers, ..Default::default() }
+    }
+
+    fn plan(map: &Netmap, prefs: &Prefs, attached: &[IpNet]) -> Desired {
+        desired(map, prefs, NodePrivate::from_random([1; 32]), attached)
+    }
+
+    #[test]
+    fn routes_are_taken_only_when_wanted() {
+        let map = map(vec![node(2, &["10.0.0.0/24", "0.0.0.0/0", "::/0"])]);
+        let plain = plan(&map, &Prefs::default(), &[]);
+        assert_eq!(plain.peers[0].allowed_ips, [net("100.64.0.2/32")]);
+        assert_eq!(plain.addresses, [net("100.64.0.1/32")]);
+        let accepting = Prefs { accept_routes: true, ..Default::default() };
+        assert_eq!(plan(&map, &accepting, &[]).peers[0].allowed_ips, [net("100.64.0.2/32"), net("10.0.0.0/24")]);
+        let leaving = Prefs { exit_node: "p2".into(), ..Default::default() };
+        assert_eq!(plan(&map, &leaving, &[]).routes, [net("0.0.0.0/0"), net("100.64.0.2/32"), net("::/0")]);
+    }
+
+    #[test]
+    fn our_own_networks_stay_ours() {
+        let map = map(vec![node(2, &["192.168.1.0/24", "10.0.0.0/8"])]);
+        let prefs = Prefs { accept_routes: true, ..Default::default() };
+        let plan = plan(&map, &prefs, &[net("192.168.1.7/24"), net("10.1.0.1/16"), net("172.16.0.1/24")]);
+        assert_eq!(plan.peers[0].allowed_ips, [net("100.64.0.2/32"), net("10.0.0.0/8")]);
+        assert_eq!(plan.bypass, [net("10.1.0.0/16")]);
+    }
+
+    #[test]
+    fn the_lan_goes_through_an_exit_node_unless_it_is_to_stay() {
+        let map = map(vec![node(2, &["0.0.0.0/0", "::/0"])]);
+        let lan = [net("192.168.1.1/24")];
+        let mut prefs = Prefs { exit_node: "100.64.0.2".into(), ..Default::default() };
+        assert!(plan(&map, &prefs, &lan).bypass.is_empty());
+        prefs.exit_node_allow_lan_access = true;
+        assert_eq!(plan(&map, &prefs, &lan).bypass, [net("192.168.1.0/24")]);
+    }
+
+    #[test]
+    fn who_has_no_valid_key_or_no_disco_is_no_peer() {
+        let mute = Node { disco_key: DiscoPublic::ZERO, ..node(2, &[]) };
+        let expired = Node { expired: true, ..node(3, &[]) };
+        let map = map(vec![mute, expired, node(4, &[])]);
+        assert_eq!(plan(&map, &Prefs::default(), &[]).peers.len(), 1);
+        assert_eq!(peers(&map).count(), 1);
+    }
+
+    #[test]
+    fn peers_are_found_by_address_name_and_id() {
+        let map = map(vec![node(2, &[]), node(3, &[])]);
+        for text in ["100.64.0.3", "p3", "P3.t.example", "p3.t.example.", "n3"] {
+            assert_eq!(find_peer(&map, text).map(|peer| peer.id), Some(3), "{text}");
+        }
+        assert!(find_peer(&map, "p4").is_none());
+    }
+}

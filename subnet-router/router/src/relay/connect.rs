@@ -1,0 +1,159 @@
+//! The way to a relay: TCP, TLS, the upgrade, and the introduction (`derp/derphttp` of tailscale.com v1.104.5).
+
+use super::{RelayError, tls::trust};
+use hearthgate_derp_frame::{
+    ClientInfo, FRAME_HEADER, FrameType, MAGIC, PROTOCOL_VERSION, frame, open_server_info, parse_header, seal_client_info,
+};
+use hearthgate_fetch::Fetch;
+use hearthgate_keys::{BOX_NONCE_LEN, KEY_LEN, NodePrivate, NodePublic};
+use hearthgate_plane::BYPASS_MARK;
+use hearthgate_tailcfg::DerpNode;
+use socket2::SockRef;
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream, lookup_host},
+    time::{Instant, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// Longest time for TCP and TLS.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Longest time for upgrade and introduction.
+const INTRODUCE: Duration = Duration::from_secs(10);
+/// Port of a relay that names none.
+const HTTPS: u16 = 443;
+/// Longest response head we read.
+const HEAD_MAX: usize = 8 * 1024;
+
+/// A TLS connection to a relay.
+pub type Stream = TlsStream<TcpStream>;
+
+/// Connects to a relay with TLS.
+///
+/// # Errors
+/// It cannot be reached, or shows a certificate that is not trusted.
+pub async fn open(node: &DerpNode, fetch: &Fetch) -> Result<Stream, RelayError> {
+    let (config, name) = trust(node, fetch)?;
+    let port = u16::try_from(node.derp_port).ok().filter(|&port| port != 0).unwrap_or(HTTPS);
+    let whole = async {
+        let tcp = tcp(node, port).await?;
+        tcp.set_nodelay(true)?;
+        Ok(TlsConnector::from(config).connect(name, tcp).await?)
+    };
+    timeout(CONNECT, whole).await.unwrap_or(Err(RelayError::Silent))
+}
+
+/// Tries the relay's addresses in turn.
+async fn tcp(node: &DerpNode, port: u16) -> Result<TcpStream, RelayError> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{} has no address", node.host_name));
+    for addr in addresses(node, port).await? {
+        match dial(addr).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => last = error,
+        }
+    }
+    Err(last.into())
+}
+
+/// The addresses of a relay: those of the map, or what DNS says.
+///
+/// # Errors
+/// The name does not resolve.
+pub async fn addresses(node: &DerpNode, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let literal: Vec<SocketAddr> =
+        [&node.ipv4, &node.ipv6].into_iter().filter_map(|ip| Some(SocketAddr::new(ip.parse().ok()?, port))).collect();
+    if !literal.is_empty() {
+        return Ok(literal);
+    }
+    let found = lookup_host((node.host_name.trim_matches(['[', ']']), port)).await?;
+    Ok(found.filter(|addr| if addr.is_ipv4() { node.ipv4 != "none" } else { node.ipv6 != "none" }).collect())
+}
+
+/// Connects past the tunnel: the way to a relay must not lead through what needs the relay.
+async fn dial(addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Err(error) = SockRef::from(&socket).set_mark(BYPASS_MARK) {
+        // Not allowed to without CAP_NET_ADMIN, as in tests: there is no tunnel to pass either.
+        tracing::debug!(%error, "mark of a relay's socket");
+    }
+    socket.connect(addr).await
+}
+
+/// Upgrades to DERP and introduces us. Answers what was read beyond the introduction.
+///
+/// # Errors
+/// The relay is none, or does not take us.
+pub async fn introduce(io: &mut Stream, node: &DerpNode, key: &NodePrivate) -> Result<(), RelayError> {
+    timeout(INTRODUCE, handshake(io, node, key)).await.unwrap_or(Err(RelayError::Silent))
+}
+
+async fn handshake(io: &mut Stream, node: &DerpNode, key: &NodePrivate) -> Result<(), RelayError> {
+    let request = format!("GET /derp HTTP/1.1\r\nHost: {}\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n", node.host_name);
+    io.write_all(request.as_bytes()).await?;
+    io.flush().await?;
+    let status = head(io).await?;
+    if status != 101 {
+        return Err(RelayError::Status(status));
+    }
+    let (kind, hello) = read_frame(io).await?;
+    let server = hello.strip_prefix(&MAGIC).and_then(|rest| rest.first_chunk::<KEY_LEN>());
+    let server = server.filter(|_| kind == FrameType::ServerKey as u8).ok_or(RelayError::Protocol("no server key"))?;
+    let server = NodePublic::from_bytes(*server);
+    let mut nonce = [0; BOX_NONCE_LEN];
+    getrandom::fill(&mut nonce).map_err(|_| RelayError::Random)?;
+    let info = ClientInfo { version: PROTOCOL_VERSION, can_ack_pings: true, ..Default::default() };
+    io.write_all(&frame(FrameType::ClientInfo, &seal_client_info(key, &server, &info, nonce))).await?;
+    io.flush().await?;
+    let (kind, info) = read_frame(io).await?;
+    if kind != FrameType::ServerInfo as u8 || open_server_info(key, &server, &info).is_err() {
+        return Err(RelayError::Protocol("no server info"));
+    }
+    Ok(())
+}
+
+/// Measures how long a relay takes to answer a request over a connection that is there already.
+///
+/// # Errors
+/// It cannot be reached, or does not answer well.
+pub async fn latency(node: &DerpNode, fetch: &Fetch) -> Result<Duration, RelayError> {
+    let mut io = open(node, fetch).await?;
+    let request = format!("GET /derp/latency-check HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.host_name);
+    let start = Instant::now();
+    io.write_all(request.as_bytes()).await?;
+    io.flush().await?;
+    match timeout(INTRODUCE, head(&mut io)).await.unwrap_or(Err(RelayError::Silent))? {
+        200..=299 => Ok(start.elapsed()),
+        status => Err(RelayError::Status(status)),
+    }
+}
+
+/// Reads a response head, byte by byte so that nothing beyond it is taken; answers its status.
+async fn head(io: &mut Stream) -> Result<u16, RelayError> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= HEAD_MAX {
+            return Err(RelayError::Protocol("a response head that does not end"));
+        }
+        head.push(io.read_u8().await?);
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    response.parse(&head).map_err(|_| RelayError::Protocol("no HTTP response"))?;
+    Ok(response.code.unwrap_or(0))
+}
+
+/// Reads a frame: its type and payload. The length was checked before anything is allocated for it.
+///
+/// # Errors
+/// The connection ended, or the frame is longer than any may be.
+pub async fn read_frame<R: AsyncRead + Unpin>(io: &mut R) -> Result<(u8, Vec<u8>), RelayError> {
+    let mut head = [0; FRAME_HEADER];
+    io.read_exact(&mut head).await?;
+    let (kind, len) = parse_header(&head)
+        .map_err(|_| RelayError::Protocol("a frame that is too long"))?
+        .ok_or(RelayError::Protocol("no frame"))?;
+    let mut payload = vec![0; len];
+    io.read_exact(&mut payload).await?;
+    Ok((kind, payload))
+}

@@ -1,0 +1,299 @@
+//! Connections to DERP relays: the home relay's stays, others are made when a packet has to go there and closed when
+//! none did for a while.
+//!
+//! Each connection is a task with a short queue. What does not fit is dropped, as a network would; the packets are
+//! WireGuard's and disco's, which both expect that.
+
+mod connect;
+mod tls;
+
+pub use connect::{addresses, latency};
+
+use connect::{introduce, open, read_frame};
+use hearthgate_client::Backoff;
+use hearthgate_derp_frame::{FrameType, frame, note_preferred_frame, send_packet_frame};
+use hearthgate_fetch::{Fetch, FetchError};
+use hearthgate_keys::{KEY_LEN, NodePrivate, NodePublic};
+use hearthgate_paths::RegionId;
+use hearthgate_tailcfg::{DerpMap, DerpNode};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split},
+    sync::{mpsc, watch},
+    task::AbortHandle,
+    time::{Instant, sleep, timeout},
+};
+
+/// Packets that wait for one relay.
+const QUEUE: usize = 128;
+/// Echoes of the relay's pings that wait.
+const PONGS: usize = 4;
+/// Silence after which a connection is given up; relays send keep-alives every minute.
+const WATCHDOG: Duration = Duration::from_secs(120);
+/// Idle time after which a connection to another relay than home is closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// Bytes gathered before they are written.
+const BATCH: usize = 32 * 1024;
+
+/// A relay connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The network.
+    #[error("network: {0}")]
+    Io(#[from] io::Error),
+    /// Trust in the relay's certificate.
+    #[error(transparent)]
+    Trust(#[from] FetchError),
+    /// The relay answered with this HTTP status.
+    #[error("the relay answered with status {0}")]
+    Status(u16),
+    /// It is no relay.
+    #[error("not a relay: {0}")]
+    Protocol(&'static str),
+    /// It said nothing.
+    #[error("the relay is silent")]
+    Silent,
+    /// The system has no random numbers.
+    #[error("no random numbers")]
+    Random,
+}
+
+/// What relays have for us.
+#[derive(Debug)]
+pub enum RelayEvent {
+    /// A packet.
+    Packet {
+        /// Through which relay.
+        region: RegionId,
+        /// From whom.
+        from: NodePublic,
+        /// All of it.
+        bytes: Vec<u8>,
+    },
+    /// A peer is not connected there.
+    PeerGone {
+        /// At which relay.
+        region: RegionId,
+        /// Who.
+        peer: NodePublic,
+    },
+    /// A sign of life of a relay.
+    Heard(RegionId),
+}
+
+struct Link {
+    packets: mpsc::Sender<Vec<u8>>,
+    home: watch::Sender<bool>,
+    connected: watch::Receiver<bool>,
+    used: Instant,
+    task: AbortHandle,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// All relay connections.
+pub struct Relays {
+    key: NodePrivate,
+    map: DerpMap,
+    fetch: Arc<Fetch>,
+    events: mpsc::Sender<RelayEvent>,
+    home: Option<RegionId>,
+    links: BTreeMap<RegionId, Link>,
+}
+
+impl Relays {
+    /// None yet. `events` gets what they have for us.
+    pub fn new(key: NodePrivate, fetch: Arc<Fetch>, events: mpsc::Sender<RelayEvent>) -> Self {
+        Self { key, map: DerpMap::default(), fetch, events, home: None, links: BTreeMap::new() }
+    }
+
+    /// Uses another key from now on: every connection is made anew.
+    pub fn set_key(&mut self, key: NodePrivate) {
+        self.key = key;
+        self.links.clear();
+        self.connect_home();
+    }
+
+    /// Takes the relays of a new map; connections to relays that changed are made anew.
+    pub fn set_map(&mut self, map: &DerpMap) {
+        self.links.retain(|id, _| map.regions.get(&i32::from(*id)) == self.map.regions.get(&i32::from(*id)));
+        self.map = map.clone();
+        self.connect_home();
+    }
+
+    /// Makes a relay the home: the one at which others find us.
+    pub fn set_home(&mut self, home: Option<RegionId>) {
+        self.home = home;
+        for (id, link) in &self.links {
+            link.home.send_replace(Some(*id) == home);
+        }
+        self.connect_home();
+    }
+
+    /// Sends a packet; connects if need be. A packet that finds no room is dropped.
+    pub fn send(&mut self, region: RegionId, to: &NodePublic, packet: &[u8]) {
+        if let Some(link) = self.link(region) {
+            link.used = Instant::now();
+            // Full or ended: lost, as on any network.
+            let _ = link.packets.try_send(send_packet_frame(to, packet));
+        }
+    }
+
+    /// Closes what was not used for a while.
+    pub fn close_idle(&mut self) {
+        let home = self.home;
+        self.links.retain(|id, link| Some(*id) == home || link.used.elapsed() < IDLE);
+    }
+
+    /// The relays we are connected to.
+    pub fn connected(&self) -> Vec<RegionId> {
+        self.links.iter().filter(|(_, link)| *link.connected.borrow()).map(|(id, _)| *id).collect()
+    }
+
+    /// Drops all connections: our addresses changed, and they hang.
+    pub fn reconnect(&mut self) {
+        self.links.clear();
+        self.connect_home();
+    }
+
+    fn connect_home(&mut self) {
+        if let Some(home) = self.home {
+            self.link(home);
+        }
+    }
+
+    fn link(&mut self, region: RegionId) -> Option<&mut Link> {
+        if !self.links.contains_key(&region) {
+            let nodes: Vec<DerpNode> =
+                self.map.regions.get(&i32::from(region))?.nodes.iter().filter(|node| !node.stun_only).cloned().collect();
+            if nodes.is_empty() {
+                return None;
+            }
+            let (packets, waiting) = mpsc::channel(QUEUE);
+            let (home, is_home) = watch::channel(self.home == Some(region));
+            let (up, connected) = watch::channel(false);
+            let worker = Worker {
+                region,
+                nodes,
+                key: self.key.clone(),
+                fetch: self.fetch.clone(),
+                events: self.events.clone(),
+                packets: waiting,
+                home: is_home,
+                up,
+            };
+            let task = tokio::spawn(worker.run()).abort_handle();
+            self.links.insert(region, Link { packets, home, connected, used: Instant::now(), task });
+        }
+        self.links.get_mut(&region)
+    }
+}
+
+struct Worker {
+    region: RegionId,
+    nodes: Vec<DerpNode>,
+    key: NodePrivate,
+    fetch: Arc<Fetch>,
+    events: mpsc::Sender<RelayEvent>,
+    packets: mpsc::Receiver<Vec<u8>>,
+    home: watch::Receiver<bool>,
+    up: watch::Sender<bool>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        for node in self.nodes.clone().iter().cycle() {
+            let result = self.serve(node, &mut backoff).await;
+            self.up.send_replace(false);
+            if let Err(error) = result {
+                tracing::info!(region = self.region, relay = node.name, %error, "relay connection");
+            }
+            let mut random = [0; 4];
+            // Without random numbers every wait is the shortest.
+            let _ = getrandom::fill(&mut random);
+            sleep(backoff.failed(u32::from_ne_bytes(random))).await;
+        }
+    }
+
+    async fn serve(&mut self, node: &DerpNode, backoff: &mut Backoff) -> Result<(), RelayError> {
+        let mut io = open(node, &self.fetch).await?;
+        introduce(&mut io, node, &self.key).await?;
+        backoff.succeeded();
+        self.up.send_replace(true);
+        tracing::debug!(region = self.region, relay = node.name, "connected to a relay");
+        let (read, write) = split(io);
+        let (pong, pongs) = mpsc::channel(PONGS);
+        tokio::select! {
+            end = receive(self.region, read, &self.events, pong) => end,
+            end = transmit(write, &mut self.packets, &mut self.home, pongs) => end,
+        }
+    }
+}
+
+async fn receive<S>(
+    region: RegionId,
+    read: ReadHalf<S>,
+    events: &mpsc::Sender<RelayEvent>,
+    pong: mpsc::Sender<Vec<u8>>,
+) -> Result<(), RelayError>
+where
+    S: tokio::io::AsyncRead,
+{
+    let mut read = BufReader::with_capacity(BATCH, read);
+    loop {
+        let (kind, payload) = timeout(WATCHDOG, read_frame(&mut read)).await.map_err(|_| RelayError::Silent)??;
+        let event = match FrameType::from_u8(kind) {
+            Some(FrameType::RecvPacket) => {
+                let (from, bytes) = payload.split_first_chunk::<KEY_LEN>().ok_or(RelayError::Protocol("a short packet"))?;
+                RelayEvent::Packet { region, from: NodePublic::from_bytes(*from), bytes: bytes.to_vec() }
+            }
+            Some(FrameType::PeerGone) => match payload.first_chunk::<KEY_LEN>() {
+                Some(peer) => RelayEvent::PeerGone { region, peer: NodePublic::from_bytes(*peer) },
+                None => continue,
+            },
+            Some(FrameType::Ping) => {
+                // A relay that pings faster than we answer gets fewer answers.
+                let _ = pong.try_send(frame(FrameType::Pong, &payload));
+                continue;
+            }
+            Some(FrameType::Restarting) => return Ok(()),
+            _ => RelayEvent::Heard(region),
+        };
+        // The receiver is gone when the router stops.
+        if events.send(event).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn transmit<S: tokio::io::AsyncWrite>(
+    mut write: WriteHalf<S>,
+    packets: &mut mpsc::Receiver<Vec<u8>>,
+    home: &mut watch::Receiver<bool>,
+    mut pongs: mpsc::Receiver<Vec<u8>>,
+) -> Result<(), RelayError> {
+    let is_home = *home.borrow_and_update();
+    write.write_all(&note_preferred_frame(is_home)).await?;
+    loop {
+        write.flush().await?;
+        let mut batch = tokio::select! {
+            packet = packets.recv() => match packet {
+                Some(packet) => packet,
+                None => return Ok(()),
+            },
+            Some(pong) = pongs.recv() => pong,
+            Ok(()) = home.changed() => note_preferred_frame(*home.borrow_and_update()),
+        };
+        while batch.len() < BATCH
+            && let Ok(packet) = packets.try_recv()
+        {
+            batch.extend_from_slice(&packet);
+        }
+        write.write_all(&batch).await?;
+    }
+}

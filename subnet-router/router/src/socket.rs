@@ -1,0 +1,212 @@
+//! The unix socket by which the command line asks a running router: HTTP with JSON, one request a connection.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /status` | as the official client's `status --json` |
+//! | `POST /ping?target=NAME` | a [`crate::PingAnswer`]; 504 if the peer is silent |
+//! | `POST /netcheck` | as the official client's `netcheck --format=json` |
+//! | `GET /prefs` | the preferences |
+//! | `POST /up` | takes an object of changed preferences |
+//! | `POST /down` | stops the router |
+
+use crate::Request;
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::{
+    convert::Infallible,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::UnixListener,
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+
+/// Connections served at one time.
+const CONNECTIONS: usize = 16;
+/// Largest request body.
+const BODY_MAX: usize = 64 * 1024;
+/// Longest wait for the router; a ping is given up earlier.
+const WAIT: Duration = Duration::from_secs(15);
+/// How long a peer may take for a ping, as with the official client.
+const PING: Duration = Duration::from_secs(5);
+
+/// The listening socket; the file goes away with it.
+#[derive(Debug)]
+pub struct Listener {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+        // A file that is gone already needs no removal.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Listens at `path`, for its owner only, and hands requests to a router.
+///
+/// # Errors
+/// The socket cannot be made, or another router listens there.
+pub async fn serve(path: &Path, requests: mpsc::Sender<Request>) -> io::Result<Listener> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    if tokio::net::UnixStream::connect(path).await.is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "a router is running already"));
+    }
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let task = tokio::spawn(async move {
+        while let Ok(permit) = room.clone().acquire_owned().await {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let requests = requests.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let requests = requests.clone();
+                    async move { Ok::<_, Infallible>(answer(request, &requests).await) }
+                });
+                let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                // Whoever asked went away in the middle: nobody is left to tell.
+                let _ = timeout(2 * WAIT, serving).await;
+                drop(permit);
+            });
+        }
+    });
+    Ok(Listener { path: path.to_owned(), task })
+}
+
+async fn answer(request: http::Request<Incoming>, requests: &mpsc::Sender<Request>) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.query().and_then(|query| query.strip_prefix("target=")).map(decode);
+    let result = match (parts.method, parts.uri.path()) {
+        (Method::GET, "/status") => ask(requests, Request::Status, WAIT).await,
+        (Method::GET, "/prefs") => ask(requests, Request::Prefs, WAIT).await,
+        (Method::POST, "/netcheck") => ask(requests, Request::Netcheck, WAIT).await,
+        (Method::POST, "/down") => ask(requests, Request::Down, WAIT).await.map(|()| json!({})),
+        (Method::POST, "/ping") => {
+            let target = target.unwrap_or_default();
+            let answer = ask(requests, |answer| Request::Ping { target, answer }, PING).await;
+            answer.and_then(|answer| match answer {
+                Ok(pong) => Ok(serde_json::to_value(pong).unwrap_or_default()),
+                Err(text) => Err((StatusCode::NOT_FOUND, text)),
+            })
+        }
+        (Method::POST, "/up") => match changes(body).await {
+            Ok(changes) => {
+                let answer = ask(requests, |answer| Request::Up { changes, answer }, WAIT).await;
+                answer.and_then(|done| done.map(|()| json!({})).map_err(|text| (StatusCode::BAD_REQUEST, text)))
+            }
+            Err(text) => Err((StatusCode::BAD_REQUEST, text)),
+        },
+        _ => Err((StatusCode::NOT_FOUND, "no such request".into())),
+    };
+    let (status, json) = match result {
+        Ok(json) => (StatusCode::OK, json),
+        Err((status, text)) => (status, json!({ "detail": text })),
+    };
+    let mut response = Response::new(Full::from(json.to_string()));
+    *response.status_mut() = status;
+    response
+}
+
+async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    wait: Duration,
+) -> Result<T, (StatusCode, String)> {
+    let (answer, answered) = oneshot::channel();
+    let stopped = || (StatusCode::SERVICE_UNAVAILABLE, "the router has stopped".to_owned());
+    requests.send(request(answer)).await.map_err(|_| stopped())?;
+    match timeout(wait, answered).await {
+        Ok(answer) => answer.map_err(|_| stopped()),
+        Err(_) => Err((StatusCode::GATEWAY_TIMEOUT, "no answer".into())),
+    }
+}
+
+async fn changes(body: Incoming) -> Result<serde_json::Map<String, Value>, String> {
+    let body = Limited::new(body, BODY_MAX).collect().await.map_err(|e| e.to_string())?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|e| e.to_string())
+}
+
+/// Undoes percent-encoding; what is no valid code stays as it is.
+fn decode(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let code = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match code {
+            Some(code) if byte == b'%' => {
+                out.push(code);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[test]
+    fn percent_codes_are_undone() {
+        assert_eq!(decode("fd7a%3A%3a1"), "fd7a::1");
+        assert_eq!(decode("a%zz%4"), "a%zz%4");
+    }
+
+    async fn exchange(path: &Path, request: &str) -> String {
+        let mut stream = tokio::net::UnixStream::connect(path).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn requests_reach_the_router_and_answers_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("router.sock");
+        let (sender, mut requests) = mpsc::channel(1);
+        let listener = serve(&path, sender.clone()).await.unwrap();
+        assert!(serve(&path, sender).await.is_err(), "two routers on one socket");
+        let router = tokio::spawn(async move {
+            while let Some(request) = requests.recv().await {
+                match request {
+                    Request::Status(answer) => answer.send(json!({ "BackendState": "Running" })).unwrap(),
+                    Request::Ping { target, answer } => answer.send(Err(format!("no {target}"))).unwrap(),
+                    _ => return,
+                }
+            }
+        });
+        let status = exchange(&path, "GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(status.starts_with("HTTP/1.1 200 ") && status.ends_with("{\"BackendState\":\"Running\"}"), "{status}");
+        let ping = exchange(&path, "POST /ping?target=a%20b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(ping.starts_with("HTTP/1.1 404 ") && ping.contains("no a b"), "{ping}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(listener);
+        assert!(!path.exists());
+        router.abort();
+    }
+}
