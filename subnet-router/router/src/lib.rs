@@ -9,6 +9,8 @@
 //! Decisions live elsewhere: what the network is in the control client, how a peer is reached in the path machine, what
 //! both mean for the data plane in [`plan`]. This crate moves their inputs and outputs, and tells people.
 
+mod answers;
+mod background;
 mod engine;
 mod network;
 pub mod plan;
@@ -16,8 +18,11 @@ mod relay;
 mod requests;
 mod socket;
 mod status;
+mod traffic;
 
-pub use engine::{Router, RouterError, Settings, merge};
+pub use answers::merge;
+pub use engine::{Router, RouterError, Settings};
+pub use network::LocalNetwork;
 pub use requests::{PingAnswer, Request};
 pub use socket::serve as serve_socket;
 

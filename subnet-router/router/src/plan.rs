@@ -1,6 +1,8 @@
 //! From a network map and the operator's wishes to what data plane and path machine shall do. Pure.
 
+use crate::LocalNetwork;
 use hearthgate_client::{Netmap, Prefs};
+use hearthgate_filter::{Filter, ParseError, Range, compile, local_nets};
 use hearthgate_keys::NodePrivate;
 use hearthgate_paths::{PeerInfo, RegionId};
 use hearthgate_plane::{Desired, Peer};
@@ -70,7 +72,28 @@ pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]
     let keep_lan = exit.is_none() || prefs.exit_node_allow_lan_access;
     desired.bypass = attached.iter().filter(|net| covered(net) || exit.is_some() && keep_lan).copied().collect();
     desired.routes = routes.into_iter().collect();
+    desired.snat = prefs.snat_subnet_routes;
+    // The LAN's devices have no addresses in the network; sites that know each other's LANs switch this off.
+    desired.masquerade_lan = prefs.snat_subnet_routes && (exit.is_some() || prefs.accept_routes);
+    desired.forward = desired.masquerade_lan || !prefs.routable().is_empty();
     desired
+}
+
+/// Who may come in: the map's rules, if there are any.
+///
+/// # Errors
+/// [`ParseError`]: a rule cannot be understood, and the filter before should stay in force.
+pub fn filter(map: &Netmap, prefs: &Prefs, local: &LocalNetwork) -> Result<Filter, ParseError> {
+    let (Some(own), Some(rules)) = (&map.own, map.rules()) else { return Ok(Filter::closed()) };
+    let outside: Vec<IpAddr> = local.addresses.iter().filter(|ip| !ip.is_loopback()).copied().collect();
+    let reach: Vec<Range> = local_nets(&own.addresses, &prefs.routable(), &local.attached, &outside);
+    if prefs.shields_up {
+        return Ok(Filter::shields_up(&reach));
+    }
+    compile(&rules, &reach, |capability| {
+        let has = |peer: &&Node| peer.cap_map.as_ref().is_some_and(|caps| caps.contains_key(capability));
+        map.peers.values().filter(has).flat_map(|peer| &peer.addresses).map(IpNet::addr).collect()
+    })
 }
 
 /// The peers for the path machine.
@@ -93,6 +116,7 @@ fn usable(peer: &Node) -> bool {
 mod tests {
     use super::*;
     use hearthgate_keys::{DiscoPublic, NodePublic};
+    use hearthgate_tailcfg::FilterRule;
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()
@@ -150,6 +174,32 @@ mod tests {
         assert!(plan(&map, &prefs, &lan).bypass.is_empty());
         prefs.exit_node_allow_lan_access = true;
         assert_eq!(plan(&map, &prefs, &lan).bypass, [net("192.168.1.0/24")]);
+    }
+
+    #[test]
+    fn without_rules_nobody_comes_in() {
+        let (prefs, local) = (Prefs::default(), LocalNetwork::default());
+        let mut map = map(vec![node(2, &[])]);
+        assert_eq!(filter(&map, &prefs, &local).unwrap(), Filter::closed());
+        map.filters = Some([("base".to_owned(), vec![FilterRule::allow_all()])].into());
+        let open = filter(&map, &prefs, &local).unwrap();
+        assert!(!open.sources.is_empty() && open.local == [Range::from(net("100.64.0.1/32"))], "{open:?}");
+        let shields = Prefs { shields_up: true, ..Default::default() };
+        assert!(filter(&map, &shields, &local).unwrap().sources.is_empty());
+    }
+
+    #[test]
+    fn packets_are_passed_on_only_for_a_reason() {
+        let map = map(vec![node(2, &["0.0.0.0/0", "::/0"])]);
+        assert!(!plan(&map, &Prefs::default(), &[]).forward);
+        let router = Prefs { advertise_routes: vec![net("10.0.0.0/24")], ..Default::default() };
+        let desired = plan(&map, &router, &[]);
+        assert!(desired.forward && desired.snat && !desired.masquerade_lan);
+        let leaving = Prefs { exit_node: "p2".into(), ..Default::default() };
+        assert!(plan(&map, &leaving, &[]).masquerade_lan);
+        let site = Prefs { accept_routes: true, snat_subnet_routes: false, ..router };
+        let desired = plan(&map, &site, &[]);
+        assert!(desired.forward && !desired.snat && !desired.masquerade_lan);
     }
 
     #[test]

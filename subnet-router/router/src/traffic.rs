@@ -1,0 +1,138 @@
+//! Packets between data plane, relays and path machine, and what the path machine wants done.
+
+use crate::{PingAnswer, Router, relay::RelayEvent, status};
+use hearthgate_disco::geneve::{Header, Protocol};
+use hearthgate_keys::NodePublic;
+use hearthgate_paths::{Action, Event, Hop, Path};
+use hearthgate_plane::{DataPlane, Endpoint, PlaneEvent};
+
+/// Packets taken from one source before the others get their turn.
+const BURST: usize = 64;
+
+impl Router {
+    pub(crate) fn plane_burst(&mut self, first: PlaneEvent) {
+        let mut next = Some(first);
+        for _ in 0..BURST {
+            match next {
+                Some(PlaneEvent::Side { from, bytes }) => self.tell(Event::Udp { from, bytes: &bytes }),
+                Some(PlaneEvent::Relayed { peer, bytes }) => self.send_relayed(peer, &bytes),
+                Some(_) => {}
+                None => return,
+            }
+            next = self.plane_events.try_recv().ok();
+        }
+    }
+
+    /// A WireGuard message for a peer that has no direct path.
+    fn send_relayed(&mut self, peer: NodePublic, bytes: &[u8]) {
+        self.tell(Event::Traffic { peer, sent: true, received: false });
+        let (hop, region) = match self.routes.get(&peer) {
+            Some(Path::PeerRelay { addr, vni }) => (Some(Hop { addr: *addr, vni: Some(*vni) }), None),
+            Some(Path::Both { hop, relay }) => (Some(*hop), *relay),
+            Some(Path::Relay(region)) => (None, *region),
+            // The path changed while the packet was on its way.
+            Some(Path::Direct(addr)) => (Some(Hop::direct(*addr)), None),
+            None => (None, None),
+        };
+        match hop {
+            Some(Hop { addr, vni: Some(vni) }) => {
+                let header = Header { protocol: Protocol::WireGuard, vni, control: false };
+                self.udp(addr, &header.wrap(bytes));
+            }
+            // The data plane sends the direct one of two copies itself.
+            Some(Hop { addr, vni: None }) if region.is_none() => self.udp(addr, bytes),
+            _ => {}
+        }
+        if let Some(region) = region {
+            self.relays.send(region, &peer, bytes);
+        }
+    }
+
+    fn udp(&mut self, to: std::net::SocketAddr, bytes: &[u8]) {
+        if let Err(error) = self.plane.send_udp(to, bytes) {
+            tracing::trace!(%to, %error, "datagram");
+            self.tell(Event::Unreachable(to));
+        }
+    }
+
+    pub(crate) fn relay_burst(&mut self, first: RelayEvent) {
+        let mut next = Some(first);
+        for _ in 0..BURST {
+            match next {
+                Some(RelayEvent::Packet { region, from, bytes }) => {
+                    self.tell(Event::RelayHeard(region));
+                    self.tell(Event::Relayed { region, from, bytes: &bytes });
+                    if !hearthgate_derp_frame::is_disco(&bytes) && self.known.contains(&from) {
+                        self.tell(Event::Traffic { peer: from, sent: false, received: true });
+                        // A peer that left meanwhile, or a message WireGuard does not want.
+                        let _ = self.plane.deliver(&from, &bytes);
+                    }
+                }
+                Some(RelayEvent::PeerGone { region, peer }) => self.tell(Event::RelayLost { region, peer }),
+                Some(RelayEvent::Heard(region)) => self.tell(Event::RelayHeard(region)),
+                None => return,
+            }
+            next = self.relay_events.try_recv().ok();
+        }
+    }
+
+    /// Carries out what the path machine wants.
+    pub(crate) fn act(&mut self) {
+        while let Some(action) = self.paths.poll() {
+            match action {
+                Action::SendUdp { to, bytes } => self.udp(to, &bytes),
+                Action::SendRelay { region, peer, bytes } => self.relays.send(region, &peer, &bytes),
+                Action::Inject { peer, bytes } => {
+                    // As with relayed packets: what WireGuard does not want is lost.
+                    let _ = self.plane.deliver(&peer, &bytes);
+                }
+                Action::SetPath { peer, path } => {
+                    tracing::debug!(?peer, ?path, "path");
+                    self.routes.insert(peer, path);
+                    set_endpoint(self.plane.as_ref(), &peer, path);
+                }
+                Action::Endpoints(endpoints) => {
+                    let endpoints = endpoints.iter().map(|e| (e.addr, e.kind as u8)).collect();
+                    self.report.send_modify(|report| report.endpoints = endpoints);
+                }
+                Action::NetInfo(info) => {
+                    self.relays.set_home(info.home);
+                    self.net_info = info;
+                    self.describe();
+                }
+                Action::MeasureHttps(region) => self.measure_https(region),
+                Action::Checked(report) => {
+                    let json = status::netcheck(&report, &self.net_info, &self.derp);
+                    for check in self.checks.drain(..) {
+                        // Whoever asked may be gone.
+                        let _ = check.send(json.clone());
+                    }
+                }
+                Action::PingReply { id, peer, via, latency } => {
+                    if let Some(answer) = self.pings.remove(&id) {
+                        let (ip, name) = status::address_and_name(self.shown.netmap.as_deref(), &peer);
+                        let code = |region| status::region_code(&self.derp, region);
+                        // Whoever asked may be gone.
+                        let _ = answer.send(Ok(PingAnswer::new(ip, name, via, latency, code)));
+                    }
+                }
+                // No router in front of us is asked for a port.
+                Action::MapPort => {}
+                other => tracing::debug!(?other, "not carried out"),
+            }
+        }
+    }
+}
+
+/// Tells the data plane how a peer is reached.
+pub(crate) fn set_endpoint(plane: &dyn DataPlane, peer: &NodePublic, path: Path) {
+    let endpoint = match path {
+        Path::Direct(addr) => Endpoint::Direct(addr),
+        Path::Both { hop: Hop { addr, vni: None }, relay: Some(_) } => Endpoint::Both(addr),
+        Path::Both { hop: Hop { addr, vni: None }, relay: None } => Endpoint::Direct(addr),
+        Path::Relay(_) | Path::PeerRelay { .. } | Path::Both { .. } => Endpoint::Relayed,
+    };
+    if let Err(error) = plane.set_endpoint(peer, endpoint) {
+        tracing::debug!(?peer, %error, "endpoint");
+    }
+}
