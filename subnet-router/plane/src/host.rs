@@ -100,23 +100,36 @@ impl Host {
         first
     }
 
-    /// Takes everything away, the interface included. Goes on after errors: the rest shall be gone at least.
+    /// Takes everything away, the interface included.
     pub(crate) fn detach(&mut self) {
-        for v6 in [false, true] {
-            for rule in &RULES {
-                if let Err(error) = self.route.remove_rule(v6, rule) {
-                    tracing::warn!(priority = rule.priority, %error, "rule not removed");
-                }
+        remove(&mut self.route, Some(self.index));
+    }
+
+    /// Takes everything away that a process of earlier may have left.
+    pub(crate) fn remove_all(interface: &str) -> Result<(), PlaneError> {
+        let mut route = Route::open().map_err(netlink("netlink socket"))?;
+        let index = route.index(interface).map_err(netlink("interfaces"))?;
+        remove(&mut route, index);
+        Ok(())
+    }
+}
+
+/// Goes on after errors: the rest shall be gone at least.
+fn remove(route: &mut Route, index: Option<u32>) {
+    for v6 in [false, true] {
+        for rule in &RULES {
+            if let Err(error) = route.remove_rule(v6, rule) {
+                tracing::warn!(priority = rule.priority, %error, "rule not removed");
             }
         }
-        for (net, via) in self.route.routes(ROUTE_TABLE).unwrap_or_default() {
-            if let Err(error) = self.route.remove_route(ROUTE_TABLE, net, via) {
-                tracing::warn!(%net, %error, "route not removed");
-            }
+    }
+    for (net, via) in route.routes(ROUTE_TABLE).unwrap_or_default() {
+        if let Err(error) = route.remove_route(ROUTE_TABLE, net, via) {
+            tracing::warn!(%net, %error, "route not removed");
         }
-        if let Err(error) = self.route.remove_link(self.index) {
-            tracing::warn!(%error, "interface not removed");
-        }
+    }
+    if let Some(Err(error)) = index.map(|index| route.remove_link(index)) {
+        tracing::warn!(%error, "interface not removed");
     }
 }
 

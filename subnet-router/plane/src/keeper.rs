@@ -138,12 +138,7 @@ impl Inner {
     }
 
     fn remove_table(&self) {
-        let mut batch = Batch::new(&firewall::table(&self.interface));
-        batch.delete_table();
-        match self.nft.commit(batch) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => tracing::warn!(%error, "table not removed"),
-            _ => {}
-        }
+        remove_table(&self.nft, &self.interface);
     }
 
     fn heal(&mut self) {
@@ -163,6 +158,23 @@ impl Inner {
             tracing::warn!(%error, "addresses, routes or rules not restored");
         }
     }
+}
+
+fn remove_table(nft: &NftSocket, interface: &str) {
+    let mut batch = Batch::new(&firewall::table(interface));
+    batch.delete_table();
+    match nft.commit(batch) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => tracing::warn!(%error, "table not removed"),
+        _ => {}
+    }
+}
+
+/// Removes what a crash may have left.
+pub(crate) fn clean(interface: &str) -> Result<(), PlaneError> {
+    let nft = NftSocket::open().map_err(netlink("nftables socket"))?;
+    Host::remove_all(interface)?;
+    remove_table(&nft, interface);
+    Ok(())
 }
 
 /// Lets the kernel pass packets on. It is not taken back at the end: others may have come to rely on it.

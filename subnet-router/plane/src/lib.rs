@@ -39,3 +39,11 @@ pub fn start(config: &Config) -> Result<(Arc<dyn DataPlane>, Events), PlaneError
     let (plane, events) = userspace::Userspace::start(config)?;
     Ok((Arc::new(plane), events))
 }
+
+/// Removes what a crashed process may have left of a data plane: interface, routes, rules, table.
+///
+/// # Errors
+/// [`PlaneError`] when the kernel cannot be asked at all.
+pub fn clean(interface: &str) -> Result<(), PlaneError> {
+    keeper::clean(interface)
+}

@@ -15,6 +15,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+/// Copies of a rule that are removed: the kernel keeps two apart that differ by their maker alone.
+const MAX_COPIES: usize = 8;
+
 /// What a policy rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
@@ -110,7 +113,8 @@ impl Route {
         self.0.change(RouteNetlinkMessage::DelAddress(address_message(index, net)), 0)
     }
 
-    /// All routes of a table: destination, and the interface's index or `None` for `throw`.
+    /// All routes of a table: destination, and the interface's index or `None` for `throw`. Kinds that are never ours
+    /// have index 0.
     pub(crate) fn routes(&mut self, table: u32) -> io::Result<Vec<(IpNet, Option<u32>)>> {
         let mut all = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
@@ -133,9 +137,17 @@ impl Route {
         self.0.change(message, NLM_F_CREATE | NLM_F_REPLACE)
     }
 
-    /// Takes a route from a table.
+    /// Takes a route from a table, whatever its kind and whoever made it; it may be gone already.
     pub(crate) fn remove_route(&mut self, table: u32, net: IpNet, index: Option<u32>) -> io::Result<()> {
-        self.0.change(RouteNetlinkMessage::DelRoute(route_message(table, net, index)), 0)
+        let mut message = route_message(table, net, index.filter(|index| *index != 0));
+        message.header.kind = RouteType::Unspec;
+        message.header.scope = RouteScope::NoWhere;
+        message.header.protocol = RouteProtocol::Unspec;
+        let removed = self.0.change(RouteNetlinkMessage::DelRoute(message), 0);
+        match removed {
+            Err(error) if error.raw_os_error() == Some(3) => Ok(()), // ESRCH
+            other => other,
+        }
     }
 
     /// Adds a policy rule for a family; it may be there already.
@@ -144,9 +156,18 @@ impl Route {
         unless(self.0.change(message, NLM_F_CREATE | NLM_F_EXCL), io::ErrorKind::AlreadyExists)
     }
 
-    /// Removes a policy rule of a family; it may be gone already.
+    /// Removes a policy rule of a family, whoever made it; it may be gone already.
     pub(crate) fn remove_rule(&mut self, v6: bool, rule: &Rule) -> io::Result<()> {
-        unless(self.0.change(RouteNetlinkMessage::DelRule(rule_message(v6, rule)), 0), io::ErrorKind::NotFound)
+        let mut message = rule_message(v6, rule);
+        message.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Protocol(_)));
+        for _ in 0..MAX_COPIES {
+            match self.0.change(RouteNetlinkMessage::DelRule(message.clone()), 0) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -228,7 +249,11 @@ fn destination_of(route: &RouteMessage) -> Option<(IpNet, Option<u32>)> {
         }
     }
     // The kernel names the loopback interface in IPv6 `throw` routes.
-    let index = index.filter(|_| route.header.kind != RouteType::Throw);
+    let index = match route.header.kind {
+        RouteType::Throw => None,
+        RouteType::Unicast => Some(index.unwrap_or(0)),
+        _ => Some(0),
+    };
     Some((IpNet::new(ip, route.header.destination_prefix_length).ok()?, index))
 }
 

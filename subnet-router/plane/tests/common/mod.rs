@@ -96,6 +96,19 @@ impl Net {
     }
 }
 
+impl Net {
+    /// A LAN host 10.20.0.9 behind `b`, which is 10.20.0.1 there. It has no default route.
+    pub fn lan_of_b(&self) -> Ns {
+        let name = format!("{}l", self.b.name);
+        sh(&format!("ip netns add {name}"));
+        let lan = Ns { name, ip: IpAddr::from([10, 20, 0, 9]) };
+        sh(&format!("ip -n {} link add eth1 type veth peer name eth0 netns {}", self.b.name, lan.name));
+        self.b.run("ip link set eth1 up; ip addr add 10.20.0.1/24 dev eth1");
+        lan.run("ip link set lo up; ip link set eth0 up; ip addr add 10.20.0.9/24 dev eth0");
+        lan
+    }
+}
+
 /// The kernel's WireGuard if it is there; must be there if `HEARTHGATE_KERNEL_WIREGUARD` is set.
 pub fn kernel_mode() -> Option<Mode> {
     let there = std::path::Path::new("/sys/module/wireguard").exists();
