@@ -3,6 +3,9 @@
 //! One `inet` table named after the interface holds everything, so it is replaced in one transaction and gone in one.
 //! Rules in the tables of others are never touched.
 //!
+//! Rules are written for the path that most packets take: interfaces by number (one comparison of four bytes), one look
+//! at the family, then the answers of running TCP connections.
+//!
 //! Places: the filter sits before routing, after connection tracking and before destination NAT, so that it sees what
 //! comes to this host and what passes through it, with the addresses of the rules.
 
@@ -31,27 +34,21 @@ pub(crate) fn table(interface: &str) -> String {
     format!("hearthgate-{interface}")
 }
 
-/// Writes the whole table; without a state, it lets nothing out of the tunnel.
-pub(crate) fn write(batch: &mut Batch, interface: &str, desired: Option<&Desired>) {
+/// Writes the whole table for the interface of this number; without a state, it lets nothing out of the tunnel.
+pub(crate) fn write(batch: &mut Batch, index: u32, desired: Option<&Desired>) {
     let closed = Filter::closed();
-    filter(batch, interface, desired.map_or(&closed, |desired| &desired.filter));
+    filter(batch, index, desired.map_or(&closed, |desired| &desired.filter));
     if let Some(desired) = desired {
-        forward(batch, interface, desired);
+        forward(batch, index, desired);
     }
 }
 
-fn name(interface: &str) -> Vec<u8> {
-    let mut name = interface.as_bytes().to_vec();
-    name.resize(16, 0);
-    name
+fn from_tunnel(index: u32) -> Rule {
+    vec![Expr::Meta(meta::IIF), Expr::Eq(index.to_ne_bytes().to_vec())]
 }
 
-fn from_tunnel(interface: &str) -> Rule {
-    vec![Expr::Meta(meta::IIFNAME), Expr::Eq(name(interface))]
-}
-
-fn to_tunnel(interface: &str) -> Rule {
-    vec![Expr::Meta(meta::OIFNAME), Expr::Eq(name(interface))]
+fn to_tunnel(index: u32) -> Rule {
+    vec![Expr::Meta(meta::OIF), Expr::Eq(index.to_ne_bytes().to_vec())]
 }
 
 fn family(v4: bool) -> Rule {
@@ -84,40 +81,48 @@ fn join(parts: &[Rule]) -> Rule {
 }
 
 /// The decisions of [`Filter::decide`], in the kernel.
-fn filter(batch: &mut Batch, interface: &str, filter: &Filter) {
+fn filter(batch: &mut Batch, index: u32, filter: &Filter) {
     batch.base_chain("from_tunnel", Chain { kind: "filter", hook: Hook::Prerouting, priority: FILTER });
-    batch.chain("filter");
     for v4 in [true, false] {
         for (class, doors) in filter.classes.iter().enumerate() {
             class_chain(batch, v4, class, doors);
         }
         sets(batch, v4, filter);
+        family_chain(batch, v4);
+        let chain = Verdict::Goto(family_name(v4).into());
+        batch.rule("from_tunnel", &join(&[from_tunnel(index), family(v4), then(chain)]));
     }
-    batch.rule("from_tunnel", &join(&[from_tunnel(interface), then(Verdict::Goto("filter".into()))]));
+}
 
-    let mut rule = |parts: &[Rule]| batch.rule("filter", &join(parts));
+const fn family_name(v4: bool) -> &'static str {
+    if v4 { "filter4" } else { "filter6" }
+}
+
+fn family_chain(batch: &mut Batch, v4: bool) {
+    let chain = family_name(v4);
+    batch.chain(chain);
+    let mut rule = |parts: &[Rule]| batch.rule(chain, &join(parts));
     let drop = || then(Verdict::Drop);
     let accept = || then(Verdict::Accept);
-    let prefix = |v4, mask: Vec<u8>, value: Vec<u8>| {
-        let (offset, _) = destination(v4);
+    let (at, length) = destination(v4);
+    let prefix = |mask: Vec<u8>, value: Vec<u8>| {
         let length = u32::try_from(mask.len()).unwrap_or(4);
-        join(&[family(v4), vec![Expr::Load(Base::Network, offset, length), Expr::And(mask), Expr::Eq(value)]])
+        vec![Expr::Load(Base::Network, at, length), Expr::And(mask), Expr::Eq(value)]
     };
+    let outside = vec![Expr::Load(Base::Network, at, length), Expr::In(if v4 { "local4" } else { "local6" }.into(), true)];
+    rule(&[outside, drop()]);
     // Multicast and link-local never come out of a tunnel; 169.254.169.254 is a service of clouds.
-    rule(&[prefix(true, vec![0xf0, 0, 0, 0], vec![224, 0, 0, 0]), drop()]);
-    let metadata = vec![Expr::Load(Base::Network, 16, 4), Expr::Ne(vec![169, 254, 169, 254])];
-    rule(&[prefix(true, vec![255, 255, 0, 0], vec![169, 254, 0, 0]), metadata, drop()]);
-    rule(&[prefix(false, vec![255, 0, 0, 0], vec![255, 0, 0, 0]), drop()]);
-    rule(&[prefix(false, vec![0xff, 0xc0, 0, 0], vec![0xfe, 0x80, 0, 0]), drop()]);
-    for v4 in [true, false] {
-        let (offset, length) = destination(v4);
-        let set = if v4 { "local4" } else { "local6" };
-        let outside = vec![Expr::Load(Base::Network, offset, length), Expr::In(set.into(), true)];
-        rule(&[family(v4), outside, drop()]);
+    if v4 {
+        rule(&[prefix(vec![0xf0, 0, 0, 0], vec![224, 0, 0, 0]), drop()]);
+        let metadata = vec![Expr::Load(Base::Network, at, 4), Expr::Ne(vec![169, 254, 169, 254])];
+        rule(&[prefix(vec![255, 255, 0, 0], vec![169, 254, 0, 0]), metadata, drop()]);
+    } else {
+        rule(&[prefix(vec![255, 0, 0, 0], vec![255, 0, 0, 0]), drop()]);
+        rule(&[prefix(vec![0xff, 0xc0, 0, 0], vec![0xfe, 0x80, 0, 0]), drop()]);
     }
-    rule(&[protocol(proto::TSMP), accept()]);
     let flags = vec![Expr::Load(Base::Transport, 13, 1), Expr::And(vec![0x12]), Expr::Ne(vec![0x02])];
     rule(&[protocol(proto::TCP), flags, accept()]);
+    rule(&[protocol(proto::TSMP), accept()]);
     for (number, kinds) in [(proto::ICMP, [0, 3, 11, 12].as_slice()), (proto::ICMPV6, &[1, 2, 3, 4, 129])] {
         for kind in kinds {
             let kind = vec![Expr::Load(Base::Transport, 0, 1), Expr::Eq(vec![*kind])];
@@ -128,11 +133,9 @@ fn filter(batch: &mut Batch, interface: &str, filter: &Filter) {
         // Direction 1: an answer to what went out first.
         rule(&[protocol(number), vec![Expr::Ct(ct::DIRECTION), Expr::Eq(vec![1])], accept()]);
     }
-    for v4 in [true, false] {
-        let (offset, length) = source(v4);
-        let map = if v4 { "sources4" } else { "sources6" };
-        rule(&[family(v4), vec![Expr::Load(Base::Network, offset, length), Expr::Map(map.into())]]);
-    }
+    let (offset, length) = source(v4);
+    let map = if v4 { "sources4" } else { "sources6" };
+    rule(&[vec![Expr::Load(Base::Network, offset, length), Expr::Map(map.into())]]);
     rule(&[vec![Expr::Counter], drop()]);
 }
 
@@ -197,13 +200,13 @@ fn octets(ip: IpAddr) -> Vec<u8> {
 }
 
 /// What passes through: a mark for what came out of the tunnel, source NAT for it, and the tunnel's segment size.
-fn forward(batch: &mut Batch, interface: &str, desired: &Desired) {
+fn forward(batch: &mut Batch, index: u32, desired: &Desired) {
     let place = Chain { kind: "filter", hook: Hook::Forward, priority: MANGLE };
     batch.base_chain("forward", place);
     // LAN hosts send segments for 1500 bytes; the tunnel has less, and not every host hears ICMP.
     let syn = vec![Expr::Load(Base::Transport, 13, 1), Expr::And(vec![0x02]), Expr::Ne(vec![0])];
     let clamp = vec![Expr::RouteMss, Expr::SwapMss, Expr::ClampMss];
-    batch.rule("forward", &join(&[to_tunnel(interface), protocol(proto::TCP), syn, clamp]));
+    batch.rule("forward", &join(&[to_tunnel(index), protocol(proto::TCP), syn, clamp]));
     if !desired.forward {
         return;
     }
@@ -212,7 +215,7 @@ fn forward(batch: &mut Batch, interface: &str, desired: &Desired) {
         Expr::AndOr((!MARK_MASK).to_ne_bytes().to_vec(), SUBNET_MARK.to_ne_bytes().to_vec()),
         Expr::SetMark,
     ];
-    batch.rule("forward", &join(&[from_tunnel(interface), mark]));
+    batch.rule("forward", &join(&[from_tunnel(index), mark]));
     if desired.snat {
         let place = Chain { kind: "nat", hook: Hook::Postrouting, priority: SOURCE_NAT };
         batch.base_chain("postrouting", place);
@@ -221,7 +224,7 @@ fn forward(batch: &mut Batch, interface: &str, desired: &Desired) {
             Expr::And(MARK_MASK.to_ne_bytes().to_vec()),
             Expr::Eq(SUBNET_MARK.to_ne_bytes().to_vec()),
         ];
-        let outside = vec![Expr::Meta(meta::OIFNAME), Expr::Ne(name(interface))];
+        let outside = vec![Expr::Meta(meta::OIF), Expr::Ne(index.to_ne_bytes().to_vec())];
         batch.rule("postrouting", &join(&[family(true), marked, outside, vec![Expr::Masquerade]]));
     }
     if desired.masquerade_lan {
@@ -231,7 +234,7 @@ fn forward(batch: &mut Batch, interface: &str, desired: &Desired) {
         }
         // Peers know this node's addresses, not those of its LAN. Its own packets have such an address already.
         for v4 in [true, false] {
-            batch.rule("postrouting", &join(&[family(v4), to_tunnel(interface), vec![Expr::Masquerade]]));
+            batch.rule("postrouting", &join(&[family(v4), to_tunnel(index), vec![Expr::Masquerade]]));
         }
     }
 }

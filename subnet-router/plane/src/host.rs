@@ -48,6 +48,11 @@ impl Host {
         Ok(Self { route, index })
     }
 
+    /// The interface's number.
+    pub(crate) const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Takes the interface up.
     pub(crate) fn up(&mut self, mtu: u16) -> Result<(), PlaneError> {
         self.route.up(self.index, mtu).map_err(netlink("interface up"))

@@ -130,7 +130,7 @@ impl Inner {
         if let Some(extra) = &self.extra {
             extra(&mut batch);
         }
-        firewall::write(&mut batch, &self.interface, self.desired.as_ref());
+        firewall::write(&mut batch, self.host.index(), self.desired.as_ref());
         let rules = batch.rules();
         self.nft.commit(batch).map_err(netlink("nftables"))?;
         self.rules = rules;

@@ -11,7 +11,7 @@
 
 use crate::{
     host::{BYPASS_MARK, MARK_MASK},
-    nft::{Base, Batch, Chain, Expr, Hook, meta},
+    nft::{Base, Batch, Chain, Expr, Hook, Verdict, meta},
 };
 
 /// After the filters (priority 0) and before the end of connection tracking.
@@ -35,7 +35,16 @@ pub(super) fn rules(batch: &mut Batch, wireguard: u16, side: u16) {
     let rewrite = |offset, port: u16| {
         [Expr::Counter, Expr::Set(port.to_be_bytes().to_vec()), Expr::WriteUdp(offset)]
     };
-    // The payload begins at byte 8 of the transport header.
+    // The payload begins at byte 8 of the transport header. WireGuard's messages are a number below 256 in four bytes,
+    // lowest first, and by far the most: they are done after one rule.
+    let mut wireguard_message = port(2, wireguard);
+    wireguard_message.extend([
+        Expr::Load(Base::Transport, 8, 4),
+        Expr::And(vec![0, 0xff, 0xff, 0xff]),
+        Expr::Eq(vec![0; 4]),
+        Expr::Then(Verdict::Accept),
+    ]);
+    batch.rule("steer_in", &wireguard_message);
     let disco = vec![Expr::Load(Base::Transport, 8, 6), Expr::Eq(b"TS\xf0\x9f\x92\xac".to_vec())];
     let stun = vec![Expr::Load(Base::Transport, 12, 4), Expr::Eq(vec![0x21, 0x12, 0xa4, 0x42])];
     let geneve = |kind: u8| vec![Expr::Load(Base::Transport, 10, 2), Expr::Eq(vec![0x7a, kind])];

@@ -68,8 +68,8 @@ pub(crate) enum Expr {
 /// `NFT_META_*`.
 pub(crate) mod meta {
     pub(crate) const MARK: u32 = 3;
-    pub(crate) const IIFNAME: u32 = 6;
-    pub(crate) const OIFNAME: u32 = 7;
+    pub(crate) const IIF: u32 = 4;
+    pub(crate) const OIF: u32 = 5;
     pub(crate) const NFPROTO: u32 = 15;
     pub(crate) const L4PROTO: u32 = 16;
 }
