@@ -32,7 +32,11 @@ pub(crate) fn derp(args: &Args) -> Result<(), Failure> {
     let config = configuration(args)?;
     logging::start(&config.log.level, &config.log.format);
     place::raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(hearthgate_limits::WORKER_THREADS)
+        .max_blocking_threads(hearthgate_limits::BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
     runtime.block_on(run(&config))
 }
 

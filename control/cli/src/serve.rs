@@ -18,7 +18,11 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let options = setup::options(&config)?;
     place::raise_file_limit();
     place::make_state_dir(&options.state_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(hearthgate_limits::WORKER_THREADS)
+        .max_blocking_threads(hearthgate_limits::BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
     runtime.block_on(run(args, config, options))
 }
 

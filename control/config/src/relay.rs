@@ -103,7 +103,7 @@ pub struct RelayLimitsConfig {
 impl Default for RelayLimitsConfig {
     fn default() -> Self {
         Self {
-            connections: 10_000,
+            connections: hearthgate_limits::RELAY_CONNECTIONS,
             accept_per_second: 0,
             accept_burst: 0,
             client_bytes_per_second: 0,

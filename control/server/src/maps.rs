@@ -16,7 +16,7 @@ use std::{
 /// Messages for ranges of sequence numbers that are kept: streams rarely differ by more than a few.
 const SHARED_MAX: usize = 32;
 /// Compressed pages kept; a page holds up to 64 nodes and is some kilobytes.
-const PAGES_CACHED_MAX: usize = 1024;
+const PAGES_CACHED_MAX: usize = hearthgate_limits::CACHED_PAGES;
 
 /// Why a map could not be made.
 #[derive(Debug, thiserror::Error)]

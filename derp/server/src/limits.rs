@@ -20,7 +20,11 @@ pub struct RelayLimits {
 
 impl Default for RelayLimits {
     fn default() -> Self {
-        Self { connections_max: 10_000, keep_alive: Duration::from_secs(60), write_timeout: Duration::from_secs(2) }
+        Self {
+            connections_max: hearthgate_limits::RELAY_CONNECTIONS,
+            keep_alive: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(2),
+        }
     }
 }
 

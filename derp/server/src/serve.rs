@@ -26,7 +26,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes read at once during the handshake; the official client's first frame has about two hundred.
 const HANDSHAKE_READ: usize = 1024;
 /// Handshakes at once: strangers may hold no more than this many connections.
-const HANDSHAKES_MAX: u64 = 1024;
+const HANDSHAKES_MAX: u64 = hearthgate_limits::HANDSHAKES;
 /// Longest time a relay of the mesh may take nothing.
 const MESH_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
