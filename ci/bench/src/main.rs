@@ -3,14 +3,15 @@
 //! `hearthgate-bench --hearthgate PATH [--clients N]` starts the server on a loopback port with a fresh state folder,
 //! lets N clients join (32 at a time) and hold a map stream, then measures how long a new node takes until all others
 //! know it, how long a change for all takes, and how long all need to come back after a restart. Clients and server
-//! share the machine, so every figure includes the clients' own work.
+//! share the machine, so every figure includes the clients' own work. `--emulator qemu-mipsel-static` measures a binary
+//! for another processor; its memory then has the emulator in it.
 
 mod client;
 mod server;
 
 use client::{SimClient, Watcher};
 use serde_json::json;
-use server::Server;
+use server::{Program, Server};
 use std::{
     path::PathBuf,
     sync::Arc,
@@ -27,14 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let (mut binary, mut clients) = (PathBuf::from("target/release/hearthgate"), 1000);
+    let mut program = Program { binary: PathBuf::from("target/release/hearthgate"), emulator: None };
+    let mut clients = 1000;
     while let Some(arg) = args.next() {
         let value = args.next().unwrap_or_default();
         match arg.as_str() {
-            "--hearthgate" => binary = value.into(),
+            "--hearthgate" => program.binary = value.into(),
+            "--emulator" => program.emulator = Some(value),
             "--clients" => clients = value.parse().unwrap_or(clients),
             other => {
-                eprintln!("unknown flag {other}: --hearthgate PATH, --clients N");
+                eprintln!("unknown flag {other}: --hearthgate PATH, --emulator PROGRAM, --clients N");
                 std::process::exit(2);
             }
         }
@@ -44,7 +47,7 @@ fn main() {
         let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let result = runtime.block_on(measure(binary, clients));
+    let result = runtime.block_on(measure(program, clients));
     match result {
         Ok(figures) => println!("{figures:#}"),
         Err(e) => {
@@ -54,9 +57,9 @@ fn main() {
     }
 }
 
-async fn measure(binary: PathBuf, count: usize) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
+async fn measure(program: Program, count: usize) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
     let dir = std::env::temp_dir().join(format!("hearthgate-bench-{}", std::process::id()));
-    let (mut server, first_answer) = Server::start(&binary, &dir).await?;
+    let (mut server, first_answer) = Server::start(&program, &dir).await?;
     let idle_kib = server.rss_kib();
     let key = server.preauth_key()?;
     // Joining, without streams: what the server can take.
@@ -94,7 +97,7 @@ async fn measure(binary: PathBuf, count: usize) -> Result<serde_json::Value, Box
     let peak_kib = server.peak_kib();
     // Restart: everybody is cut off and comes back.
     drop(watchers);
-    server.restart(&binary).await?;
+    server.restart().await?;
     let started = Instant::now();
     let back = reconnect_all(&server, &clients).await?;
     let reconnecting = started.elapsed();

@@ -10,29 +10,47 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is measured: a binary, and what runs it if this machine cannot.
+#[derive(Clone)]
+pub struct Program {
+    /// The binary.
+    pub binary: PathBuf,
+    /// A program of qemu-user, such as `qemu-mipsel-static`.
+    pub emulator: Option<String>,
+}
+
+impl Program {
+    fn command(&self) -> Command {
+        let Some(emulator) = &self.emulator else { return Command::new(&self.binary) };
+        let mut command = Command::new(emulator);
+        command.arg(&self.binary);
+        command
+    }
+}
+
 /// A running `hearthgate serve`.
 pub struct Server {
     child: Child,
-    binary: PathBuf,
+    program: Program,
     dir: PathBuf,
     addr: SocketAddr,
 }
 
 impl Server {
     /// Starts with a fresh state folder; also answers how long the first answer took.
-    pub async fn start(binary: &Path, dir: &Path) -> Result<(Self, Duration), Failure> {
+    pub async fn start(program: &Program, dir: &Path) -> Result<(Self, Duration), Failure> {
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let started = Instant::now();
-        let child = spawn(binary, dir, addr)?;
-        let server = Self { child, binary: binary.into(), dir: dir.into(), addr };
+        let child = spawn(program, dir, addr)?;
+        let server = Self { child, program: program.clone(), dir: dir.into(), addr };
         server.wait().await?;
         Ok((server, started.elapsed()))
     }
 
     /// Kills it and starts it on the same state.
-    pub async fn restart(&mut self, binary: &Path) -> Result<(), Failure> {
+    pub async fn restart(&mut self) -> Result<(), Failure> {
         self.stop();
-        self.child = spawn(binary, &self.dir, self.addr)?;
+        self.child = spawn(&self.program, &self.dir, self.addr)?;
         self.wait().await
     }
 
@@ -67,7 +85,7 @@ impl Server {
 
     /// Runs a command of the program against the server.
     pub fn run(&self, args: &[&str]) -> Result<String, Failure> {
-        let out = Command::new(&self.binary).args(args).env("HEARTHGATE_STATE_DIR", &self.dir).output()?;
+        let out = self.program.command().args(args).env("HEARTHGATE_STATE_DIR", &self.dir).output()?;
         if !out.status.success() {
             return Err(String::from_utf8_lossy(&out.stderr).into_owned().into());
         }
@@ -117,8 +135,9 @@ impl Drop for Server {
     }
 }
 
-fn spawn(binary: &Path, dir: &Path, addr: SocketAddr) -> std::io::Result<Child> {
-    Command::new(binary)
+fn spawn(program: &Program, dir: &Path, addr: SocketAddr) -> std::io::Result<Child> {
+    program
+        .command()
         .arg("serve")
         .env("HEARTHGATE_STATE_DIR", dir)
         .env("HEARTHGATE_LISTEN_ADDR", addr.to_string())
