@@ -10,7 +10,7 @@ import { PHONE, ensure, fit, logIn, scan, shoot, watched } from "./page.mjs";
 const OUT = process.env.OUT;
 const PASSWORD = "correct horse battery";
 const EVIL = `<img src=x onerror=alert('xss')>`;
-const PAGES = ["devices", "join", "users", "keys", "policy", "dns", "relays", "health", "events", "system", "setup"];
+const PAGES = ["devices", "join", "routes", "users", "keys", "policy", "policy/reach?from=annas-laptop&to=anna", "policy/history", "dns", "relays", "health", "events", "system", "setup"];
 const state = {};
 
 /** A browser window whose clicks are counted. */
@@ -89,7 +89,7 @@ const cases = {
           bytes = Math.max(bytes, (await answer.body()).length);
           rules += await fit(page, `${path} on a ${screen}, ${colorScheme}`);
           looked += 1;
-          if ((screen === "phone") === (colorScheme === "dark")) await shoot(page, `${path.replace("/", "-")}-${screen}-${colorScheme}`);
+          if ((screen === "phone") === (colorScheme === "dark")) await shoot(page, `${path.replace(/\?.*/, "").replace("/", "-")}-${screen}-${colorScheme}`);
         }
         await context.close();
       }
@@ -175,6 +175,52 @@ const cases = {
     await shoot(page, "hostile-name");
     await context.close();
     return "a name of markup stays text";
+  },
+
+  // The policy: checked while it is typed, with its tests; what changes is shown; why; and back to an older version.
+  async policy() {
+    const { box } = state;
+    const context = await state.browser.newContext(PHONE);
+    const page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    await page.goto(`${box.url}/admin/policy`);
+    const text = (dst, test) => `{"grants": [{"src": ["*"], "dst": ["${dst}"], "ip": ["tcp:22"]}], "tests": [{"src": "anna@", "accept": ["${test}"]}]}`;
+    await page.fill("#policy", "{ nothing");
+    await page.waitForSelector("#problem");
+    const wrong = await page.textContent("#problem");
+    await page.fill("#policy", text("anna@", "anna@:80").replace("anna@:80", "100.64.0.1:80"));
+    await page.waitForFunction((old) => { const p = document.querySelector("#problem"); return p && p.textContent !== old; }, wrong);
+    ensure((await page.textContent("#problem")).includes("test(s) failed"), `a failing test is shown: ${await page.textContent("#problem")}`);
+    await fit(page, "a policy that is refused");
+    await page.click("button[value=save]");
+    await page.waitForSelector("#problem");
+    ensure(box.cli("policy", "get").policy === "", "what is refused is not saved");
+    await page.fill("#policy", text("anna@", "100.64.0.1:22"));
+    await page.waitForSelector("#fine");
+    ensure((await page.textContent("#checked")).includes("No longer allowed"), "what is lost is shown");
+    await fit(page, "a policy that is fine");
+    await shoot(page, "policy-checked");
+    await page.click("button[value=save]");
+    await page.waitForSelector("text=Version 1");
+    await page.goto(`${box.url}/admin/policy/reach?from=annas-laptop&to=pocket:80`);
+    ensure((await page.textContent("#answer")).includes("No:"), "port 80 is closed");
+    await page.goto(`${box.url}/admin/policy/reach?from=annas-laptop&to=pocket:22`);
+    ensure((await page.textContent("#answer")).includes("grants[0]"), "the rule is named");
+    await fit(page, "why");
+    await shoot(page, "policy-why");
+    await page.goto(`${box.url}/admin/policy`);
+    await page.fill("#policy", '{"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}');
+    await page.waitForSelector("text=Newly allowed");
+    await page.click("button[value=save]");
+    await page.waitForSelector("text=Version 2");
+    await page.goto(`${box.url}/admin/policy/history`);
+    await fit(page, "versions");
+    await page.click("form[action='/admin/policy/rollback'] button");
+    await page.waitForSelector("text=Version 3");
+    const now = box.cli("policy", "get");
+    ensure(now.policy.includes("tcp:22") && now.author === "rollback to 1", `${now.author}: ${now.policy}`);
+    await context.close();
+    return "refused, checked while typed, explained, gone back to";
   },
 
   // Another site cannot act for somebody who is logged in, nor read the pages under its own name.

@@ -48,6 +48,7 @@ pub(crate) fn describe(world: &World, method: &Method, parts: &[String], query: 
         ("POST", ["node", "backfillips"]) => ("gave missing addresses", String::new()),
         ("POST", ["auth", "reject"]) => ("turned login away", String::new()),
         ("PUT", ["policy"]) => ("changed policy", String::new()),
+        ("POST", ["policy", "rollback"]) => ("put an older policy in force", String::new()),
         _ => ("changed", parts.join("/")),
     };
     Entry { action, before }

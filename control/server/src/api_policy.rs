@@ -3,7 +3,7 @@
 
 use crate::writer::Context;
 use hearthgate_core::{CoreError, Facts, World};
-use hearthgate_policy::{Endpoint, Engine, Policy as PolicyFile, difference};
+use hearthgate_policy::{Difference, Endpoint, Engine, Explanation, Policy as PolicyFile, difference};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, CoreError> {
 pub(crate) fn route(
     world: &mut World,
     c: &Context<'_>,
+    actor: &str,
     method: &str,
     parts: &[&str],
     arg: &dyn Fn(&str) -> Option<String>,
@@ -43,7 +44,7 @@ pub(crate) fn route(
             if world.settings().policy_from_file {
                 return Err(CoreError::Invalid("the policy is read from policy.path; change that file".into()));
             }
-            world.set_policy_text(&b.policy, "api", c.now)?;
+            world.set_policy_text(&b.policy, actor, c.now)?;
             Ok(show(world))
         }),
         ("POST", ["check"]) => read::<Body>(body).and_then(|b| {
@@ -93,14 +94,18 @@ fn needed(value: Option<String>, name: &str) -> Result<String, CoreError> {
 }
 
 fn explain(world: &World, from: Option<String>, to: Option<String>) -> Answer {
-    let (from, to) = (needed(from, "from")?, needed(to, "to")?);
+    let all = explanations(world, &needed(from, "from")?, &needed(to, "to")?)?;
+    Ok(json!({ "explanations": all }))
+}
+
+/// Whether, and why, `from` reaches `to` (with a port or not), for every pair of machines that the names mean.
+pub(crate) fn explanations(world: &World, from: &str, to: &str) -> Result<Vec<Explanation>, CoreError> {
     let engine = engine(world)?;
-    let (name, port) = Endpoint::split(&to);
-    let (sources, target) = (endpoint(engine, &from)?, endpoint(engine, &name)?);
+    let (name, port) = Endpoint::split(to);
+    let (sources, target) = (endpoint(engine, from)?, endpoint(engine, &name)?);
     let pairs =
         sources.machines.iter().flat_map(|f| target.machines.iter().map(move |t| (*f, *t))).filter(|(f, t)| f != t);
-    let all: Vec<_> = pairs.take(PAIRS_MAX).map(|(f, t)| engine.explain(f, t, target.address, port)).collect();
-    Ok(json!({ "explanations": all }))
+    Ok(pairs.take(PAIRS_MAX).map(|(f, t)| engine.explain(f, t, target.address, port)).collect())
 }
 
 fn who_can(world: &World, to: Option<String>) -> Answer {
@@ -116,6 +121,11 @@ fn who_can(world: &World, to: Option<String>) -> Answer {
 fn diff(world: &World, body: Body) -> Answer {
     let new = body.new.unwrap_or(body.policy);
     let old = body.old.unwrap_or_else(|| world.policy_version().map_or_else(|| "{}".into(), |v| v.text.clone()));
+    serde_json::to_value(difference_to(world, &old, &new)?).map_err(|e| CoreError::Invalid(e.to_string()))
+}
+
+/// What passes under one of two policies only.
+pub(crate) fn difference_to(world: &World, old: &str, new: &str) -> Result<Difference, CoreError> {
     let net = world.with_facts(|facts: &Facts<'_>| hearthgate_core::tailnet_of(facts));
     if net.machines.len() > DIFF_MACHINES_MAX {
         return Err(CoreError::Full(format!("differences are worked out for up to {DIFF_MACHINES_MAX} nodes")));
@@ -125,5 +135,5 @@ fn diff(world: &World, body: Body) -> Answer {
         let policy = PolicyFile::parse(text).map_err(|e| CoreError::Invalid(e.to_string()))?;
         Ok::<_, CoreError>(Engine::new(Arc::new(policy), net.clone()))
     };
-    serde_json::to_value(difference(&apply(&old)?, &apply(&new)?)).map_err(|e| CoreError::Invalid(e.to_string()))
+    Ok(difference(&apply(old)?, &apply(new)?))
 }

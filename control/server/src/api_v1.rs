@@ -90,7 +90,7 @@ pub(crate) fn perform(
     body: &Bytes,
 ) -> Option<Answer> {
     let entry = (method != Method::GET).then(|| api_audit::describe(world, method, parts, query));
-    let answer = route(world, c, method, parts, query, body);
+    let answer = route(world, c, actor, method, parts, query, body);
     if let (Some(Ok(value)), Some(entry)) = (&answer, entry) {
         world.audit(actor, entry.action, &entry.subject(value), c.now);
     }
@@ -111,7 +111,15 @@ fn arg<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
 }
 
 /// `None` when there is no such endpoint.
-fn route(world: &mut World, c: &mut Context<'_>, method: &Method, parts: &[String], query: &Query, body: &Bytes) -> Option<Answer> {
+fn route(
+    world: &mut World,
+    c: &mut Context<'_>,
+    actor: &str,
+    method: &Method,
+    parts: &[String],
+    query: &Query,
+    body: &Bytes,
+) -> Option<Answer> {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     Some(match (method.as_str(), parts.as_slice()) {
         ("GET", ["health"]) => Ok(json!({ "databaseConnectivity": true })),
@@ -148,7 +156,7 @@ fn route(world: &mut World, c: &mut Context<'_>, method: &Method, parts: &[Strin
         ("GET", ["auth"]) => Ok(json!({ "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>() })),
         (verb, ["policy", rest @ ..]) => {
             let get = |name: &str| arg(query, name).map(str::to_owned);
-            return crate::api_policy::route(world, c, verb, rest, &get, body);
+            return crate::api_policy::route(world, c, actor, verb, rest, &get, body);
         }
         _ => return None,
     })

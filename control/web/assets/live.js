@@ -13,6 +13,21 @@
   });
   // Clipboards exist in secure contexts only: elsewhere the button would do nothing, so it is not there.
   if (navigator.clipboard) for (const b of document.querySelectorAll("button[data-copy]")) b.hidden = false;
+  // Checks a draft while it is typed, as its button "Check only" does.
+  const draft = document.querySelector("textarea[data-check]");
+  if (draft) {
+    let timer, round = 0;
+    const check = async () => {
+      const mine = (round += 1);
+      const fields = new URLSearchParams(new FormData(draft.form));
+      fields.set("do", draft.dataset.check);
+      const answer = await fetch(draft.form.action, { method: "POST", body: fields, credentials: "same-origin", redirect: "error" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const [old, fresh] = [document, page].map((d) => d.getElementById("checked"));
+      if (mine === round && old && fresh) old.innerHTML = fresh.innerHTML;
+    };
+    draft.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => check().catch(() => {}), 600); });
+  }
   if (!regions().length) return;
   let busy = false, again = false;
   const refresh = async () => {

@@ -6,8 +6,9 @@
 pub const PRODUCT: &str = "hearthgate";
 
 /// Navigation: path under `/admin/` and its label.
-pub const NAV: [(&str, &str); 9] = [
+pub const NAV: [(&str, &str); 10] = [
     ("devices", "Devices"),
+    ("routes", "Routes"),
     ("users", "Users"),
     ("keys", "Keys"),
     ("policy", "Policy"),
@@ -92,6 +93,18 @@ pub const FORBIDDEN: &str = "Your role does not allow this.";
 pub const CSRF: &str = "This form is too old or was not made by this page. Go back, load the page again, and repeat it.";
 pub const NOT_FOUND: &str = "There is no such page.";
 pub const POLICY_NONE: &str = "There is no policy: every device may reach every other one.";
+pub const POLICY_TABS: [(&str, &str); 3] = [("policy", "Edit"), ("policy/reach", "Who can reach what"), ("policy/history", "Versions")];
+pub const POLICY_FILE: &str = "The policy is read from a file of the box (policy.path): change it there.";
+pub const POLICY_REFUSED: &str = "This would not be taken.";
+pub const POLICY_FINE: &str = "This would be taken.";
+pub const POLICY_DIFF_NONE: &str = "It changes nothing in who reaches whom now.";
+pub const POLICY_DIFF_LARGE: &str = "The network is too large to work out here what would change.";
+pub const POLICY_MATRIX_LARGE: &str = "There are too many devices for a table. Ask above for the ones you care about.";
+pub const POLICY_TO_HINT: &str = "A device, a user, a tag or an address, with a port if you like: laptop:22";
+pub const POLICY_STALE: &str = "Somebody else changed the policy meanwhile. Look at what is in force now, then make your change again.";
+pub const ROUTES_LEAD: &str = "Networks that devices offer to the others, and devices that carry internet traffic (exit nodes).";
+pub const ROUTES_NOBODY: &str = "No device offers a network. To share the one a device is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
+pub const ROUTES_EXIT_HINT: &str = "To offer a device as an exit node, run on it: tailscale set --advertise-exit-node";
 pub const EVENTS_NONE: &str = "Nothing has happened yet.";
 pub const EVENTS_HINT: &str = "Who changed what. The last 500 entries are kept; failed logins are forgotten at a restart.";
 pub const KEYS_HINT: &str = "Keys that let devices in. A key is shown once, when it is made.";

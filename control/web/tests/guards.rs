@@ -10,11 +10,12 @@ use hearthgate_web::{
 use std::net::IpAddr;
 
 fn counting() -> impl FnMut(&mut [u8]) {
-    let mut n = 0u8;
+    let mut n = 0u64;
     move |out: &mut [u8]| {
-        for b in out {
-            n = n.wrapping_add(1);
-            *b = n;
+        // A number a chunk, so that no two secrets are the same.
+        for chunk in out.chunks_mut(8) {
+            n += 1;
+            chunk.iter_mut().zip(n.to_be_bytes().into_iter().rev()).for_each(|(b, d)| *b = d);
         }
     }
 }

@@ -4,7 +4,7 @@ use hearthgate_core::{AllowAll, NewUser, NodeRecord, Now, Settings, Stored, User
 use hearthgate_tailcfg::{DerpMap, Hostinfo};
 use hearthgate_web::{
     Account, Role, account, asset,
-    page::{self, Viewer},
+    page::{self, Viewer, policy::Checked},
     reach,
 };
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn world() -> (World, User) {
     let key = |n: u8| format!("{:02x}", n).repeat(32);
     let record: NodeRecord = serde_json::from_value(serde_json::json!({
         "id": 7, "machine_key": format!("mkey:{}", key(1)), "node_key": format!("nodekey:{}", key(2)), "user": user.id,
-        "given_name": "laptop", "created": "2026-01-01T00:00:00Z",
+        "given_name": "laptop", "approved_routes": ["10.9.0.0/16"], "created": "2026-01-01T00:00:00Z",
         "hostinfo": Hostinfo { hostname: EVIL.into(), os: EVIL.into(), os_version: EVIL.into(), device_model: EVIL.into(), ipn_version: EVIL.into(), ..Hostinfo::default() },
     }))
     .expect("a record");
@@ -47,7 +47,8 @@ fn hostile_texts_stay_texts() {
         page::join::help(EVIL),
         page::users::users(&owner, &world),
         page::keys::keys(&owner, &world, Some(EVIL), NOW),
-        page::policy::policy(&owner, Some(EVIL), None, true),
+        page::policy::policy(&owner, &world, Some((EVIL, &Checked { problem: Some(EVIL.into()), ..Checked::default() }))),
+        page::routes::routes(&owner, &world, NOW),
         page::operation::events(&owner, &world),
         page::operation::health(&owner, &world, &found, NOW),
         page::setup::setup(&owner, &world, EVIL, &found),

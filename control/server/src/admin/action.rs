@@ -1,7 +1,7 @@
 //! What forms do. Each is a call of the API under the name of the account, then a redirect to where its effect is seen.
 
 use super::{
-    enter, lock,
+    enter, lock, policy,
     request::{Form, Page, html, look, unavailable, viewer},
     see_other,
 };
@@ -78,6 +78,7 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
     match request.path.as_str() {
         "backup" => backup(app, &viewer).await,
         "join" => join(app, request, &viewer, now.wall).await,
+        "policy" => policy::edit(app, request, &viewer).await,
         "account" => new_account(app, request, &viewer).await,
         "password" => password(app, request, &viewer).await,
         "setup/network" => rename_network(app, request, &viewer).await,
@@ -111,7 +112,8 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
         ["device", id, "rename"] => Call::post(&["node", id, "rename", form.get("name").trim()], Value::Null, &format!("/admin/device/{id}")),
         ["device", id, "routes"] => {
             let routes: Vec<&str> = form.all("route").collect();
-            Call::post(&["node", id, "approve_routes"], json!({ "routes": routes }), &format!("/admin/device/{id}"))
+            let back = if form.get("back") == "routes" { "/admin/routes".to_owned() } else { format!("/admin/device/{id}") };
+            Call::post(&["node", id, "approve_routes"], json!({ "routes": routes }), &back)
         }
         ["device", id, "tags"] => Call::post(&["node", id, "tags"], json!({ "tags": tags() }), &format!("/admin/device/{id}")),
         ["device", id, "expire"] => {
@@ -147,6 +149,8 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
         }
         ["apikey", id, "expire"] => Call::post(&["apikey", "expire"], json!({ "id": id }), "/admin/keys"),
         ["apikey", id, "delete"] => Call::delete(&["apikey", "-"], Some(id), "/admin/keys"),
+        ["policy", "rollback"] => Call::post(&["policy", "rollback"], json!({ "version": form.get("version") }), "/admin/policy"),
+        ["account", name, "role"] => Call::post(&["account", name], json!({ "role": form.get("role") }), "/admin/users"),
         ["account", name, "delete"] => Call::delete(&["account", name], None, "/admin/users"),
         _ => return None,
     })
@@ -156,7 +160,13 @@ async fn run(app: &App, request: &Page, viewer: &Viewer, call: Call) -> Reply {
     if let [kind, name] = call.parts.as_slice()
         && kind == "account"
     {
-        return delete_account(app, request, viewer, name.clone()).await;
+        if call.method == Method::DELETE {
+            return delete_account(app, request, viewer, name.clone()).await;
+        }
+        return match Role::parse(request.form.get("role")) {
+            Some(role) => change_role(app, request, viewer, name.clone(), role).await,
+            None => finish(app, request, Err(CoreError::Invalid("Choose a role.".into())), "/admin/users"),
+        };
     }
     let then = call.then.clone();
     let actor = viewer.name.clone();
@@ -177,7 +187,7 @@ async fn run(app: &App, request: &Page, viewer: &Viewer, call: Call) -> Reply {
 }
 
 /// Goes on, with a sentence if it was refused.
-fn finish(app: &App, request: &Page, done: Result<(), CoreError>, then: &str) -> Reply {
+pub(super) fn finish(app: &App, request: &Page, done: Result<(), CoreError>, then: &str) -> Reply {
     let notice = match done {
         Ok(()) => ("Done.".to_owned(), false),
         Err(e) => (e.to_string(), true),
@@ -269,6 +279,20 @@ async fn delete_account(app: &App, request: &Page, viewer: &Viewer, name: String
             }
             finish(app, request, done, "/admin/users")
         }
+        Err(e) => unavailable(e),
+    }
+}
+
+async fn change_role(app: &App, request: &Page, viewer: &Viewer, name: String, role: Role) -> Reply {
+    let actor = viewer.name.clone();
+    let done = app.control.call(move |world, c| {
+        let account = account::find(world, &name).ok_or_else(|| CoreError::NotFound(format!("account {name:?}")))?;
+        account::put(world, &Account { role, ..account })?;
+        world.audit(&actor, "changed the role of account", &format!("{name} ({})", role.name()), c.now);
+        Ok(())
+    });
+    match done.await {
+        Ok(done) => finish(app, request, done, "/admin/users"),
         Err(e) => unavailable(e),
     }
 }

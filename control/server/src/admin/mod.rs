@@ -6,6 +6,7 @@
 mod action;
 mod enter;
 mod live;
+mod policy;
 mod request;
 mod see;
 

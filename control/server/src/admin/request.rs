@@ -26,6 +26,10 @@ const PROXY_HEADERS: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-h
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
+    fn read(bytes: &[u8]) -> Self {
+        Self(form_urlencoded::parse(bytes).take(FIELDS_MAX).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+    }
+
     /// The field, or nothing.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v.as_str())
@@ -43,6 +47,7 @@ pub(super) struct Page {
     /// Below `/admin/`.
     pub(super) path: String,
     pub(super) form: Form,
+    pub(super) query: Form,
     pub(super) ip: IpAddr,
     pub(super) cookie: Option<String>,
 }
@@ -63,13 +68,14 @@ pub(super) fn asked(req: &Request<Incoming>) -> Asked<'_> {
 pub(super) async fn take(_app: &App, ip: IpAddr, path: String, req: Request<Incoming>) -> Result<Page, Box<Reply>> {
     let method = req.method().clone();
     let cookie = cookie(req.headers());
+    let query = Form::read(req.uri().query().unwrap_or_default().as_bytes());
     let form = if method == Method::POST {
         let body = read_body(req, FORM_MAX).await?;
-        Form(form_urlencoded::parse(&body).take(FIELDS_MAX).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+        Form::read(&body)
     } else {
         Form::default()
     };
-    Ok(Page { method, path, form, ip, cookie })
+    Ok(Page { method, path, form, query, ip, cookie })
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Showing pages.
 
 use super::{
-    lock, reach,
+    lock, policy, reach,
     request::{Page, html, look, unavailable, viewer},
     see_other,
 };
@@ -40,7 +40,10 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         }
         ["users"] if all => page::users::users(&viewer, &world),
         ["keys"] if all => page::keys::keys(&viewer, &world, None, now),
-        ["policy"] if all => page::policy::policy(&viewer, None, None, false),
+        ["routes"] if all => page::routes::routes(&viewer, &world, now),
+        ["policy"] if all => page::policy::policy(&viewer, &world, None),
+        ["policy", "history"] if all => page::policy::history(&viewer, &world),
+        ["policy", "reach"] if all => page::policy::reach(&viewer, &world, &policy::question(&world, request)),
         ["dns"] if all => page::operation::dns(&viewer, &world),
         ["relays"] if all => page::operation::relays(&viewer, &world, None),
         ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), now),

@@ -5,7 +5,7 @@ use super::{
     layout::{Viewer, confirm, form, page, post_button, when},
 };
 use crate::text as t;
-use hearthgate_core::{Node, Now, World, is_exit_route};
+use hearthgate_core::{Node, Now, World};
 use maud::{Markup, html};
 
 /// The page.
@@ -67,27 +67,11 @@ fn names(viewer: &Viewer, node: &Node) -> Markup {
 }
 
 fn routes(viewer: &Viewer, node: &Node) -> Markup {
-    let mut offered: Vec<_> = node.advertised_routes().to_vec();
-    offered.extend(node.approved_routes.iter().filter(|r| !node.advertised_routes().contains(r)));
     html! {
         section.card aria-labelledby="routes-title" {
             h2 #routes-title { "Networks it offers" }
-            @if offered.is_empty() { p.soft { (t::ROUTES_NONE) } }
-            @else {
-                p.hint { (t::ROUTES_HINT) }
-                (form(viewer, &format!("/admin/device/{}/routes", node.id), html! {
-                    @for route in &offered {
-                        label.tick {
-                            input type="checkbox" name="route" value=(route) checked[node.approved_routes.contains(route)];
-                            span { code { (route) } @if is_exit_route(route) { " " (t::EXIT_NODE) }
-                                @if node.primary_routes.contains(route) { span.good.small { " in use" } }
-                                @if !node.advertised_routes().contains(route) { span.soft.small { " not offered now" } }
-                            }
-                        }
-                    }
-                    button { "Save" }
-                }))
-            }
+            @if node.advertised_routes().is_empty() && node.approved_routes.is_empty() { p.soft { (t::ROUTES_NONE) } }
+            @else { p.hint { (t::ROUTES_HINT) } (super::routes::ticks(viewer, node, "")) }
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod keys;
 mod layout;
 pub mod operation;
 pub mod policy;
+pub mod routes;
 pub mod setup;
 pub mod users;
 

@@ -60,6 +60,14 @@ fn accounts(viewer: &Viewer, world: &World) -> Markup {
                     li {
                         span.name { (account.name) } " " span.soft { (account.role.name()) }
                         @if viewer.role.is_owner() && account.name != viewer.name {
+                            (form(viewer, &format!("/admin/account/{}/role", account.name), html! {
+                                div.row {
+                                    select name="role" aria-label={ "Role of " (account.name) } {
+                                        @for role in Role::ALL { option value=(role.name()) selected[role == account.role] { (role.name()) } }
+                                    }
+                                    button.quiet { "Change role" }
+                                }
+                            }))
                             (confirm(viewer, &format!("/admin/account/{}/delete", account.name), "Remove this account", "It is logged out at once.", "Yes, remove"))
                         }
                     }
