@@ -9,13 +9,15 @@ use std::path::Path;
 const SEED: usize = 512;
 
 /// Sets the clock to the latest moment known to have passed, if it stands before it: when the system was made, or when
-/// the clock was last written down. Time servers do the rest; certificates need at least this much.
-pub fn floor(built: u64, saved: &Path) {
+/// the clock was last written down. Time servers do the rest; certificates need at least this much. Gives that moment
+/// (seconds since 1970).
+pub fn floor(built: u64, saved: &Path) -> i64 {
     let written = fs::read_to_string(saved).ok().and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
     let floor = i64::try_from(built.max(written)).unwrap_or(0);
     if clock_gettime(ClockId::Realtime).tv_sec < floor {
         let _ = clock_settime(ClockId::Realtime, Timespec { tv_sec: floor, tv_nsec: 0 });
     }
+    floor
 }
 
 /// Writes the clock down.

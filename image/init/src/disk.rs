@@ -1,10 +1,11 @@
 //! The disk this system lies on: found by its identifier, with the record of slots between the partition table and the
 //! first partition.
 
-use hearthgate_slots::{RECORD_SECTORS, Record, SECTOR, Slot, SlotName, newest};
+use crate::ioctl;
+use hearthgate_slots::{RECORD_SECTORS, Record, SECTOR, Slot, SlotName, newest, table};
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
@@ -66,6 +67,26 @@ impl Disk {
         let sector = RECORD_SECTORS.get(record.copy()).copied().unwrap_or_default();
         self.file.write_all_at(&record.encode(), sector * SECTOR)?;
         self.file.sync_data()
+    }
+
+    /// Lets the last partition reach to the end of the disk. Gives its new size in bytes, or `None` if nothing was to be
+    /// done. Nothing of the disk is mounted yet.
+    pub fn grow_last(&self) -> io::Result<Option<u64>> {
+        let mut sector = [0; 512];
+        self.file.read_exact_at(&mut sector, 0)?;
+        let size = (&self.file).seek(SeekFrom::End(0))?;
+        let Some(new) = table::grown(&sector, size / SECTOR) else { return Ok(None) };
+        self.file.write_all_at(&new, 0)?;
+        self.file.sync_data()?;
+        ioctl::read_partitions(&self.file)?;
+        for _ in 0..WAIT_TENTHS {
+            if self.partition_exists(4) {
+                let bytes = File::open(self.partition(4))?.seek(SeekFrom::End(0))?;
+                return Ok(Some(bytes));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "the partitions did not come back"))
     }
 
     /// Whether the slot's partition holds what the record says.

@@ -6,9 +6,13 @@ use std::process::ExitCode;
 
 mod clock;
 mod disk;
+mod grow;
+mod ioctl;
 mod kernel;
 mod log;
+mod mdns;
 mod network;
+mod ntp;
 mod service;
 mod stage1;
 mod stage2;

@@ -51,3 +51,15 @@ pub fn dhcp(interface: &str) -> io::Result<Child> {
 pub fn address() -> Option<String> {
     Some(fs::read_to_string(ADDRESS_FILE).ok()?.trim().to_owned()).filter(|text| !text.is_empty())
 }
+
+/// What the script of the DHCP client left in a file: words, none without the file.
+pub fn lease_words(file: &str) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether the kernel makes WireGuard interfaces: one is made and taken away again.
+pub fn has_wireguard() -> bool {
+    let tried = |verb| busybox(&["ip", "link", verb, "probe0", "type", "wireguard"]).unwrap_or(false);
+    tried("add") && tried("del")
+}

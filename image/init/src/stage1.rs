@@ -1,7 +1,7 @@
 //! In the initramfs: choose a slot, write down that it was chosen, check it, give it control.
 
 use crate::disk::Disk;
-use crate::{EARLY_MODULES, kernel, log};
+use crate::{EARLY_MODULES, grow, kernel, log};
 use hearthgate_slots::Boot;
 use rustix::mount::{MountFlags, mount_move};
 use std::io;
@@ -17,6 +17,7 @@ pub fn run() -> io::Result<()> {
     let disk = Disk::find(id)?;
     log::say(&format!("{loaded} modules, disk {id:08x}"));
 
+    grow::partition(&disk);
     let record = disk.record()?;
     let mut boot = record.boot();
     if !disk.holds(boot.slot, record.slot(boot.slot)) {

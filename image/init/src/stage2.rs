@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::service::{Service, is_healthy};
 use crate::upgrade::{InstallError, install};
-use crate::{clock, kernel, log, network};
+use crate::{clock, grow, kernel, log, mdns, network, ntp};
 use hearthgate_slots::{Record, SlotName};
 use hearthgate_usign::PublicKey;
 use rustix::mount::MountFlags;
@@ -37,8 +37,9 @@ pub fn run() -> io::Result<()> {
         kernel::mount_at("tmpfs", folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, "mode=0755,size=16m")?;
     }
     kernel::mount_at(&disk.partition(4), "/data", "ext4", MountFlags::NOATIME | MountFlags::NODEV, "")?;
+    grow::file_system(&disk.partition(4), "/data");
     let record = disk.record()?;
-    clock::floor(record.slot(running).built, Path::new(SAVED_CLOCK));
+    let floor = clock::floor(record.slot(running).built, Path::new(SAVED_CLOCK));
     clock::carry_seed(Path::new("/data/seed"));
     rustix::system::sethostname(b"hearthgate")?;
     let mut watchdog = fs::OpenOptions::new().write(true).open("/dev/watchdog").ok();
@@ -54,6 +55,11 @@ pub fn run() -> io::Result<()> {
     while network::address().is_none() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(100));
     }
+    if !network::has_wireguard() {
+        log::say("this kernel makes no WireGuard interfaces: the box is no router for the tailnet");
+    }
+    std::thread::spawn(move || ntp::run(floor));
+    std::thread::spawn(mdns::run);
     let mut command = Command::new("/usr/sbin/hearthgate");
     command.args(["serve", "--config", "/etc/hearthgate.toml"]);
     let mut service = Service::start("hearthgate", command);

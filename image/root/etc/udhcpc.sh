@@ -5,7 +5,7 @@ run() { /bin/busybox "$@"; }
 case "$1" in
 deconfig)
 	run ip addr flush dev "$interface" scope global
-	run rm -f /run/address
+	run rm -f /run/address /run/gateway /run/ntp
 	;;
 bound | renew)
 	run ip addr replace "$ip/${mask:-24}" dev "$interface"
@@ -13,6 +13,8 @@ bound | renew)
 		run ip route replace default via "$gateway" dev "$interface"
 		break
 	done
+	echo "${router:-}" >/run/gateway
+	echo "${ntpsrv:-}" >/run/ntp
 	for server in ${dns:-}; do echo "nameserver $server"; done >/run/resolv.conf
 	echo "$ip" >/run/address
 	;;

@@ -7,6 +7,7 @@
 //! Design: ours; the idea of trying once and falling back is that of RAUC and of the Raspberry Pi's `tryboot`.
 
 pub mod record;
+pub mod table;
 pub mod upgrade;
 
 pub use record::{Boot, Outcome, Record, Slot, SlotName, newest};
