@@ -27,7 +27,7 @@ pub(crate) fn fetch(socket: &Path, path: &str) -> Result<Vec<u8>, Failure> {
     exchange(socket, "GET", path, None)
 }
 
-/// The body of a good answer; a bad one as the failure it describes.
+/// Sends a request and reads its answer.
 fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>, Failure> {
     let unreachable = |e: std::io::Error| {
         Failure::Failed(format!(
@@ -45,6 +45,11 @@ fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Re
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
+    take_apart(answer)
+}
+
+/// The body of a good answer; a bad one as the failure it describes.
+pub(crate) fn take_apart(mut answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
     let Ok(httparse::Status::Complete(used)) = response.parse(&answer) else {

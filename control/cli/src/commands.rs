@@ -34,6 +34,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
               --stdin-jsonl    one request a line, one answer a line
   admin       setup-code | reset-password
   backup FILE | restore FILE [--engine log|redb|sled]
+  upgrade FILE                              send a signed upgrade (.hgu) to a box that runs one of our images
   import headscale --db FILE [--noise-key FILE] [--derp-key FILE] [--dry-run]
   health | version
 
@@ -97,6 +98,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["configtest"] => configtest(&args),
         ["backup", ..] => offline::make_backup(&args),
         ["restore", ..] => offline::take_backup(&args),
+        ["upgrade", ..] => crate::upgrade::send(&args),
         ["import", rest @ ..] => import::run(&args, rest),
         ["health"] => simple(&args, "GET", "/health", None, None, &[("Status", "status")]),
         ["users" | "user", rest @ ..] => users(&args, rest),

@@ -28,6 +28,8 @@ mod router;
 mod serve;
 #[cfg(feature = "control")]
 mod setup;
+#[cfg(feature = "control")]
+mod upgrade;
 
 use std::process::ExitCode;
 

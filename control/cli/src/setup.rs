@@ -5,7 +5,7 @@ use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, Settings};
 use hearthgate_derp::tls::PemPair;
 use hearthgate_oidc::{Client, PkceMethod, Rules};
-use hearthgate_server::{AdminOptions, OidcOptions, DerpOptions, Options, guess_lan_address};
+use hearthgate_server::{AdminOptions, ImageOptions, OidcOptions, DerpOptions, Options, guess_lan_address};
 use hearthgate_tailcfg::DnsRecord;
 use hearthgate_web::gate::{Gate, LAN};
 use std::{
@@ -110,10 +110,16 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
             paths: config.derp.paths.clone(),
         },
         oidc: oidc(config)?,
+        image: ImageOptions { upgrade_dir: given(&config.image.upgrade_dir), status_file: given(&config.image.status_file) },
         admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),
     })
+}
+
+/// A path that may be left empty.
+fn given(path: &Path) -> Option<PathBuf> {
+    (!path.as_os_str().is_empty()).then(|| path.to_owned())
 }
 
 /// The OpenID provider, if there is one.

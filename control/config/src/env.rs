@@ -53,6 +53,8 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("admin.enabled", Kind::Bool),
     ("admin.networks", Kind::List),
     ("admin.hosts", Kind::List),
+    ("image.upgrade_dir", Kind::Text),
+    ("image.status_file", Kind::Text),
     ("cli.address", Kind::Text),
     ("cli.api_key", Kind::Text),
     ("oidc.only_start_if_oidc_is_available", Kind::Bool),

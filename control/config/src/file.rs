@@ -1,6 +1,6 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
-use crate::{AdminConfig, OidcConfig};
+use crate::{AdminConfig, ImageConfig, OidcConfig};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
@@ -45,6 +45,8 @@ pub struct Config {
     pub oidc: OidcConfig,
     /// The pages on the LAN.
     pub admin: AdminConfig,
+    /// Upgrades of a box with one of our images.
+    pub image: ImageConfig,
     /// How the command line reaches a server elsewhere.
     pub cli: CliConfig,
     /// The policy file of the tailnet.
@@ -78,6 +80,7 @@ impl Default for Config {
             node: NodeConfig::default(),
             oidc: OidcConfig::default(),
             admin: AdminConfig::default(),
+            image: ImageConfig::default(),
             cli: CliConfig::default(),
             policy: PolicyConfig::default(),
             log: LogConfig::default(),

@@ -8,12 +8,14 @@ mod admin;
 mod duration;
 mod env;
 mod file;
+mod image;
 mod load;
 mod oidc;
 mod problem;
 mod relay;
 
 pub use admin::AdminConfig;
+pub use image::ImageConfig;
 pub use duration::parse_duration;
 pub use env::{KEYS, Kind, env_name};
 pub use file::{

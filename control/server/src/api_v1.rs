@@ -6,6 +6,7 @@
 use crate::{
     admin, api_audit, api_schema, api_views as views, backup,
     http_api::Origin,
+    image::ReceiveError,
     reply::{Reply, json, read_body, typed},
     state::App,
     writer::Context,
@@ -44,6 +45,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     };
     let method = req.method().clone();
     let path = req.uri().path().trim_start_matches("/api/v1").trim_end_matches('/').to_owned();
+    if path == "/image/upgrade" {
+        return image_upgrade(&app, &method, req, actor).await;
+    }
     if path == "/backup" && method == Method::GET {
         return backup_file(&app).await;
     }
@@ -68,6 +72,26 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         Ok(Some(Err(e))) => problem(status_of(&e), &e.to_string()),
         Ok(None) => problem(StatusCode::NOT_FOUND, "there is no such endpoint"),
         Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+    }
+}
+
+/// PUT: an upgrade file for a box with one of our images. GET: how the last one ended.
+async fn image_upgrade(app: &App, method: &Method, req: Request<Incoming>, actor: String) -> Reply {
+    match *method {
+        Method::GET => match app.image.status().await {
+            Some(s) => json(&json!({ "slot": s.slot, "outcome": s.outcome, "refused": s.refused })),
+            None => problem(StatusCode::NOT_FOUND, &ReceiveError::NoImage.to_string()),
+        },
+        Method::PUT => match app.image.receive(Bytes::new(), req.into_body()).await {
+            Ok(bytes) => {
+                app.control.cast(move |world, c| world.audit(&actor, "sent an upgrade", "", c.now));
+                json(&json!({ "bytes": bytes }))
+            }
+            Err(e @ ReceiveError::Disk(_)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+            Err(e @ ReceiveError::Busy) => problem(StatusCode::CONFLICT, &e.to_string()),
+            Err(e) => problem(StatusCode::BAD_REQUEST, &e.to_string()),
+        },
+        _ => problem(StatusCode::METHOD_NOT_ALLOWED, "GET or PUT"),
     }
 }
 

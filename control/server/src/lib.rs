@@ -14,6 +14,7 @@ mod derp_map;
 mod encode;
 mod health;
 mod http_api;
+mod image;
 mod keys;
 mod listener;
 mod maps;
@@ -32,7 +33,7 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
-pub use options::{AdminOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
+pub use options::{AdminOptions, ImageOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
 
 use crate::{
@@ -246,6 +247,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         certificates,
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,
+        image: image::Image::new(options.image.clone()),
         metrics: Metrics::default(),
         stun: Arc::new(StunMetrics::default()),
         state_dir: options.state_dir.clone(),

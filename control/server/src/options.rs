@@ -39,6 +39,8 @@ pub struct Options {
     pub oidc: Option<OidcOptions>,
     /// The pages on the LAN.
     pub admin: AdminOptions,
+    /// Upgrades of a box with one of our images.
+    pub image: ImageOptions,
     /// How often routers are asked for a sign of life; zero never.
     pub probe_interval: Duration,
     /// How long they may take.
@@ -69,6 +71,15 @@ pub struct AdminOptions {
     pub gate: hearthgate_web::gate::Gate,
 }
 
+/// Where a box with one of our images takes upgrades.
+#[derive(Debug, Clone, Default)]
+pub struct ImageOptions {
+    /// Folder for received files; `None` without an image.
+    pub upgrade_dir: Option<PathBuf>,
+    /// What the image's init writes.
+    pub status_file: Option<PathBuf>,
+}
+
 impl Options {
     /// The usual values, with all state under `state_dir`, on `listen`.
     #[must_use]
@@ -89,6 +100,7 @@ impl Options {
             probe_timeout: Duration::ZERO,
             oidc: None,
             admin: AdminOptions::default(),
+            image: ImageOptions::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every request handler can reach.
 
-use crate::{admin::Admin, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
+use crate::{admin::Admin, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
 use hearthgate_core::Fact;
 use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, TrustedProxies, tls::Certificates};
 use hearthgate_keys::MachinePrivate;
@@ -33,6 +33,8 @@ pub struct Parts {
     pub stun: Arc<StunMetrics>,
     /// The pages on the LAN.
     pub admin: Admin,
+    /// The image it runs in, if any.
+    pub image: Image,
     /// Counters.
     pub metrics: Metrics,
     /// Logins through an OpenID provider.

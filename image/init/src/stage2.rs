@@ -111,7 +111,7 @@ fn became_well(disk: &Disk, running: SlotName) -> io::Result<()> {
         }
         None => record,
     };
-    write_status(&record, running);
+    write_status(&record, running, "");
     let address = network::address().unwrap_or_else(|| "this machine".into());
     log::say(&format!("ready: http://{address}:{PORT}/ (slot {running}, {}); memory used {} MB", record.outcome, used()));
     Ok(())
@@ -128,9 +128,12 @@ fn used() -> u64 {
     used * 1024 / 1_000_000
 }
 
-/// For the page: which slot runs and how the last upgrade ended.
-fn write_status(record: &Record, running: SlotName) {
-    let text = format!("{{\"slot\":\"{running}\",\"outcome\":\"{}\"}}\n", record.outcome);
+/// For the page: which slot runs, how the last upgrade ended, why the last file was refused.
+fn write_status(record: &Record, running: SlotName, refused: &str) {
+    // The words are ours or the kernel's; whatever they are, they must not end the text early.
+    let refused: String = refused.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect();
+    let outcome = record.outcome;
+    let text = format!("{{\"slot\":\"{running}\",\"outcome\":\"{outcome}\",\"refused\":\"{refused}\"}}\n");
     let _ = fs::write("/run/image.json", text);
 }
 
@@ -151,7 +154,12 @@ fn take_offer(disk: &Disk, running: SlotName) -> bool {
             }
             // Said once and left alone: the file stays on the card after it has done its work.
             Err(InstallError::Running) => log::say("this version runs already"),
-            Err(error) => log::say(&format!("refused: {error}")),
+            Err(error) => {
+                log::say(&format!("refused: {error}"));
+                if let Ok(record) = disk.record() {
+                    write_status(&record, running, &error.to_string());
+                }
+            }
         }
         if offer.starts_with("/data/") {
             let _ = fs::remove_file(offer);

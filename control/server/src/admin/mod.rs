@@ -9,6 +9,7 @@ mod live;
 mod policy;
 mod request;
 mod see;
+mod upgrade;
 
 use crate::{
     http_api::Origin,
@@ -90,6 +91,10 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         let mut reply = typed(StatusCode::OK, asset.media, asset.body);
         reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
         return harden(reply);
+    }
+    if path == "upgrade" && req.method() == Method::POST {
+        let cookie = request::cookie(req.headers());
+        return harden(upgrade::receive(&app, cookie, req).await);
     }
     let request = match request::take(&app, ip, path, req).await {
         Ok(request) => request,

@@ -78,7 +78,8 @@ pub(super) async fn take(_app: &App, ip: IpAddr, path: String, req: Request<Inco
     Ok(Page { method, path, form, query, ip, cookie })
 }
 
-fn cookie(headers: &HeaderMap) -> Option<String> {
+/// The session's cookie.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
     let mut pairs = all.flat_map(|v| v.split(';')).filter_map(|p| p.trim().split_once('='));
     pairs.find(|(k, _)| *k == COOKIE).map(|(_, v)| v.to_owned())

@@ -48,7 +48,10 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["relays"] if all => page::operation::relays(&viewer, &world, None),
         ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), now),
         ["events"] if all => page::operation::events(&viewer, &world),
-        ["system"] if all => page::operation::system(&viewer, &world, env!("CARGO_PKG_VERSION")),
+        ["system"] if all => {
+            let image = if app.image.takes_upgrades() { Some(page::image::section(&viewer, app.image.status().await.as_ref())) } else { None };
+            page::operation::system(&viewer, &world, env!("CARGO_PKG_VERSION"), image)
+        },
         ["setup"] if all => {
             let name = crate::network::name(&world).unwrap_or_default();
             page::setup::setup(&viewer, &world, &name, &reach(&world))

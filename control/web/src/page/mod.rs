@@ -3,6 +3,7 @@
 pub mod account;
 pub mod device;
 pub mod devices;
+pub mod image;
 pub mod join;
 pub mod keys;
 mod layout;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{health, reach::Finding, text as t};
 use hearthgate_core::{Now, World};
-use maud::html;
+use maud::{Markup, html};
 
 /// Names and resolvers.
 #[must_use]
@@ -88,9 +88,9 @@ pub fn events(viewer: &Viewer, world: &World) -> String {
     })
 }
 
-/// Versions, backup, setup.
+/// Versions, backup, setup. `image` is the part of a box with one of our images.
 #[must_use]
-pub fn system(viewer: &Viewer, world: &World, version: &str) -> String {
+pub fn system(viewer: &Viewer, world: &World, version: &str, image: Option<Markup>) -> String {
     page(Some(viewer), "system", "System", false, html! {
         section.card aria-label="This box" {
             dl {
@@ -108,6 +108,7 @@ pub fn system(viewer: &Viewer, world: &World, version: &str) -> String {
                 (super::form(viewer, "/admin/backup", html! { button.quiet { (t::BACKUP_BUTTON) } }))
             }
         }
+        @if let Some(image) = image { (image) }
         p.hint { (t::NO_SCRIPT_NEEDED) }
     })
 }
