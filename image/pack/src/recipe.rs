@@ -108,7 +108,8 @@ pub fn debian(files: Tree, binary: Vec<u8>, architecture: &str, version: &str) -
 /// Maintainer scripts of the Debian package: the service is on after installation, restarted by an upgrade, gone after
 /// removal; what it stored stays until `purge`.
 pub fn debian_scripts() -> DebScripts {
-    let live = "[ -d /run/systemd/system ] || exit 0\n";
+    // A root that is put together on another machine has a service manager that is not to be touched.
+    let live = "[ -z \"$DPKG_ROOT\" ] && [ -d /run/systemd/system ] || exit 0\n";
     DebScripts {
         postinst: format!(
             "#!/bin/sh\nset -e\n[ \"$1\" = configure ] || exit 0\n{live}systemctl daemon-reload\n\
@@ -119,7 +120,7 @@ pub fn debian_scripts() -> DebScripts {
             "#!/bin/sh\nset -e\n[ \"$1\" = remove ] || exit 0\n{live}systemctl disable --now hearthgate.service\n"
         ),
         postrm: format!(
-            "#!/bin/sh\nset -e\n[ \"$1\" != purge ] || rm -rf /var/lib/hearthgate /etc/hearthgate\n\
+            "#!/bin/sh\nset -e\n[ \"$1\" != purge ] || rm -rf \"$DPKG_ROOT/var/lib/hearthgate\" \"$DPKG_ROOT/etc/hearthgate\"\n\
              {live}systemctl daemon-reload\n"
         ),
     }
