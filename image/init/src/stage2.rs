@@ -19,8 +19,8 @@ const PORT: u16 = 8080;
 const TRIAL: u64 = 120;
 /// The watchdogs of the Raspberry Pi bite after 15 s at most.
 const TICK: Duration = Duration::from_millis(500);
-/// How often the clock is written to flash: an hour is what a power cut may set it back.
-const SAVE_CLOCK: Duration = Duration::from_secs(3600);
+/// How often the clock is written to flash: that much a power cut may set it back, until a time server answers.
+const SAVE_CLOCK: Duration = Duration::from_secs(6 * 3600);
 /// Where upgrades are looked for: what the program has received, and what lies on the card's first partition.
 const OFFERS: [&str; 2] = ["/data/upgrade/upgrade.hgu", "/boot/upgrade.hgu"];
 const SAVED_CLOCK: &str = "/data/clock";
