@@ -78,3 +78,18 @@ fn control_only_has_no_router() {
 fn relay_only_has_neither_control_server_nor_router() {
     leaves_out("relay-only", &[&CONTROL, &ROUTER]);
 }
+
+#[test]
+fn router_only_has_neither_control_server_nor_its_stores() {
+    leaves_out("router-only", &[&CONTROL]);
+}
+
+#[test]
+fn cross_knows_every_target() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cross.toml")).expect("Cross.toml");
+    for (name, triple, _) in targets() {
+        let section = text.split_once(&format!("[target.{triple}]\n")).map(|(_, rest)| rest.split("\n[").next().unwrap_or(rest));
+        let section = section.unwrap_or_else(|| panic!("no {triple} in Cross.toml"));
+        assert!(section.contains(&format!("build-std = {}", name.starts_with("mips"))), "{section}");
+    }
+}

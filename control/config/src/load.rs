@@ -60,9 +60,11 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
         }
     }
     // The file alone first: its own text gives lines and columns.
-    let from_file = if usable == text { toml::from_str::<Config>(text) } else { table.clone().try_into() };
-    if let Err(e) = from_file {
-        problems.push(at(name, text, &e, ""));
+    if let Err(e) = toml::from_str::<Config>(&usable) {
+        // Without the foreign keys the text is another one, and its lines are nobody's.
+        let own = usable == text;
+        let found = at(name, &usable, &e, "");
+        problems.push(if own { found } else { Problem { line: 0, column: 0, ..found } });
     }
     for &(key, kind) in KEYS {
         let variable = env_name(key);
@@ -81,11 +83,13 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
             problems.push(Problem { place: variable.clone(), line: 0, column: 0, key: String::new(), message, severity: Severity::Warning });
         }
     }
-    let config = match table.try_into::<Config>() {
+    // As text once more, not by a second deserializer: that one alone would be a fiftieth of a MIPS binary.
+    let merged = toml::to_string(&table).unwrap_or_default();
+    let config = match toml::from_str::<Config>(&merged) {
         Ok(config) => config,
         Err(e) => {
             if problems.iter().all(|p| p.severity != Severity::Error) {
-                problems.push(at("environment", "", &e, ""));
+                problems.push(Problem { line: 0, column: 0, ..at("environment", &merged, &e, "") });
             }
             Config::default()
         }

@@ -5,7 +5,7 @@ use hearthgate_core::{NodeId, NodeRecord, RegisterMethod, TAGGED_DEVICES, User, 
 use hearthgate_tailcfg::Hostinfo;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde_json::from_str;
+use serde_json::from_slice;
 use std::{collections::BTreeSet, str::FromStr, sync::Arc};
 
 /// What was found.
@@ -102,7 +102,7 @@ fn user(row: &Row, now: Timestamp) -> User {
 
 fn node(row: &Row, now: Timestamp) -> Result<NodeRecord, ImportError> {
     let id = int(row, "id");
-    let hostinfo: Hostinfo = text(row, "host_info").and_then(|t| from_str(t).ok()).unwrap_or_default();
+    let hostinfo: Hostinfo = text(row, "host_info").and_then(|t| from_slice(t.as_bytes()).ok()).unwrap_or_default();
     let given_name = text(row, "given_name").unwrap_or_default().to_ascii_lowercase();
     let hostname = text(row, "hostname").unwrap_or_default().to_ascii_lowercase();
     let mut tags: BTreeSet<String> = list(row, "tags").into_iter().collect();
@@ -188,7 +188,7 @@ fn time(row: &Row, name: &str) -> Option<Timestamp> {
 
 /// JSON text that holds a list.
 fn list(row: &Row, name: &str) -> Vec<String> {
-    text(row, name).and_then(|t| from_str::<Option<Vec<String>>>(t).ok().flatten()).unwrap_or_default()
+    text(row, name).and_then(|t| from_slice::<Option<Vec<String>>>(t.as_bytes()).ok().flatten()).unwrap_or_default()
 }
 
 fn needed<T: FromStr>(row: &Row, id: i64, what: &'static str) -> Result<T, ImportError> {

@@ -30,7 +30,7 @@ pub fn build(options: &Options, pin: Option<&str>) -> Result<DerpMap, StartError
             return Err(wrong(format!("a DERP map of {size} bytes is too large")));
         }
         let text = fs::read_to_string(path).map_err(StartError::io("reading", path.display().to_string()))?;
-        let file: File = serde_json::from_str(&text).map_err(|e| wrong(format!("this is no DERP map in JSON: {e}")))?;
+        let file: File = serde_json::from_slice(text.as_bytes()).map_err(|e| wrong(format!("this is no DERP map in JSON: {e}")))?;
         for (id, region) in file.regions {
             match region {
                 // Clients once crashed on regions without relays.
