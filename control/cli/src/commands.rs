@@ -67,6 +67,7 @@ const KEY_COLUMNS: [(&str, &str); 8] = [
 ];
 const API_KEY_COLUMNS: [(&str, &str); 4] = [("ID", "id"), ("Prefix", "prefix"), ("Expiration", "expiration"), ("Created", "createdAt")];
 const PENDING_COLUMNS: [(&str, &str); 3] = [("Login", "authId"), ("Hostname", "hostname"), ("OS", "os")];
+const CHECK_COLUMNS: [(&str, &str); 4] = [("Check", "authId"), ("From", "from"), ("To", "to"), ("Login", "login")];
 
 const ADMIN_COLUMNS: [(&str, &str); 3] = [("Page", "url"), ("Setup code", "code"), ("Claimed", "claimed")];
 
@@ -257,10 +258,11 @@ fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
 fn auth(args: &Args, words: &[&str]) -> Result<(), Failure> {
     match words {
         ["list" | "ls"] => simple(args, "GET", "/api/v1/auth", None, Some("pending"), &PENDING_COLUMNS),
+        ["checks"] => simple(args, "GET", "/api/v1/auth", None, Some("checks"), &CHECK_COLUMNS),
         ["register"] => register(args, "auth-id"),
         ["reject"] => simple(args, "POST", "/api/v1/auth/reject", Some(json!({ "authId": args.need("auth-id", "the login")? })), None, &[]),
         ["approve"] => simple(args, "POST", "/api/v1/auth/approve", Some(json!({ "authId": args.need("auth-id", "the check")? })), None, &[]),
-        _ => Err(Failure::Usage("auth: list, register or reject".into())),
+        _ => Err(Failure::Usage("auth: list, checks, register, approve or reject".into())),
     }
 }
 

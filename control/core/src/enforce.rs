@@ -4,7 +4,7 @@ use crate::{ClassId, Node, NodeId, Policy, Settings, User, UserId, is_exit_route
 use hearthgate_policy::{
     Engine, Machine, Person, Policy as PolicyFile, Refusal, Role, TESTS_FAILED, Tailnet, TestReport,
 };
-use hearthgate_tailcfg::{CapMap, FilterRule, SshPolicy};
+use hearthgate_tailcfg::{CapMap, FilterRule, SshAction, SshPolicy};
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -100,6 +100,12 @@ impl Enforced {
         own.sort_unstable();
         let next = Arc::new(Self { engine, at, server_url: facts.settings.server_url.clone() });
         Some((next, whole, own))
+    }
+
+    /// What happens to a login from one node at another; `None` is a refusal. A check carries the time that an approval
+    /// holds as its session duration.
+    pub(crate) fn ssh_action(&self, from: &Node, to: &Node, login: &str) -> Option<SshAction> {
+        self.engine.ssh_action(self.machine(from)?, self.machine(to)?, login, &self.server_url)
     }
 
     fn machine(&self, node: &Node) -> Option<usize> {

@@ -18,7 +18,7 @@ impl AuthId {
     const PREFIX: &'static str = "hskey-authreq-";
     const DIGITS: usize = 24;
 
-    fn random(rng: &mut dyn Entropy) -> Self {
+    pub(crate) fn random(rng: &mut dyn Entropy) -> Self {
         let mut bytes = [0u8; Self::DIGITS / 2];
         rng.fill(&mut bytes);
         Self(format!("{}{}", Self::PREFIX, encode(&bytes)))

@@ -2,7 +2,7 @@
 
 use crate::{
     AuditEntry, Change, CoreError, Enforced, Entropy, Node, NodeId, Now, PathFacts, Policy, PolicyVersion, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User,
-    UserId, Write, address, api_keys::ApiKey, nodes::Nodes, pending::{AuthId, Pending}, presence::Presence, records::Records, routes::Primaries,
+    UserId, Write, address, api_keys::ApiKey, checks::Checks, nodes::Nodes, pending::{AuthId, Pending}, presence::Presence, records::Records, routes::Primaries,
 };
 use hearthgate_keys::NodePublic;
 use hearthgate_tailcfg::DerpMap;
@@ -52,6 +52,7 @@ pub struct World {
     pub(crate) records: Arc<Records>,
     pub(crate) audit: Arc<Vec<AuditEntry>>,
     pub(crate) pending: Pending,
+    pub(crate) checks: Checks,
     pub(crate) presence: Presence,
     pub(crate) primaries: Primaries,
     next_id: u64,
@@ -89,6 +90,7 @@ impl World {
             records: Arc::new(stored.records),
             audit: Arc::new(audit),
             pending: Pending::default(),
+            checks: Checks::default(),
             presence: Presence::default(),
             primaries: Primaries::default(),
             next_id: stored.next_id.max(1),

@@ -91,3 +91,53 @@ fn the_policy_gives_tags_and_approves_routes() {
     let may = |tag: &str| view.policy.may_use_tag(alice, tag);
     assert!(may("tag:a") && may("tag:b") && !may("tag:c") && !may("tag:d"));
 }
+
+#[test]
+fn an_ssh_check_is_asked_once_and_holds_for_its_period() {
+    use hearthgate_core::{CoreError, SshAnswer, SshAttempt};
+    let (mut lab, key) = lab();
+    lab.join(1, &key);
+    lab.join(2, &key);
+    let policy = r#"{"acls": [], "ssh": [{"action": "check", "src": ["alice@"], "dst": ["autogroup:self"],
+        "users": ["root"], "checkPeriod": "1h"}]}"#;
+    lab.world.set_policy_text(policy, "api", lab.now).unwrap();
+    let machine = lab.world.node(lab.id(2)).unwrap().machine_key;
+    let attempt = SshAttempt { from: lab.id(1), to: lab.id(2), login: "root".into(), check: None };
+    fn ask(lab: &mut Lab, machine: hearthgate_keys::MachinePublic, attempt: &SshAttempt) -> Result<SshAnswer, CoreError> {
+        let now = lab.now;
+        let mut seed = now.mono_ms as u8;
+        lab.world.ssh_attempt(machine, attempt, now, &mut |b: &mut [u8]| {
+            seed = seed.wrapping_add(1);
+            b.fill(seed);
+        })
+    }
+    let act = |answer: SshAnswer| match answer {
+        SshAnswer::Act(action) => action,
+        SshAnswer::Hold(id) => panic!("held for {id}"),
+    };
+    // Only the machine that is logged in to may ask.
+    let other = lab.world.node(lab.id(1)).unwrap().machine_key;
+    assert!(ask(&mut lab, other, &attempt).is_err());
+    assert!(act(ask(&mut lab, machine, &SshAttempt { login: "daemon".into(), ..attempt.clone() }).unwrap()).reject);
+
+    let held = act(ask(&mut lab, machine, &attempt).unwrap());
+    assert!(!held.accept && held.message.contains("/ssh-check/hskey-authreq-"), "{held:?}");
+    let id = hearthgate_core::AuthId::find_in(&held.hold_and_delegate).unwrap();
+    let waiting = SshAttempt { check: Some(id.clone()), ..attempt.clone() };
+    assert_eq!(ask(&mut lab, machine, &waiting).unwrap(), SshAnswer::Hold(id.clone()));
+    // Somebody else's device: their owner cannot approve it.
+    let bob = lab.user("bob");
+    assert!(lab.world.approve_own_check(&id, bob, lab.now).is_err());
+    let alice = lab.world.node(lab.id(1)).unwrap().user;
+    lab.world.approve_own_check(&id, alice, lab.now).unwrap();
+    assert!(act(ask(&mut lab, machine, &waiting).unwrap()).accept);
+    assert!(lab.world.finish_check(&id, true, lab.now).is_err(), "a check is over once");
+    assert!(act(ask(&mut lab, machine, &attempt).unwrap()).accept, "the approval holds");
+
+    lab.pass(3_600_001);
+    let again = act(ask(&mut lab, machine, &attempt).unwrap());
+    let id = hearthgate_core::AuthId::find_in(&again.hold_and_delegate).unwrap();
+    lab.world.finish_check(&id, false, lab.now).unwrap();
+    let waiting = SshAttempt { check: Some(id), ..attempt };
+    assert!(act(ask(&mut lab, machine, &waiting).unwrap()).reject);
+}

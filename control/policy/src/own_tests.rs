@@ -4,6 +4,7 @@
 //! tested before anybody joins. Every device of the source has to agree.
 
 use crate::{
+    ssh::may_log_in,
     compile::{Entry, Rule},
     engine::Engine,
     ipset::IpSet,
@@ -265,15 +266,6 @@ impl Engine {
         let found: Vec<usize> =
             self.net.machines.iter().enumerate().filter(|(_, m)| hit(m)).map(|(i, _)| i).collect();
         if found.is_empty() { Err("it means no device".into()) } else { Ok(found) }
-    }
-}
-
-/// Whether `SSHUsers` let somebody log in.
-fn may_log_in(users: &std::collections::BTreeMap<String, String>, user: &str) -> bool {
-    match users.get(user) {
-        _ if user.is_empty() => false,
-        Some(local) => !local.is_empty(),
-        None => user != "root" && users.get("*").is_some_and(|l| !l.is_empty()),
     }
 }
 

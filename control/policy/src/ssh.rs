@@ -200,6 +200,16 @@ impl Engine {
         }
     }
 
+    /// The action of the first rule under which one machine may log in at another as `user`; `None` without one.
+    #[must_use]
+    pub fn ssh_action(&self, from: usize, to: usize, user: &str, base: &str) -> Option<SshAction> {
+        let ips: Vec<String> = self.net.machines.get(from)?.ips.iter().map(ToString::to_string).collect();
+        let fits = |rule: &SshRule| {
+            rule.principals.iter().any(|p| ips.contains(&p.node_ip)) && may_log_in(&rule.ssh_users, user)
+        };
+        self.ssh_rules(to, base).into_iter().find(fits).and_then(|rule| rule.action)
+    }
+
     /// How long an approval under a rule of the `ssh` section holds, in nanoseconds; 0 is not at all.
     #[must_use]
     pub fn check_period(&self, rule: usize) -> i64 {
@@ -208,6 +218,15 @@ impl Engine {
             Some(CheckPeriod::Always) => 0,
             Some(CheckPeriod::For(ns)) => ns,
         }
+    }
+}
+
+/// Whether `SSHUsers` let somebody log in.
+pub(crate) fn may_log_in(users: &BTreeMap<String, String>, user: &str) -> bool {
+    match users.get(user) {
+        _ if user.is_empty() => false,
+        Some(local) => !local.is_empty(),
+        None => user != "root" && users.get("*").is_some_and(|l| !l.is_empty()),
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn describe(world: &World, method: &Method, parts: &[String], query: 
         ("POST", ["node", id, "approve_routes"]) => ("approved networks of device", node(world, id)),
         ("POST", ["node", "register"] | ["auth", "register"]) => ("let device in", String::new()),
         ("POST", ["node", "backfillips"]) => ("gave missing addresses", String::new()),
+        ("POST", ["auth", "approve"]) => ("approved SSH login", String::new()),
         ("POST", ["auth", "reject"]) => ("turned login away", String::new()),
         ("PUT", ["policy"]) => ("changed policy", String::new()),
         ("POST", ["policy", "rollback"]) => ("put an older policy in force", String::new()),

@@ -113,7 +113,10 @@ pub(crate) fn perform(
     query: &Query,
     body: &Bytes,
 ) -> Option<Answer> {
-    let entry = (method != Method::GET).then(|| api_audit::describe(world, method, parts, query));
+    let words: Vec<&str> = parts.iter().map(String::as_str).collect();
+    // These only ask, with a policy in the body.
+    let asks = method == Method::GET || matches!(words.as_slice(), ["policy", "check" | "diff" | "explain" | "who-can"]);
+    let entry = (!asks).then(|| api_audit::describe(world, method, parts, query));
     let answer = route(world, c, actor, method, parts, query, body);
     if let (Some(Ok(value)), Some(entry)) = (&answer, entry) {
         world.audit(actor, entry.action, &entry.subject(value), c.now);
@@ -175,9 +178,20 @@ fn route(
         ("POST", ["node", "register"]) => register(world, c, arg(query, "user"), arg(query, "key")),
         ("POST", ["node", "backfillips"]) => backfill(world, c, query),
         ("POST", ["auth", "register"]) => auth_register(world, c, body),
-        ("POST", ["auth", "approve"]) => Err(CoreError::NotFound("a check of this kind (use auth/register for a login)".into())),
-        ("POST", ["auth", "reject"]) => read::<AuthBody>(body).and_then(|b| auth_id(&b.auth_id)).and_then(|id| world.reject_login(&id, c.now)).map(|()| json!({})),
-        ("GET", ["auth"]) => Ok(json!({ "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>() })),
+        ("POST", ["auth", "approve"]) => read::<AuthBody>(body)
+            .and_then(|b| auth_id(&b.auth_id))
+            .and_then(|id| world.finish_check(&id, true, c.now))
+            .map(|()| json!({})),
+        ("POST", ["auth", "reject"]) => read::<AuthBody>(body).and_then(|b| auth_id(&b.auth_id)).and_then(|id| {
+            if world.pending_check(&id, c.now).is_ok() {
+                return world.finish_check(&id, false, c.now);
+            }
+            world.reject_login(&id, c.now)
+        }).map(|()| json!({})),
+        ("GET", ["auth"]) => Ok(json!({
+            "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>(),
+            "checks": world.pending_checks(c.now).map(|(id, check)| views::check(world, id, check)).collect::<Vec<_>>(),
+        })),
         (verb, ["policy", rest @ ..]) => {
             let get = |name: &str| arg(query, name).map(str::to_owned);
             return crate::api_policy::route(world, c, actor, verb, rest, &get, body);

@@ -1,6 +1,6 @@
 //! Users, nodes and keys as Headscale's API shows them.
 
-use hearthgate_core::{ApiKey, AuditEntry, AuthId, Node, PendingLogin, PreAuthKey, TAGGED_DEVICES, User, UserId, World};
+use hearthgate_core::{ApiKey, AuditEntry, AuthId, Node, PendingCheck, PendingLogin, PreAuthKey, TAGGED_DEVICES, User, UserId, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -73,6 +73,12 @@ pub fn pending(id: &AuthId, login: &PendingLogin) -> Value {
         "machineKey": login.machine_key.to_string(),
         "nodeKey": login.node_key.to_string(),
     })
+}
+
+/// An SSH session that waits for a check.
+pub fn check(world: &World, id: &AuthId, check: &PendingCheck) -> Value {
+    let name = |node| world.node(node).map_or_else(|_| String::new(), |n| n.given_name.clone());
+    json!({ "authId": id.to_string(), "from": name(check.from), "to": name(check.to), "login": check.login })
 }
 
 /// A node.

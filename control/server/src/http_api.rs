@@ -1,7 +1,7 @@
 //! What anyone may ask of the server over plain HTTP: its key, the upgrade to Noise, health, pages for people.
 
 use crate::{
-    admin, api_v1,
+    admin, api_v1, check_pages,
     metrics::Metrics,
     noise_api::{self, Peer},
     oidc_pages,
@@ -73,6 +73,13 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
             Some(oidc) => oidc_pages::confirm(&app, oidc, p.trim_start_matches("/register/confirm/"), req).await,
             None => text(StatusCode::NOT_FOUND, "no OpenID provider is configured"),
         },
+        (Method::POST, p) if p.starts_with("/ssh-check/confirm/") => match &app.oidc {
+            Some(oidc) => check_pages::confirm(&app, oidc, p.trim_start_matches("/ssh-check/confirm/"), req).await,
+            None => text(StatusCode::NOT_FOUND, "no OpenID provider is configured"),
+        },
+        (Method::GET, p) if p.starts_with("/ssh-check/") => {
+            check_pages::show(&app, p.trim_start_matches("/ssh-check/")).await
+        }
         (Method::GET, p) => match p.strip_prefix("/register/") {
             Some(id) => pages::register(&app, id).await,
             None => text(StatusCode::NOT_FOUND, "not found"),

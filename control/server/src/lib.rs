@@ -10,6 +10,7 @@ mod api_schema;
 mod api_v1;
 mod api_views;
 mod backup;
+mod check_pages;
 mod derp_map;
 mod encode;
 mod health;

@@ -6,6 +6,7 @@
 use crate::{
     encode::Compression,
     metrics::Metrics,
+    oidc::form,
     pings::ANSWER_MAX,
     reply::{Body, Reply, json, read_json, stream, text},
     state::App,
@@ -13,7 +14,7 @@ use crate::{
     writer::Unavailable,
 };
 use bytes::Bytes;
-use hearthgate_core::{CoreError, Fact, Registration};
+use hearthgate_core::{AuthId, CoreError, Fact, NodeId, Registration, SshAnswer, SshAttempt};
 use hearthgate_keys::{MachinePublic, NodePublic};
 use hearthgate_tailcfg::{CapabilityVersion, MapRequest, QueryFeatureRequest, QueryFeatureResponse, RegisterRequest, RegisterResponse, SetDnsRequest};
 use http::{Method, Request, StatusCode};
@@ -48,7 +49,7 @@ pub async fn handle(app: App, peer: Peer, req: Request<Incoming>) -> Reply {
         (_, "/machine/whoami") => whoami(&app, peer),
         (_, p) if p.starts_with("/machine/tka/") => text(StatusCode::NOT_IMPLEMENTED, "tailnet lock is not offered by this server"),
         (_, p) if p.starts_with("/machine/webclient/") => text(StatusCode::NOT_IMPLEMENTED, "the remote web client is not offered by this server"),
-        (_, p) if p.starts_with("/machine/ssh/action/") => ssh_action(),
+        (_, p) if p.starts_with("/machine/ssh/action/") => ssh_action(&app, peer, &req).await,
         (_, p) => match p.strip_prefix("/machine/ping-response/") {
             Some(id) => ping_response(&app, peer, id, req).await,
             None => text(StatusCode::NOT_FOUND, "no such endpoint"),
@@ -72,20 +73,7 @@ async fn register(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         let outcome = app.control.call(move |world, c| world.register(peer.machine, &asked, c.now, c.rng)).await;
         match outcome {
             Ok(Registration::Respond(response)) => return json(&*response),
-            Ok(Registration::Hold(id)) => {
-                let news = async {
-                    loop {
-                        match facts.recv().await {
-                            Ok(Fact::LoginFinished(done)) if done == id => break,
-                            Ok(_) => {}
-                            Err(broadcast::error::RecvError::Lagged(_)) => break,
-                            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-                        }
-                    }
-                };
-                // Either way the question is asked again.
-                let _ = tokio::time::timeout(HOLD_RECHECK, news).await;
-            }
+            Ok(Registration::Hold(id)) => finished(&mut facts, &id).await,
             Err(Unavailable) => return text(StatusCode::INTERNAL_SERVER_ERROR, &Unavailable.to_string()),
         }
     }
@@ -182,10 +170,49 @@ fn whoami(app: &App, peer: Peer) -> Reply {
     text(StatusCode::OK, &format!("machine {}\n{}\n", peer.machine, nodes.join("\n")))
 }
 
-/// Check mode needs SSH rules, which come with the policy engine; without them no client asks, and a stale one is
-/// told to refuse the session.
-fn ssh_action() -> Reply {
-    json(&serde_json::json!({ "reject": true, "message": "SSH check mode is not configured on this server.\n" }))
+/// `/machine/ssh/action/from/<node>/to/<node>?ssh_user=…&auth_id=…`: a machine asks about an SSH session, and waits
+/// while a person is asked.
+async fn ssh_action(app: &App, peer: Peer, req: &Request<Incoming>) -> Reply {
+    let Some(attempt) = ssh_attempt(req.uri().path(), req.uri().query().unwrap_or_default()) else {
+        return text(StatusCode::BAD_REQUEST, "expected /machine/ssh/action/from/NODE/to/NODE?ssh_user=LOGIN");
+    };
+    let mut facts = app.facts.subscribe();
+    loop {
+        let asked = attempt.clone();
+        let answer = app.control.call(move |world, c| world.ssh_attempt(peer.machine, &asked, c.now, c.rng)).await;
+        match answer {
+            Ok(Ok(SshAnswer::Act(action))) => return json(&action),
+            Ok(Ok(SshAnswer::Hold(id))) => finished(&mut facts, &id).await,
+            Ok(Err(e)) => return refused(&e),
+            Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+        }
+    }
+}
+
+fn ssh_attempt(path: &str, query: &str) -> Option<SshAttempt> {
+    let (from, to) = path.strip_prefix("/machine/ssh/action/from/")?.split_once("/to/")?;
+    let check = match form(query, "auth_id") {
+        Some(id) => Some(AuthId::parse(&id)?),
+        None => None,
+    };
+    let login = form(query, "ssh_user")?;
+    Some(SshAttempt { from: NodeId(from.parse().ok()?), to: NodeId(to.parse().ok()?), login, check })
+}
+
+/// Until a login or check is over, or it is time to look again.
+async fn finished(facts: &mut broadcast::Receiver<Fact>, id: &AuthId) {
+    let news = async {
+        loop {
+            match facts.recv().await {
+                Ok(Fact::LoginFinished(done)) if done == *id => break,
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Lagged(_)) => break,
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    // Either way the question is asked again.
+    let _ = tokio::time::timeout(HOLD_RECHECK, news).await;
 }
 
 async fn ping_response(app: &App, peer: Peer, id: &str, req: Request<Incoming>) -> Reply {

@@ -1,6 +1,7 @@
 //! The pages around a login through an OpenID provider.
 
 use crate::{
+    check_pages,
     oidc::{LoginError, Oidc, form},
     pages::{escape, page},
     reply::{Reply, read_body, text},
@@ -16,7 +17,7 @@ const COOKIE: &str = "hearthgate_oidc";
 /// Seconds that the cookie lives.
 const COOKIE_LIFETIME_S: u32 = 600;
 /// Largest form of ours.
-const FORM_MAX: usize = 4096;
+pub(crate) const FORM_MAX: usize = 4096;
 
 /// `/register/<id>` with a provider: off to it.
 pub async fn begin(app: &App, oidc: &Oidc, id: &AuthId) -> Reply {
@@ -48,12 +49,14 @@ pub async fn callback(app: &App, oidc: &Oidc, req: &Request<Incoming>) -> Reply 
         Ok(back) => back,
         Err(e) => return failed(&e),
     };
+    let name = [&who.display_name, &who.email, &who.name].into_iter().find(|n| !n.is_empty()).unwrap_or(&who.provider_id);
     let asked = device.clone();
     let login = app.control.call(move |world, c| world.pending_login(&asked, c.now).cloned()).await;
-    let Ok(Ok(login)) = login else { return failed(&LoginError::Unknown) };
+    let Ok(Ok(login)) = login else {
+        return check_pages::ask(app, &device, name, &word).await.unwrap_or_else(|| failed(&LoginError::Unknown));
+    };
     let hostname = login.request.hostinfo.as_ref().map_or("unknown", |h| h.hostname.as_str());
     let system = login.request.hostinfo.as_ref().map_or("unknown", |h| h.os.as_str());
-    let name = [who.display_name, who.email, who.name].into_iter().find(|n| !n.is_empty()).unwrap_or(who.provider_id);
     page(
         StatusCode::OK,
         "Is this your device?",
@@ -62,7 +65,7 @@ pub async fn callback(app: &App, oidc: &Oidc, req: &Request<Incoming>) -> Reply 
              <code>{}</code>.</p><p>If somebody sent you a link to this page and you did not run <code>tailscale up</code> \
              yourself, close it.</p><form method=post action=\"/register/confirm/{device}\">\
              <input type=hidden name=word value=\"{word}\"><button>Yes, let it in</button></form>",
-            escape(&name),
+            escape(name),
             escape(hostname),
             escape(system),
             escape(&login.machine_key.short()),
@@ -101,13 +104,13 @@ pub async fn confirm(app: &App, oidc: &Oidc, id: &str, req: Request<Incoming>) -
     }
 }
 
-fn cookie(headers: &HeaderMap) -> String {
+pub(crate) fn cookie(headers: &HeaderMap) -> String {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
     let mine = all.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE);
     mine.map(|(_, value)| value.to_owned()).unwrap_or_default()
 }
 
-fn failed(e: &LoginError) -> Reply {
+pub(crate) fn failed(e: &LoginError) -> Reply {
     let status = match e {
         LoginError::Fetch(_) => StatusCode::SERVICE_UNAVAILABLE,
         LoginError::Oidc(hearthgate_oidc::OidcError::NotAllowed(_)) => StatusCode::FORBIDDEN,

@@ -17,6 +17,7 @@ mod logout;
 mod nat;
 mod oidc;
 mod path_change;
+mod policy;
 mod relay;
 mod rename;
 mod restart;
@@ -54,6 +55,7 @@ pub const ALL: &[Scenario] = &[
     dns::SCENARIO,
     taildrop::SCENARIO,
     path_change::SCENARIO,
+    policy::SCENARIO,
     nat::EASY,
     nat::HARD,
     nat::MIXED,
