@@ -5,7 +5,7 @@ use hearthgate_filter::Filter;
 use hearthgate_keys::{NodePrivate, NodePublic};
 use ipnet::IpNet;
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime},
 };
 use tokio::sync::mpsc;
@@ -102,6 +102,11 @@ pub struct Desired {
     pub private_key: NodePrivate,
     /// Our own addresses (`/32` and `/128`).
     pub addresses: Vec<IpNet>,
+    /// Addresses that services of this host have for this host alone, such as MagicDNS's; never a packet's source.
+    pub service_addresses: Vec<IpAddr>,
+    /// Own addresses and TCP ports that every peer may reach, whatever the filter says: the peer API, which decides
+    /// for itself.
+    pub open: Vec<SocketAddr>,
     /// The peers.
     pub peers: Vec<Peer>,
     /// Destinations that go into the tunnel; they stand in table [`crate::ROUTE_TABLE`].
@@ -125,6 +130,8 @@ impl Desired {
         Self {
             private_key,
             addresses: Vec::new(),
+            service_addresses: Vec::new(),
+            open: Vec::new(),
             peers: Vec::new(),
             routes: Vec::new(),
             bypass: Vec::new(),

@@ -37,6 +37,14 @@ pub(crate) fn table(interface: &str) -> String {
 /// Writes the whole table for the interface of this number; without a state, it lets nothing out of the tunnel.
 pub(crate) fn write(batch: &mut Batch, index: u32, desired: Option<&Desired>) {
     let closed = Filter::closed();
+    batch.base_chain("from_tunnel", Chain { kind: "filter", hook: Hook::Prerouting, priority: FILTER });
+    for to in desired.iter().flat_map(|desired| &desired.open) {
+        let (offset, length) = destination(to.is_ipv4());
+        let address = vec![Expr::Load(Base::Network, offset, length), Expr::Eq(octets(to.ip()))];
+        let port = vec![Expr::Load(Base::Transport, 2, 2), Expr::Eq(to.port().to_be_bytes().to_vec())];
+        let here = [from_tunnel(index), family(to.is_ipv4()), address, protocol(proto::TCP), port];
+        batch.rule("from_tunnel", &join(&[join(&here), then(Verdict::Accept)]));
+    }
     filter(batch, index, desired.map_or(&closed, |desired| &desired.filter));
     if let Some(desired) = desired {
         forward(batch, index, desired);
@@ -82,7 +90,6 @@ fn join(parts: &[Rule]) -> Rule {
 
 /// The decisions of [`Filter::decide`], in the kernel.
 fn filter(batch: &mut Batch, index: u32, filter: &Filter) {
-    batch.base_chain("from_tunnel", Chain { kind: "filter", hook: Hook::Prerouting, priority: FILTER });
     for v4 in [true, false] {
         for (class, doors) in filter.classes.iter().enumerate() {
             class_chain(batch, v4, class, doors);

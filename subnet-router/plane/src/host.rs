@@ -71,11 +71,15 @@ impl Host {
         let (route, index) = (&mut self.route, self.index);
 
         let have = route.addresses(index).unwrap_or_default();
-        for net in have.iter().filter(|net| !desired.addresses.contains(net)) {
+        let services: Vec<IpNet> = desired.service_addresses.iter().map(|ip| IpNet::from(*ip)).collect();
+        for net in have.iter().filter(|net| !desired.addresses.contains(net) && !services.contains(net)) {
             note(format!("remove address {net}"), route.remove_address(index, *net));
         }
         for net in desired.addresses.iter().filter(|net| !have.contains(net)) {
-            note(format!("add address {net}"), route.add_address(index, *net));
+            note(format!("add address {net}"), route.add_address(index, *net, false));
+        }
+        for net in services.iter().filter(|net| !have.contains(net)) {
+            note(format!("add address {net}"), route.add_address(index, *net, true));
         }
 
         let want: BTreeSet<(IpNet, Option<u32>)> = desired

@@ -98,6 +98,7 @@ impl Keeper {
         let mut inner = self.inner();
         let same = inner.desired.as_ref().is_some_and(|old| {
             old.filter == desired.filter
+                && old.open == desired.open
                 && old.forward == desired.forward
                 && old.snat == desired.snat
                 && old.masquerade_lan == desired.masquerade_lan

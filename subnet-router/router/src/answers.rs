@@ -41,6 +41,9 @@ impl Router {
             Request::Up { changes, answer } => {
                 let _ = answer.send(self.up(&changes));
             }
+            Request::View(answer) => {
+                let _ = answer.send(self.view.clone());
+            }
             // Taken by the loop.
             Request::Down(_) => {}
         }

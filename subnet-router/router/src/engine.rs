@@ -6,13 +6,15 @@ use crate::{
     network::{self, LocalNetwork},
     plan,
     relay::{RelayEvent, Relays},
+    services::Services,
     status,
     traffic::set_endpoint,
+    tsmp,
 };
 use hearthgate_client::{Control, ControlError, Netmap, Phase, Prefs, Report, StateDir, StateError, View, requests};
 use hearthgate_fetch::Fetch;
 use hearthgate_filter::Filter;
-use hearthgate_keys::{DiscoPrivate, NodePublic};
+use hearthgate_keys::{DiscoPrivate, DiscoPublic, NodePublic};
 use hearthgate_paths::{Config as PathsConfig, Event, NetInfo, Now, Path, Paths};
 use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Events, PlaneError};
 use hearthgate_tailcfg::DerpMap;
@@ -94,6 +96,8 @@ pub struct Router {
     pub(crate) next_ping: u64,
     pub(crate) checks: Vec<oneshot::Sender<Value>>,
     pub(crate) plane_problem: Option<String>,
+    pub(crate) services: Services,
+    pub(crate) tunnel_disco: mpsc::Receiver<tsmp::Heard>,
     /// The last filter that could be understood.
     pub(crate) filter: Filter,
 }
@@ -115,6 +119,7 @@ impl Router {
         let (report, reports) = watch::channel(Report { hostinfo, disco: disco.public(), endpoints: Vec::new() });
         let control = hearthgate_client::start(&prefs, state.clone(), reports)?;
         let (plane, plane_events) = hearthgate_plane::start(&plane)?;
+        let (services, tunnel_disco) = Services::start(plane.interface());
         let view = control.view();
         let shown = view.borrow().clone();
         let fetch = Arc::new(Fetch::new());
@@ -152,6 +157,8 @@ impl Router {
             next_ping: 0,
             checks: Vec::new(),
             plane_problem: None,
+            services,
+            tunnel_disco,
             filter: Filter::closed(),
         })
     }
@@ -191,6 +198,7 @@ impl Router {
                 () = sleep_until(timer) => self.tell(Event::Timer),
                 _ = tick.tick() => self.tick(),
                 Some(done) = self.done.recv() => self.finish(done),
+                Some((from, disco)) = self.tunnel_disco.recv() => self.take_disco(from, disco),
                 Some(event) = self.plane_events.recv() => self.plane_burst(event),
                 Some(event) = self.relay_events.recv() => self.relay_burst(event),
             }
@@ -298,10 +306,15 @@ impl Router {
                 }
                 let mut desired = plan::desired(&map, &self.prefs, key, &self.local.attached);
                 desired.filter = self.filter.clone();
+                self.services.follow(&map, &self.prefs, &self.filter, &mut desired);
                 desired
             }
-            None => Desired::new(key),
+            None => {
+                self.services.stop();
+                Desired::new(key)
+            }
         };
+        self.describe();
         let result = self.plane.apply(&desired);
         if let Err(error) = &result {
             tracing::warn!(%error, "data plane");
@@ -310,6 +323,13 @@ impl Router {
         // A peer that is new to the data plane begins relayed.
         for (peer, path) in &self.routes {
             set_endpoint(self.plane.as_ref(), peer, *path);
+        }
+    }
+
+    /// A peer told its disco key through the tunnel.
+    fn take_disco(&mut self, from: std::net::IpAddr, disco: DiscoPublic) {
+        if let Some(peer) = self.member_map().and_then(|map| map.peer_at(from).map(|peer| peer.key)) {
+            self.tell(Event::PeerDisco { peer, disco });
         }
     }
 
@@ -335,7 +355,9 @@ impl Router {
     /// Tells the control server who we are.
     pub(crate) fn describe(&self) {
         let mut hostinfo = requests::hostinfo(&self.prefs, &network::host_name(), &self.log_id);
-        hostinfo.net_info = Some(status::net_info(&self.net_info));
+        hostinfo.services = self.services.announced(&self.prefs);
+        // Nothing measured yet is nothing new.
+        hostinfo.net_info = (self.net_info != NetInfo::default()).then(|| status::net_info(&self.net_info));
         self.report.send_if_modified(|report| {
             let changed = report.hostinfo != hostinfo;
             report.hostinfo = hostinfo;

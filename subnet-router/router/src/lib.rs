@@ -11,14 +11,18 @@
 
 mod answers;
 mod background;
+mod dns;
 mod engine;
 mod network;
+mod peer_api;
 pub mod plan;
 mod relay;
 mod requests;
+mod services;
 mod socket;
 mod status;
 mod traffic;
+mod tsmp;
 
 pub use answers::merge;
 pub use engine::{Router, RouterError, Settings};

@@ -1,10 +1,11 @@
 //! What people ask of a running router.
 
+use hearthgate_client::View;
 use hearthgate_paths::Via;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// A question, with the way back for the answer.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub enum Request {
         /// What was wrong with them, if anything.
         answer: oneshot::Sender<Result<(), String>>,
     },
+    /// The control client's view: another one after a change that began it anew.
+    View(oneshot::Sender<watch::Receiver<View>>),
     /// Stops the router.
     Down(oneshot::Sender<()>),
 }

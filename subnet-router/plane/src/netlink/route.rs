@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressMessage},
+    address::{AddressAttribute, AddressMessage, AddressScope, CacheInfo},
     link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
     rule::{RuleAction, RuleAttribute, RuleMessage},
@@ -102,9 +102,19 @@ impl Route {
             .collect())
     }
 
-    /// Adds an address to an interface; it may be there already.
-    pub(crate) fn add_address(&mut self, index: u32, net: IpNet) -> io::Result<()> {
-        let message = RouteNetlinkMessage::NewAddress(address_message(index, net));
+    /// Adds an address to an interface; it may be there already. A `service` is no packet's source unless a program
+    /// asks for it.
+    pub(crate) fn add_address(&mut self, index: u32, net: IpNet, service: bool) -> io::Result<()> {
+        let mut message = address_message(index, net);
+        if service && net.addr().is_ipv4() {
+            message.header.scope = AddressScope::Host;
+        } else if service {
+            // IPv6 has no such scope, but it avoids addresses that are deprecated (RFC 6724, rule 3).
+            let mut life = CacheInfo::default();
+            (life.ifa_preferred, life.ifa_valid) = (0, u32::MAX);
+            message.attributes.push(AddressAttribute::CacheInfo(life));
+        }
+        let message = RouteNetlinkMessage::NewAddress(message);
         unless(self.0.change(message, NLM_F_CREATE | NLM_F_EXCL), io::ErrorKind::AlreadyExists)
     }
 

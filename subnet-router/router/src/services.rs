@@ -1,0 +1,137 @@
+//! What this node itself offers: names to the machine, the peer API and TSMP to peers.
+
+use crate::{
+    dns::{self, RESOLVER_V4, RESOLVER_V6, Resolver, Zone},
+    peer_api::{Caller, Callers, Facts, PeerApi},
+    tsmp,
+};
+use hearthgate_client::{Netmap, Prefs};
+use hearthgate_filter::{Filter, proto};
+use hearthgate_plane::Desired;
+use hearthgate_tailcfg::{Node, Service};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+use tokio::sync::{mpsc, watch};
+
+/// Port by which a peer's right to ask DNS questions is told.
+const DNS_PORT: u16 = 53;
+/// Stands for the IPv6 Internet in that question.
+const ANY_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+
+/// Everything that runs for it.
+pub struct Services {
+    zone: watch::Sender<Arc<Zone>>,
+    callers: watch::Sender<Arc<Callers>>,
+    port: watch::Sender<u16>,
+    resolver: Option<Resolver>,
+    api: Option<(Vec<IpAddr>, PeerApi)>,
+    _tsmp: tsmp::Listener,
+}
+
+impl Services {
+    /// Nothing is offered yet but TSMP, on the tunnel's interface. The queue has disco keys that peers told.
+    pub fn start(interface: &str) -> (Self, mpsc::Receiver<tsmp::Heard>) {
+        let (port, seen) = watch::channel(0);
+        let (tsmp, heard) = tsmp::start(interface, seen);
+        let (zone, callers) = (watch::Sender::default(), watch::Sender::default());
+        (Self { zone, callers, port, resolver: None, api: None, _tsmp: tsmp }, heard)
+    }
+
+    /// Follows the network map; writes into `desired` what the data plane has to do for it.
+    pub fn follow(&mut self, map: &Netmap, prefs: &Prefs, filter: &Filter, desired: &mut Desired) {
+        let Some(own) = &map.own else { return self.stop() };
+        self.zone.send_replace(Arc::new(Zone::new(map)));
+        self.callers.send_replace(Arc::new(callers(map, own, prefs, filter)));
+        self.resolve(prefs.accept_dns);
+        if self.resolver.is_some() {
+            desired.service_addresses = vec![RESOLVER_V4.into(), RESOLVER_V6.into()];
+        }
+        let addresses: Vec<IpAddr> = own.addresses.iter().map(ipnet::IpNet::addr).collect();
+        if self.api.as_ref().is_none_or(|(at, _)| *at != addresses) {
+            let facts = Facts { callers: self.callers.subscribe(), zone: self.zone.subscribe() };
+            // The old one lets go of its ports first.
+            self.api = None;
+            self.api = Some((addresses.clone(), PeerApi::start(&addresses, &facts)));
+        }
+        desired.open = self.api.iter().flat_map(|(_, api)| api.places()).copied().collect();
+        self.port.send_replace(desired.open.iter().find(|at| at.is_ipv4()).map_or(0, std::net::SocketAddr::port));
+    }
+
+    /// Out of the network: nothing is offered.
+    pub fn stop(&mut self) {
+        self.resolver = None;
+        self.api = None;
+        self.port.send_replace(0);
+    }
+
+    fn resolve(&mut self, wanted: bool) {
+        if !wanted {
+            self.resolver = None;
+        } else if self.resolver.is_none() {
+            match dns::start(&self.zone.subscribe()) {
+                Ok(resolver) => self.resolver = Some(resolver),
+                Err(error) => tracing::warn!(%error, "no resolver on {RESOLVER_V4}"),
+            }
+        }
+    }
+
+    /// What the network is told of it.
+    #[must_use]
+    pub fn announced(&self, prefs: &Prefs) -> Vec<Service> {
+        let service = |proto: &str, port: u16| Service { proto: proto.into(), port, ..Default::default() };
+        let mut all: Vec<Service> = Vec::new();
+        for at in self.api.iter().flat_map(|(_, api)| api.places()) {
+            all.push(service(if at.is_ipv4() { "peerapi4" } else { "peerapi6" }, at.port()));
+        }
+        if prefs.advertise_exit_node && !all.is_empty() {
+            // The port of this one is a version number.
+            all.push(service("peerapi-dns-proxy", 1));
+        }
+        all
+    }
+}
+
+/// Who may call the peer API, and ask it what.
+fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers {
+    let mut callers = Callers::new();
+    for peer in map.peers.values() {
+        let same_owner = peer.user == own.user && peer.tags.is_empty() && own.tags.is_empty();
+        for ip in peer.addresses.iter().map(ipnet::IpNet::addr) {
+            let outside: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { ANY_V6.into() };
+            let may_leave = || prefs.advertise_exit_node && filter.allows(ip, outside, proto::TCP, DNS_PORT);
+            callers.insert(ip, Caller { name: peer.name.clone(), dns: same_owner || may_leave() });
+        }
+    }
+    callers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_tailcfg::FilterRule;
+
+    #[test]
+    fn dns_is_for_ones_own_devices_and_users_of_the_exit_node() {
+        let node = |id: u8, user| Node {
+            id: id.into(),
+            user,
+            addresses: vec![format!("100.64.0.{id}/32").parse().unwrap()],
+            ..Default::default()
+        };
+        let own = node(1, 7);
+        let map = Netmap {
+            own: Some(own.clone()),
+            peers: [(2, node(2, 7)), (3, node(3, 8))].into(),
+            filters: Some([("base".to_owned(), vec![FilterRule::allow_all()])].into()),
+            ..Default::default()
+        };
+        let may = |prefs: &Prefs| -> Vec<bool> {
+            let filter = crate::plan::filter(&map, prefs, &crate::LocalNetwork::default()).unwrap();
+            callers(&map, &own, prefs, &filter).values().map(|caller| caller.dns).collect()
+        };
+        assert_eq!(may(&Prefs::default()), [true, false]);
+        assert_eq!(may(&Prefs { advertise_exit_node: true, ..Default::default() }), [true, true]);
+    }
+}
