@@ -1,5 +1,7 @@
 //! `hearthgate serve`: start, say what to do next, reload on SIGHUP, stop on SIGTERM.
 
+#[cfg(feature = "router")]
+use crate::router::own::{OwnRouter, Server};
 use crate::{Failure, args::Args, logging, place, setup};
 use hearthgate_config::Config;
 use hearthgate_server::{Options, Running};
@@ -32,6 +34,8 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = hearthgate_server::start(options.clone()).await?;
     greet(&options, &running);
+    #[cfg(feature = "router")]
+    let own = own_router(&config, &options, &running).await;
     let mut watch = tokio::time::interval(WATCH_EVERY);
     let mut seen = changed_at(&config);
     loop {
@@ -42,6 +46,10 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
                 tracing::info!("reloading the configuration");
                 config = reload(args, config, &running).await;
                 seen = changed_at(&config);
+                #[cfg(feature = "router")]
+                if let Some(own) = &own {
+                    own.reload(&config.router, &beside(&options, &running)).await;
+                }
             }
             _ = watch.tick() => {
                 let now = changed_at(&config);
@@ -54,10 +62,35 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
         }
     }
     tracing::info!("stopping");
+    #[cfg(feature = "router")]
+    if let Some(own) = own {
+        own.stop().await;
+    }
     if tokio::time::timeout(DRAIN, running.stop()).await.is_err() {
         tracing::warn!("not everything stopped in time; what was acknowledged is stored");
     }
     Ok(())
+}
+
+/// The router of this machine, if the configuration has one. Without it the server still serves.
+#[cfg(feature = "router")]
+async fn own_router(config: &Config, options: &Options, running: &Running) -> Option<OwnRouter> {
+    if !config.router.enabled {
+        return None;
+    }
+    match OwnRouter::start(&config.router, beside(options, running)).await {
+        Ok(own) => Some(own),
+        Err(error) => {
+            tracing::error!(%error, "this machine's own router does not start");
+            None
+        }
+    }
+}
+
+/// What that router needs of the server.
+#[cfg(feature = "router")]
+fn beside(options: &Options, running: &Running) -> Server {
+    Server { listen: running.listen, state_dir: options.state_dir.clone(), socket: options.unix_socket.clone() }
 }
 
 /// When each file that is watched was changed.
@@ -93,6 +126,12 @@ async fn reload(args: &Args, old: Config, running: &Running) -> Config {
         ("derp.server", old.derp.server != new.derp.server),
         ("node.routes.ha", old.node.routes != new.node.routes),
         ("log", old.log != new.log),
+        ("router.enabled", old.router.enabled != new.router.enabled),
+        ("router.tags", old.router.tags != new.router.tags),
+        ("router.data_plane", old.router.data_plane != new.router.data_plane),
+        ("router.interface", old.router.interface != new.router.interface),
+        ("router.port", old.router.port != new.router.port),
+        ("router.socket", old.router.socket != new.router.socket),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "this needs a restart to take effect");

@@ -1,6 +1,6 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
-use crate::{AdminConfig, ImageConfig, OidcConfig};
+use crate::{AdminConfig, ImageConfig, OidcConfig, RouterConfig};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
@@ -51,6 +51,8 @@ pub struct Config {
     pub cli: CliConfig,
     /// The policy file of the tailnet.
     pub policy: PolicyConfig,
+    /// This machine as a member of its own network.
+    pub router: RouterConfig,
     /// Log.
     pub log: LogConfig,
     /// Taildrop.
@@ -83,6 +85,7 @@ impl Default for Config {
             image: ImageConfig::default(),
             cli: CliConfig::default(),
             policy: PolicyConfig::default(),
+            router: RouterConfig::default(),
             log: LogConfig::default(),
             taildrop: Switch { enabled: true },
             logtail: Switch { enabled: false },

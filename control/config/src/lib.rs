@@ -13,6 +13,7 @@ mod load;
 mod oidc;
 mod problem;
 mod relay;
+mod router;
 
 pub use admin::AdminConfig;
 pub use image::ImageConfig;
@@ -24,4 +25,5 @@ pub use file::{
 pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};
 pub use problem::{Problem, Severity};
+pub use router::RouterConfig;
 pub use relay::{MeshConfig, RelayConfig, RelayLimitsConfig, VerifyConfig};

@@ -187,6 +187,9 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     if c.policy.mode == "database" && !c.policy.path.as_os_str().is_empty() {
         wrong("policy.path", "a path is for mode file".into());
     }
+    for (key, message) in c.router.problems() {
+        wrong(key, message);
+    }
     for (key, message) in c.oidc.problems() {
         wrong(key, message);
     }

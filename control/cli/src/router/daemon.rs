@@ -3,11 +3,11 @@
 use super::{
     args::Line,
     ask::{self, socket},
-    login_url, show,
+    kind, login_url, show,
 };
 use crate::{Failure, logging};
 use hearthgate_client::{Prefs, StateDir};
-use hearthgate_plane::{Config, Mode};
+use hearthgate_plane::Config;
 use hearthgate_router::{Router, Settings, merge, serve_socket};
 use serde_json::Value;
 use std::{path::PathBuf, time::Duration};
@@ -67,12 +67,7 @@ fn settings(line: &Line) -> Result<Settings, Failure> {
     if let Some(port) = line.value("port") {
         plane.listen_port = port.parse().map_err(|_| Failure::Usage(format!("{port:?} is no port")))?;
     }
-    plane.mode = match line.value("data-plane") {
-        None | Some("auto") => Mode::Auto,
-        Some("kernel") => Mode::Kernel,
-        Some("userspace") => Mode::Userspace,
-        Some(other) => return Err(Failure::Usage(format!("{other:?} is no data plane: kernel, userspace or auto"))),
-    };
+    plane.mode = kind(line.value("data-plane").unwrap_or("auto"))?;
     Ok(Settings { prefs, state, plane })
 }
 

@@ -4,10 +4,13 @@
 mod args;
 mod ask;
 mod daemon;
+#[cfg(feature = "control")]
+pub(crate) mod own;
 mod show;
 
 use crate::{Failure, args::Output};
 use args::Line;
+use hearthgate_plane::Mode;
 use serde_json::Value;
 use std::{ffi::OsString, time::Duration};
 
@@ -40,6 +43,16 @@ hearthgate router: this machine as a member of a network, subnet router and exit
 
 Flags that are not given keep their values.
 ";
+
+/// The data plane of this name.
+fn kind(name: &str) -> Result<Mode, Failure> {
+    match name {
+        "auto" => Ok(Mode::Auto),
+        "kernel" => Ok(Mode::Kernel),
+        "userspace" => Ok(Mode::Userspace),
+        other => Err(Failure::Usage(format!("{other:?} is no data plane: kernel, userspace or auto"))),
+    }
+}
 
 /// Commands that are the router's.
 pub(crate) fn is_ours(word: &str) -> bool {

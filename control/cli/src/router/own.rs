@@ -1,0 +1,236 @@
+//! The server's own machine as a member of its network: the router inside `hearthgate serve`.
+//!
+//! It joins as any other machine does, over the loopback address. When the server asks for a login, which is so at the
+//! first start, a key is made over the command socket and used once; what the configuration advertises is approved the
+//! same way.
+
+use super::kind;
+use crate::{Failure, client};
+use hearthgate_client::{Phase, Prefs, StateDir, View};
+use hearthgate_config::RouterConfig;
+use hearthgate_plane::Config as PlaneConfig;
+use hearthgate_router::{Request, Router, Settings, serve_socket};
+use serde_json::{Map, Value, json};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+};
+
+/// Requests that wait for the router.
+const REQUESTS: usize = 16;
+/// Longest time for taking away what the router made in the system.
+const STOP: Duration = Duration::from_secs(5);
+
+/// The router inside the server.
+pub(crate) struct OwnRouter {
+    requests: mpsc::Sender<Request>,
+    stop: Option<oneshot::Sender<()>>,
+    wanted: watch::Sender<Prefs>,
+    task: JoinHandle<()>,
+    follower: JoinHandle<()>,
+}
+
+/// What it needs of the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    /// Where the server listens.
+    pub(crate) listen: SocketAddr,
+    /// Folder of the server's state.
+    pub(crate) state_dir: PathBuf,
+    /// The server's command socket.
+    pub(crate) socket: PathBuf,
+}
+
+impl OwnRouter {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The interface cannot be made, or the state is damaged. The server goes on without a router.
+    pub(crate) async fn start(config: &RouterConfig, server: Server) -> Result<Self, Failure> {
+        let state = StateDir::open(&server.state_dir.join("router"))?;
+        let prefs = prefs(config, &server);
+        let plane = PlaneConfig {
+            mode: kind(&config.data_plane)?,
+            interface: config.interface.clone(),
+            listen_port: config.port,
+            ..Default::default()
+        };
+        let (requests, asked) = mpsc::channel(REQUESTS);
+        let router = Router::start(Settings { prefs: prefs.clone(), state, plane }, asked)?;
+        let path = if config.socket.as_os_str().is_empty() { Path::new(hearthgate_router::SOCKET) } else { &config.socket };
+        let socket = serve_socket(path, requests.clone()).await?;
+        let view = router.view();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            router
+                .run(async {
+                    // A sender that is gone says the same.
+                    let _ = stopped.await;
+                })
+                .await;
+            drop(socket);
+        });
+        let (wanted, prefs) = watch::channel(prefs);
+        let follower = tokio::spawn(follow(view, prefs, config.tags.clone(), server, requests.clone()));
+        Ok(Self { requests, stop: Some(stop), wanted, task, follower })
+    }
+
+    /// Takes another configuration, as far as it can be changed while running.
+    pub(crate) async fn reload(&self, config: &RouterConfig, server: &Server) {
+        let prefs = prefs(config, server);
+        let Ok(Value::Object(changes)) = serde_json::to_value(&prefs) else { return };
+        let (answer, answered) = oneshot::channel();
+        if self.requests.send(Request::Up { changes, answer }).await.is_err() {
+            return;
+        }
+        match answered.await {
+            Ok(Err(error)) => tracing::error!(error, "the router keeps its settings"),
+            _ => drop(self.wanted.send_replace(prefs)),
+        }
+    }
+
+    /// Stops it; interface, routes and rules are gone afterwards.
+    pub(crate) async fn stop(mut self) {
+        self.follower.abort();
+        // The router may have stopped by itself.
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        if tokio::time::timeout(STOP, &mut self.task).await.is_err() {
+            tracing::warn!("the router did not stop in time");
+        }
+    }
+}
+
+fn prefs(config: &RouterConfig, server: &Server) -> Prefs {
+    let ip: IpAddr = match server.listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    Prefs {
+        login_server: format!("http://{}", SocketAddr::new(ip, server.listen.port())),
+        auth_key: None,
+        hostname: config.hostname.clone(),
+        advertise_routes: config.advertise_routes.clone(),
+        advertise_exit_node: config.advertise_exit_node,
+        advertise_tags: Vec::new(),
+        accept_routes: config.accept_routes,
+        accept_dns: config.accept_dns,
+        exit_node: config.exit_node.clone(),
+        exit_node_allow_lan_access: config.exit_node_allow_lan_access,
+        snat_subnet_routes: config.snat_subnet_routes,
+        shields_up: false,
+    }
+}
+
+/// Lets the router in when the server asks who it is, and approves what it advertises.
+async fn follow(
+    mut view: watch::Receiver<View>,
+    mut wanted: watch::Receiver<Prefs>,
+    tags: Vec<String>,
+    server: Server,
+    requests: mpsc::Sender<Request>,
+) {
+    // Once: an administrator who removes the machine from the network shall not see it come back at once.
+    let mut joined = false;
+    let mut approved = false;
+    loop {
+        let now = view.borrow_and_update().clone();
+        match now.phase {
+            Phase::NeedsLogin(_) if !joined => {
+                joined = true;
+                match new_key(&server, &tags).await {
+                    Ok(key) => {
+                        let changes: Map<String, Value> = [("auth-key".to_owned(), Value::from(key))].into_iter().collect();
+                        let (answer, answered) = oneshot::channel();
+                        // The router has stopped: then nobody joins.
+                        let _ = requests.send(Request::Up { changes, answer }).await;
+                        if let Ok(Err(error)) = answered.await {
+                            tracing::error!(error, "the router does not join");
+                        }
+                        // Another control client runs now: its view is another one.
+                        let (answer, answered) = oneshot::channel();
+                        let _ = requests.send(Request::View(answer)).await;
+                        match answered.await {
+                            Ok(next) => view = next,
+                            Err(_) => return,
+                        }
+                        continue;
+                    }
+                    Err(error) => tracing::error!(%error, "no key for the router"),
+                }
+            }
+            Phase::Running if !approved => {
+                let id = now.netmap.as_ref().and_then(|map| map.own.as_ref()).map(|own| own.id);
+                if let Some(id) = id {
+                    approved = true;
+                    let routes: Vec<String> = wanted.borrow_and_update().routable().iter().map(ToString::to_string).collect();
+                    if let Err(error) = approve(&server, id, routes).await {
+                        tracing::error!(%error, "the router's routes are not approved");
+                    }
+                }
+            }
+            _ => {}
+        }
+        tokio::select! {
+            changed = view.changed() => if changed.is_err() {
+                return;
+            },
+            changed = wanted.changed() => match changed {
+                Ok(()) => approved = false,
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+/// Asks the server over its command socket.
+async fn ask(server: &Server, path: String, body: Value) -> Result<Value, Failure> {
+    let socket = server.socket.clone();
+    let asked = spawn_blocking(move || client::call(&socket, "POST", &path, Some(&body)));
+    asked.await?
+}
+
+/// A key that lets in one machine, for ten minutes.
+async fn new_key(server: &Server, tags: &[String]) -> Result<String, Failure> {
+    const LIFE_S: i64 = 600;
+    let until = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(LIFE_S))?;
+    let body = json!({ "aclTags": tags, "reusable": false, "ephemeral": false, "expiration": until.to_string() });
+    let answer = ask(server, "/api/v1/preauthkey".into(), body).await?;
+    let key = answer["preAuthKey"]["key"].as_str().map(str::to_owned);
+    key.ok_or_else(|| Failure::Failed("the server made no key".into()))
+}
+
+/// Approves routes of a node beside those that are approved already.
+async fn approve(server: &Server, id: i64, mut routes: Vec<String>) -> Result<(), Failure> {
+    if routes.is_empty() {
+        return Ok(());
+    }
+    let (socket, path) = (server.socket.clone(), format!("/api/v1/node/{id}"));
+    let node = spawn_blocking(move || client::call(&socket, "GET", &path, None)).await??;
+    let known = node["node"]["approvedRoutes"].as_array().cloned().unwrap_or_default();
+    let known: Vec<String> = known.iter().filter_map(|route| route.as_str().map(str::to_owned)).collect();
+    if routes.iter().all(|route| known.contains(route)) {
+        return Ok(());
+    }
+    routes.extend(known);
+    ask(server, format!("/api/v1/node/{id}/approve_routes"), json!({ "routes": routes })).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_joins_over_the_loopback_address() {
+        let server = |listen: &str| Server { listen: listen.parse().unwrap(), state_dir: "s".into(), socket: "c".into() };
+        let url = |listen| prefs(&RouterConfig::default(), &server(listen)).login_server;
+        assert_eq!(url("0.0.0.0:8080"), "http://127.0.0.1:8080");
+        assert_eq!(url("[::]:80"), "http://[::1]:80");
+        assert_eq!(url("192.168.1.1:8080"), "http://192.168.1.1:8080");
+    }
+}
