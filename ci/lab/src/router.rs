@@ -129,6 +129,15 @@ impl Router {
         })
     }
 
+    /// Waits until `hearthgate ping` is answered straight from the peer.
+    pub fn direct_to(&self, peer: &str, limit: Duration) -> Outcome {
+        self.context.eventually(&format!("{} has a direct path to {peer}", self.name), limit, || {
+            let output = self.hearthgate(&["ping", "-c", "1", "--until-direct=false", peer], ASK)?.ok()?;
+            ensure!(output.stdout.contains(" via ") && !output.stdout.contains("DERP"), "{}", output.stdout.trim());
+            Ok(())
+        })
+    }
+
     fn command(&self, words: &[&str]) -> std::process::Command {
         let mut command = self.host.ns.command(&self.context.options.hearthgate);
         command.args(words).arg("--socket").arg(self.dir.join("r.sock"));

@@ -23,6 +23,7 @@ mod rename;
 mod restart;
 mod reverse_proxy;
 mod router;
+mod router_routes;
 mod rust_client;
 mod subnet_route;
 mod taildrop;
@@ -63,6 +64,11 @@ pub const ALL: &[Scenario] = &[
     router::RELAY,
     router::DIRECT,
     router::UNPLUGGED,
+    router::EASY,
+    router::HARD,
+    router_routes::SUBNET,
+    router_routes::EXIT,
+    router_routes::BOX,
     rust_client::SCENARIO,
     import_headscale::SCENARIO,
 ];
