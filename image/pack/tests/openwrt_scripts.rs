@@ -101,6 +101,37 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
 }
 
 #[test]
+fn rpcd_gets_json_whatever_the_program_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("hearthgate");
+    let call = |script: &str, arguments: &[&str]| {
+        std::fs::write(&program, script).unwrap();
+        let run = |words: &[&str]| Command::new("busybox").args(words).env("PROG", &program).output().unwrap();
+        assert!(run(&["chmod", "+x", program.to_str().unwrap()]).status.success());
+        let plugin = here("../../openwrt/luci-app-hearthgate/usr/libexec/rpcd/hearthgate");
+        let out = run(&[&["ash", plugin.to_str().unwrap()], arguments].concat());
+        assert!(out.status.success(), "{arguments:?}");
+        serde_json::from_slice::<serde_json::Value>(&out.stdout).unwrap()
+    };
+    let echo = "#!/bin/sh\necho \"{\\\"said\\\":\\\"$*\\\"}\"\n";
+    let methods = call(echo, &["list"]);
+    let acl = std::fs::read_to_string(here(
+        "../../openwrt/luci-app-hearthgate/usr/share/rpcd/acl.d/luci-app-hearthgate.json",
+    ));
+    let acl: serde_json::Value = serde_json::from_str(&acl.unwrap()).unwrap();
+    let allowed = |right: &str| acl["luci-app-hearthgate"][right]["ubus"]["hearthgate"].as_array().unwrap().clone();
+    for method in methods.as_object().unwrap().keys() {
+        let rights: Vec<&str> = ["read", "write"].into_iter().filter(|r| allowed(r).contains(&method.as_str().into())).collect();
+        assert_eq!(rights, [if method == "setup" { "write" } else { "read" }], "{method}");
+        let answer = call(echo, &["call", method]);
+        assert!(answer.get(method).is_some(), "{method}: {answer}");
+    }
+    let setup = call(echo, &["call", "setup"]);
+    assert_eq!(setup["setup"]["said"], "--config /var/etc/hearthgate.toml admin setup-code --output json-line");
+    assert!(call("#!/bin/sh\nexit 1\n", &["call", "nodes"]).get("error").is_some());
+}
+
+#[test]
 fn sections_are_made_once_and_removal_takes_just_them() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("store");

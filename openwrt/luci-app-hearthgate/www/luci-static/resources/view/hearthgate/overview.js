@@ -8,6 +8,8 @@
 // Whether the service runs, which devices there are, and the way to the program's own page.
 
 var callNodes = rpc.declare({ object: 'hearthgate', method: 'nodes', expect: {} });
+// Refused to those who may only look, who then see no code.
+var callSetup = rpc.declare({ object: 'hearthgate', method: 'setup', expect: { setup: {} } });
 var callVersion = rpc.declare({ object: 'hearthgate', method: 'version', expect: { version: '' } });
 var callServices = rpc.declare({ object: 'service', method: 'list', params: [ 'name' ], expect: {} });
 
@@ -23,8 +25,8 @@ function deviceRows(answer) {
 			E('td', { 'class': 'td' }, answer.error ? _('The service does not answer.') : _('No device has joined yet.'))) ];
 	return nodes.map(function(node) {
 		return E('tr', { 'class': 'tr' }, [
-			E('td', { 'class': 'td' }, node.given_name || node.name || '?'),
-			E('td', { 'class': 'td' }, (node.ip_addresses || []).join(', ')),
+			E('td', { 'class': 'td' }, node.givenName || node.name || '?'),
+			E('td', { 'class': 'td' }, (node.ipAddresses || []).join(', ')),
 			E('td', { 'class': 'td' }, (node.user || {}).name || '-'),
 			E('td', { 'class': 'td' }, node.online ? _('online') : _('offline'))
 		]);
@@ -33,13 +35,15 @@ function deviceRows(answer) {
 
 return view.extend({
 	load: function() {
-		return Promise.all([ callServices('hearthgate'), callNodes(), callVersion(), uci.load('hearthgate') ]);
+		return Promise.all([ callServices('hearthgate'), callNodes(), callVersion(), uci.load('hearthgate'),
+			L.resolveDefault(callSetup(), {}) ]);
 	},
 
 	render: function(data) {
 		var status = E('p', {}), table = E('table', { 'class': 'table' });
+		var setup = data[4] || {};
 		var port = uci.get('hearthgate', 'main', 'port') || '8080';
-		var page = 'http://' + window.location.hostname + ':' + port + '/';
+		var page = 'http://' + window.location.hostname + ':' + port + '/admin/';
 
 		function show(services, nodes) {
 			dom.content(status, isRunning(services) ? _('The service is running.') : _('The service is not running.'));
@@ -62,6 +66,10 @@ return view.extend({
 			status,
 			E('p', {}, E('a', { 'class': 'btn cbi-button-action', 'href': page, 'target': '_blank', 'rel': 'noreferrer' },
 				_('Open the full page'))),
+			setup.code ? E('div', { 'class': 'alert-message notice' }, [
+				E('p', {}, _('Nobody has claimed this box yet. Open the full page and enter this code:')),
+				E('p', {}, E('code', { 'style': 'font-size:150%' }, setup.code))
+			]) : '',
 			E('h3', {}, _('Devices')),
 			table
 		]);
