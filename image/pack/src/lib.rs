@@ -10,11 +10,13 @@
 //! | [`adb`], [`apk`], [`apk_key`] | OpenWrt from 25.12 |
 //! | [`deb`] | Debian and its kin |
 //! | [`mbr`] | partition table of images |
+//! | [`cuts`] | nothing: what power cuts leave of an image |
 
 pub mod adb;
 pub mod apk;
 pub mod apk_key;
 pub mod archive;
+pub mod cuts;
 pub mod deb;
 pub mod ipk;
 pub mod mbr;
@@ -49,6 +51,9 @@ pub enum PackError {
     /// Partitions that overlap, run over the disk or are too many.
     #[error("partition {0} does not fit")]
     Partition(usize),
+    /// A log of writes that cannot be read, or that leads to a disk that does not start.
+    #[error("{0}")]
+    Log(String),
     /// Reading the inputs or writing the results.
     #[error("{path}: {source}")]
     File {

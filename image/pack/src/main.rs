@@ -3,7 +3,7 @@
 use hearthgate_pack::apk_key::ApkKey;
 use hearthgate_pack::mbr::{Partition, mbr};
 use hearthgate_pack::tree::Tree;
-use hearthgate_pack::{PackError, apk, archive, deb, ipk, opkg_feed, recipe};
+use hearthgate_pack::{PackError, apk, archive, cuts, deb, ipk, opkg_feed, recipe};
 use hearthgate_slots::{Header, Record, Slot};
 use hearthgate_usign::{PublicKey, SecretKey};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +22,7 @@ const HELP: &str = "hearthgate-pack COMMAND [--OPTION VALUE]...
   mbr --id HEX --sectors N --parts START:LENGTH:TYPE,... --out FILE
   upgrade --target T --version V --epoch SECONDS --files FILESYSTEM --keys DIR --out FILE    a signed upgrade
   record --epoch SECONDS --files FILESYSTEM --out FILE   sectors 64 to 79 of a new image: what slot A holds
+  cuts --disk IMAGE --log FILE             cuts the power after each write of a log of QEMU's blklogwrites
   sign --keys DIR --file FILE              writes FILE.sig
   verify --key FILE --file FILE            checks FILE.sig";
 
@@ -115,6 +116,7 @@ fn run() -> Result<(), Failure> {
             sectors.splice(..512, record.encode());
             write(&options.path("out")?, &sectors)
         }
+        "cuts" => cut_power(&options),
         "sign" => {
             let file = options.path("file")?;
             let (usign, _) = read_keys(&options.path("keys")?)?;
@@ -133,6 +135,20 @@ fn run() -> Result<(), Failure> {
         }
         other => Err(format!("no command {other:?}\n{HELP}").into()),
     }
+}
+
+/// Finds the slots in the image's partition table, then cuts everywhere.
+fn cut_power(options: &Options) -> Result<(), Failure> {
+    let (mut disk, log) = (read(&options.path("disk")?)?, cuts::read_log(&read(&options.path("log")?)?)?);
+    let entry = |number: usize| {
+        let at = 446 + 16 * (number - 1);
+        let word = |at: usize| Some(u64::from(u32::from_le_bytes(disk.get(at..at + 4)?.try_into().ok()?)) * 512);
+        Some((word(at + 8)?, word(at + 12)?))
+    };
+    let layout = entry(2).zip(entry(3)).map(|(a, b)| cuts::Layout { a, b }).ok_or("the image has no partition table")?;
+    let tally = cuts::cut_everywhere(&mut disk, &log, layout)?;
+    println!("{} writes, {} disks tried: {} start slot A, {} slot B", log.len(), tally.disks, tally.a, tally.b);
+    Ok(())
 }
 
 /// `START:LENGTH:TYPE`, sectors and a type byte in hexadecimal.
