@@ -4,6 +4,7 @@
 //! types come from the `netlink-packet-*` crates, which build for every target; `rtnetlink` and `genetlink` would add
 //! an asynchronous connection on top.
 
+mod message;
 mod route;
 mod wireguard;
 

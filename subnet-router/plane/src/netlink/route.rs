@@ -1,12 +1,15 @@
 //! Links, addresses, routes and policy rules (`linux/rtnetlink.h`).
 
-use super::{Netlink, unless};
+use super::{
+    Netlink,
+    message::{Link, Message, Thing, Verb},
+    unless,
+};
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage,
+    AddressFamily,
     address::{AddressAttribute, AddressMessage, AddressScope, CacheInfo},
-    link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
@@ -49,40 +52,28 @@ impl Route {
 
     /// Index of an interface, or `None` if there is none of this name.
     pub(crate) fn index(&mut self, name: &str) -> io::Result<Option<u32>> {
-        let answers = self.0.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-        Ok(answers.into_iter().find_map(|answer| match answer {
-            RouteNetlinkMessage::NewLink(link)
-                if link.attributes.iter().any(|a| matches!(a, LinkAttribute::IfName(n) if n == name)) =>
-            {
-                Some(link.header.index)
-            }
+        let answers = self.0.dump(get(Thing::Link(Link::default())))?;
+        Ok(answers.into_iter().find_map(|answer| match answer.thing {
+            Thing::Link(link) if link.name.as_deref() == Some(name) => Some(link.index),
             _ => None,
         }))
     }
 
     /// Makes a WireGuard interface. Fails with `EOPNOTSUPP` where the kernel has none.
     pub(crate) fn add_wireguard(&mut self, name: &str) -> io::Result<()> {
-        let mut link = LinkMessage::default();
-        link.attributes.push(LinkAttribute::IfName(name.into()));
-        link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Wireguard)]));
-        self.0.change(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+        let link = Link { name: Some(name.into()), kind: Some("wireguard"), ..Link::default() };
+        self.0.change(new(Thing::Link(link)), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     /// Sets an interface's MTU and takes it up.
     pub(crate) fn up(&mut self, index: u32, mtu: u16) -> io::Result<()> {
-        let mut link = LinkMessage::default();
-        link.header.index = index;
-        link.header.flags = LinkFlags::Up;
-        link.header.change_mask = LinkFlags::Up;
-        link.attributes.push(LinkAttribute::Mtu(mtu.into()));
-        self.0.change(RouteNetlinkMessage::SetLink(link), 0)
+        let link = Link { index, up: true, mtu: Some(mtu.into()), ..Link::default() };
+        self.0.change(Message { verb: Verb::Set, thing: Thing::Link(link) }, 0)
     }
 
     /// Removes an interface; it may be gone already.
     pub(crate) fn remove_link(&mut self, index: u32) -> io::Result<()> {
-        let mut link = LinkMessage::default();
-        link.header.index = index;
-        let removed = self.0.change(RouteNetlinkMessage::DelLink(link), 0);
+        let removed = self.0.change(del(Thing::Link(Link { index, ..Link::default() })), 0);
         match removed {
             Err(error) if error.raw_os_error() == Some(19) => Ok(()), // ENODEV
             other => other,
@@ -91,11 +82,11 @@ impl Route {
 
     /// Addresses of an interface, without link-local ones.
     pub(crate) fn addresses(&mut self, index: u32) -> io::Result<Vec<IpNet>> {
-        let answers = self.0.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+        let answers = self.0.dump(get(Thing::Address(AddressMessage::default())))?;
         Ok(answers
             .into_iter()
-            .filter_map(|answer| match answer {
-                RouteNetlinkMessage::NewAddress(m) if m.header.index == index => address_of(&m),
+            .filter_map(|answer| match answer.thing {
+                Thing::Address(m) if m.header.index == index => address_of(&m),
                 _ => None,
             })
             .filter(|net| !matches!(net.addr(), IpAddr::V6(a) if a.is_unicast_link_local()))
@@ -114,13 +105,13 @@ impl Route {
             (life.ifa_preferred, life.ifa_valid) = (0, u32::MAX);
             message.attributes.push(AddressAttribute::CacheInfo(life));
         }
-        let message = RouteNetlinkMessage::NewAddress(message);
+        let message = new(Thing::Address(message));
         unless(self.0.change(message, NLM_F_CREATE | NLM_F_EXCL), io::ErrorKind::AlreadyExists)
     }
 
     /// Takes an address from an interface.
     pub(crate) fn remove_address(&mut self, index: u32, net: IpNet) -> io::Result<()> {
-        self.0.change(RouteNetlinkMessage::DelAddress(address_message(index, net)), 0)
+        self.0.change(del(Thing::Address(address_message(index, net))), 0)
     }
 
     /// All routes of a table: destination, and the interface's index or `None` for `throw`. Kinds that are never ours
@@ -130,8 +121,8 @@ impl Route {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut ask = RouteMessage::default();
             ask.header.address_family = family;
-            for answer in self.0.dump(RouteNetlinkMessage::GetRoute(ask))? {
-                if let RouteNetlinkMessage::NewRoute(route) = answer
+            for answer in self.0.dump(get(Thing::Route(ask)))? {
+                if let Thing::Route(route) = answer.thing
                     && table_of(&route) == table
                 {
                     all.extend(destination_of(&route));
@@ -143,7 +134,7 @@ impl Route {
 
     /// Puts a route into a table: to an interface, or `throw` (go on with the next rule) without one.
     pub(crate) fn add_route(&mut self, table: u32, net: IpNet, index: Option<u32>) -> io::Result<()> {
-        let message = RouteNetlinkMessage::NewRoute(route_message(table, net, index));
+        let message = new(Thing::Route(route_message(table, net, index)));
         self.0.change(message, NLM_F_CREATE | NLM_F_REPLACE)
     }
 
@@ -153,7 +144,7 @@ impl Route {
         message.header.kind = RouteType::Unspec;
         message.header.scope = RouteScope::NoWhere;
         message.header.protocol = RouteProtocol::Unspec;
-        let removed = self.0.change(RouteNetlinkMessage::DelRoute(message), 0);
+        let removed = self.0.change(del(Thing::Route(message)), 0);
         match removed {
             Err(error) if error.raw_os_error() == Some(3) => Ok(()), // ESRCH
             other => other,
@@ -162,7 +153,7 @@ impl Route {
 
     /// Adds a policy rule for a family; it may be there already.
     pub(crate) fn add_rule(&mut self, v6: bool, rule: &Rule) -> io::Result<()> {
-        let message = RouteNetlinkMessage::NewRule(rule_message(v6, rule));
+        let message = new(Thing::Rule(rule_message(v6, rule)));
         unless(self.0.change(message, NLM_F_CREATE | NLM_F_EXCL), io::ErrorKind::AlreadyExists)
     }
 
@@ -171,7 +162,7 @@ impl Route {
         let mut message = rule_message(v6, rule);
         message.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Protocol(_)));
         for _ in 0..MAX_COPIES {
-            match self.0.change(RouteNetlinkMessage::DelRule(message.clone()), 0) {
+            match self.0.change(del(Thing::Rule(message.clone())), 0) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
                 Err(error) => return Err(error),
@@ -179,6 +170,18 @@ impl Route {
         }
         Ok(())
     }
+}
+
+const fn new(thing: Thing) -> Message {
+    Message { verb: Verb::New, thing }
+}
+
+const fn del(thing: Thing) -> Message {
+    Message { verb: Verb::Del, thing }
+}
+
+const fn get(thing: Thing) -> Message {
+    Message { verb: Verb::Get, thing }
 }
 
 const fn family(net: &IpNet) -> AddressFamily {
