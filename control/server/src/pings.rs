@@ -22,9 +22,12 @@ const WAITING_MAX: usize = 4096;
 /// Largest answer kept.
 pub const ANSWER_MAX: usize = 64 * 1024;
 
+/// A ping on its way to a stream. Boxed: a channel has room for 32 messages from the start, and every stream has one.
+type Ping = Box<MapResponse>;
+
 #[derive(Default)]
 struct State {
-    streams: HashMap<NodeId, Vec<mpsc::Sender<MapResponse>>>,
+    streams: HashMap<NodeId, Vec<mpsc::Sender<Ping>>>,
     waiting: HashMap<String, (NodeId, oneshot::Sender<Bytes>)>,
 }
 
@@ -38,7 +41,7 @@ impl Pings {
     }
 
     /// The pings for one stream of `node`.
-    pub fn subscribe(&self, node: NodeId) -> mpsc::Receiver<MapResponse> {
+    pub fn subscribe(&self, node: NodeId) -> mpsc::Receiver<Ping> {
         let (tx, rx) = mpsc::channel(QUEUE);
         let mut state = self.state();
         let streams = state.streams.entry(node).or_default();
@@ -71,7 +74,7 @@ impl Pings {
             let streams = state.streams.get_mut(&node)?;
             streams.retain(|s| !s.is_closed());
             // The newest stream is the one the client reads.
-            streams.last()?.try_send(message).ok()?;
+            streams.last()?.try_send(Box::new(message)).ok()?;
             state.waiting.insert(id.clone(), (node, tx));
         }
         let answer = tokio::time::timeout(wait, rx).await;
