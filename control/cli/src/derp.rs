@@ -1,11 +1,12 @@
 //! `hearthgate derp`: a relay and STUN by themselves, for instance on a machine with a public address.
 
-use crate::{Failure, args::Args, logging, place};
-use hearthgate_config::{RelayConfig, parse_duration};
+use crate::{Failure, acme, args::Args, logging, place};
+use hearthgate_acme::{Keeper, serve_http};
+use hearthgate_config::{AcmeConfig, RelayConfig, parse_duration};
 use hearthgate_derp::{
     Admission, AllowAll, BootstrapDns, Front, Gate, MeshPeer, Pages, Rate, Relay, RelayLimits, RelayOptions, StunMetrics, TrustedProxies, UrlCheck,
     identity, run_mesh, run_stun, serve_pages,
-    tls::{Certificates, PemPair, pin_of},
+    tls::{AlpnChallenges, Certificates, PemPair, pin_of},
 };
 use hearthgate_fetch::Fetch;
 use hearthgate_keys::{KEY_LEN, Secret, decode_fixed};
@@ -89,9 +90,14 @@ async fn run(config: &RelayConfig) -> Result<(), Failure> {
     let mesh = mesh_peers(config, &fetch)?;
     let stun = Arc::new(StunMetrics::default());
     let proxies = Arc::new(TrustedProxies::new(config.trusted_proxies.clone()));
+    let alpn = Arc::default();
+    if let Some(keys) = config.acme() {
+        keep_certificate(&keys, &state_dir, &certificates, &alpn).await?;
+    }
     let front = Front {
         relay: Some(relay.clone()),
         tls: certificates.server_config()?,
+        alpn,
         gate: Gate::new(config.connections_per_address),
         proxies: proxies.clone(),
     };
@@ -154,10 +160,40 @@ fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))
 }
 
-/// The operator's certificate, or one of our own.
+/// Gets certificates from an authority, and shows each new one.
+async fn keep_certificate(
+    keys: &AcmeConfig,
+    state_dir: &Path,
+    certificates: &Arc<Certificates>,
+    alpn: &Arc<AlpnChallenges>,
+) -> Result<(), Failure> {
+    let keeper = keeper(keys, state_dir, alpn.clone());
+    place::make_state_dir(&keeper.dir)?;
+    if let Some(addr) = keys.listen().filter(|_| keys.challenge_type == "HTTP-01") {
+        let listener = TcpListener::bind(addr).await.map_err(|e| Failure::Failed(format!("listening for HTTP-01 on {addr}: {e}")))?;
+        tokio::spawn(serve_http(listener, keeper.http.clone(), keeper.settings.host.clone()));
+    }
+    let certificates = certificates.clone();
+    tokio::spawn(keeper.run(move |pair| {
+        if let Err(e) = certificates.replace(pair) {
+            tracing::error!(error = %e, "the new certificate is of no use");
+        }
+    }));
+    Ok(())
+}
+
+fn keeper(keys: &AcmeConfig, state_dir: &Path, alpn: Arc<AlpnChallenges>) -> Keeper {
+    let (settings, dir) = (acme::settings(keys), acme::folder(keys, state_dir));
+    Keeper { settings, dir, fetch: Arc::new(Fetch::new()), http: Arc::default(), alpn }
+}
+
+/// The operator's certificate, an authority's, or one of our own.
 fn certificate(config: &RelayConfig, state_dir: &Path, listen: SocketAddr) -> Result<PemPair, Failure> {
     if !config.tls_cert_path.as_os_str().is_empty() {
         return Ok(PemPair { certificate: read(&config.tls_cert_path)?, key: read(&config.tls_key_path)? });
+    }
+    if let Some(pair) = config.acme().and_then(|keys| keeper(&keys, state_dir, Arc::default()).stored()) {
+        return Ok(pair);
     }
     let host = if config.hostname.is_empty() { listen.ip().to_string() } else { config.hostname.clone() };
     Ok(identity::own_certificate(state_dir, &host)?)
@@ -220,7 +256,7 @@ fn greet(config: &RelayConfig, pair: &PemPair, relay: &Relay, listen: SocketAddr
     println!("  listening on      {listen}, TLS and plain");
     println!("  STUN              {}", if config.stun_listen_addr.is_empty() { "none" } else { &config.stun_listen_addr });
     println!("  key               {}", relay.public_key());
-    if config.tls_cert_path.as_os_str().is_empty() {
+    if config.tls_cert_path.as_os_str().is_empty() && config.acme().is_none() {
         println!("  CertName          {}", pin_of(pair)?);
     }
     println!("  admission         {}", if config.verify.url.is_empty() { "everybody" } else { &config.verify.url });

@@ -2,6 +2,8 @@
 //!
 //! Commands talk to the running server over its unix socket, through the same HTTP API that remote tools use.
 
+#[cfg(any(feature = "control", feature = "relay"))]
+mod acme;
 mod args;
 #[cfg(any(feature = "control", feature = "router"))]
 mod client;

@@ -1,11 +1,11 @@
 //! From arguments, environment and file to what the server is started with.
 
-use crate::{Failure, args::Args, place};
+use crate::{Failure, acme, args::Args, place};
 use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, Settings};
 use hearthgate_derp::tls::PemPair;
 use hearthgate_oidc::{Client, PkceMethod, Rules};
-use hearthgate_server::{AdminOptions, ImageOptions, OidcOptions, DerpOptions, Options, guess_lan_address};
+use hearthgate_server::{AcmeOptions, AdminOptions, ImageOptions, OidcOptions, DerpOptions, Options, guess_lan_address};
 use hearthgate_tailcfg::DnsRecord;
 use hearthgate_web::gate::{Gate, LAN};
 use std::{
@@ -95,6 +95,12 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         trusted_proxies: config.trusted_proxies.clone(),
         connections_per_address: config.connections_per_address,
         certificate,
+        acme: config.acme().map(|keys| AcmeOptions {
+            settings: acme::settings(&keys),
+            dir: acme::folder(&keys, &state_dir(config)),
+            listen: keys.listen().filter(|_| keys.challenge_type == "HTTP-01"),
+        }),
+        metrics_listen: config.metrics_listen(),
         settings,
         policy_file: config.policy.file().map(Into::into),
         derp: DerpOptions {
@@ -107,6 +113,8 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
             stun_listen: config.stun_listen(),
             ipv4: derp.ipv4,
             ipv6: derp.ipv6,
+            urls: config.derp.urls.clone(),
+            update_every: if config.derp.auto_update_enabled { seconds(&config.derp.update_frequency) } else { Duration::ZERO },
             paths: config.derp.paths.clone(),
         },
         oidc: oidc(config)?,

@@ -31,6 +31,20 @@ pub struct Config {
     pub tls_cert_path: PathBuf,
     /// Private key for TLS (PEM).
     pub tls_key_path: PathBuf,
+    /// Directory of an ACME authority.
+    pub acme_url: String,
+    /// Mail address for it.
+    pub acme_email: String,
+    /// Name that certificates are got for; empty for none.
+    pub tls_letsencrypt_hostname: String,
+    /// Folder for them; empty is `acme` in the state folder.
+    pub tls_letsencrypt_cache_dir: PathBuf,
+    /// `HTTP-01` or `TLS-ALPN-01`.
+    pub tls_letsencrypt_challenge_type: String,
+    /// TCP address for HTTP-01.
+    pub tls_letsencrypt_listen: String,
+    /// TCP address where everybody may read the metrics; empty for none.
+    pub metrics_listen_addr: String,
     /// Store.
     pub store: StoreConfig,
     /// Address pools.
@@ -75,6 +89,13 @@ impl Default for Config {
             connections_per_address: 256,
             tls_cert_path: PathBuf::new(),
             tls_key_path: PathBuf::new(),
+            acme_url: crate::acme::LETS_ENCRYPT.into(),
+            acme_email: String::new(),
+            tls_letsencrypt_hostname: String::new(),
+            tls_letsencrypt_cache_dir: PathBuf::new(),
+            tls_letsencrypt_challenge_type: "HTTP-01".into(),
+            tls_letsencrypt_listen: ":80".into(),
+            metrics_listen_addr: String::new(),
             store: StoreConfig::default(),
             prefixes: Prefixes::default(),
             derp: DerpConfig::default(),
@@ -171,13 +192,31 @@ impl Default for Prefixes {
 }
 
 /// Relays.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DerpConfig {
     /// The built-in relay.
     pub server: DerpServer,
+    /// URLs of further regions, in the form of `paths`, which win over these.
+    pub urls: Vec<String>,
+    /// Whether the URLs are asked again and again.
+    pub auto_update_enabled: bool,
+    /// How often.
+    pub update_frequency: String,
     /// JSON files with further regions; a region set to null removes it.
     pub paths: Vec<PathBuf>,
+}
+
+impl Default for DerpConfig {
+    fn default() -> Self {
+        Self {
+            server: DerpServer::default(),
+            urls: Vec::new(),
+            auto_update_enabled: true,
+            update_frequency: "3h".into(),
+            paths: Vec::new(),
+        }
+    }
 }
 
 /// The built-in relay.

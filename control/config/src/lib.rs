@@ -4,6 +4,7 @@
 //! Reading is pure: file text and environment are handed in. [`KEYS`] is the one table of keys; the environment names
 //! come from it, and a test holds it, the annotated example in `docs/config.toml` and the types together.
 
+mod acme;
 mod admin;
 mod duration;
 mod env;
@@ -15,6 +16,7 @@ mod problem;
 mod relay;
 mod router;
 
+pub use acme::AcmeConfig;
 pub use admin::AdminConfig;
 pub use image::ImageConfig;
 pub use duration::parse_duration;

@@ -14,7 +14,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("noise", "the Noise key lies in state_dir; remove this section"),
     ("grpc_listen_addr", "there is no gRPC; tools use the HTTP API under /api/v1"),
     ("grpc_allow_insecure", "there is no gRPC; tools use the HTTP API under /api/v1"),
-    ("metrics_listen_addr", "metrics are at /metrics of listen_addr, for loopback and the unix socket"),
     ("acl_policy_path", "Headscale renamed this to policy.path"),
     ("dns_config", "Headscale renamed this to dns"),
     ("ephemeral_node_inactivity_timeout", "write node.ephemeral.inactivity_timeout"),
@@ -131,6 +130,16 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     if c.tls_cert_path.as_os_str().is_empty() != c.tls_key_path.as_os_str().is_empty() {
         wrong("tls_cert_path", "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into());
     }
+    for (key, message) in c.acme().map(|a| a.problems(!c.tls_cert_path.as_os_str().is_empty())).unwrap_or_default() {
+        wrong(key, message);
+    }
+    if !c.metrics_listen_addr.is_empty() && c.metrics_listen().is_none() {
+        let value = &c.metrics_listen_addr;
+        wrong("metrics_listen_addr", format!("{value:?} is no address to listen on: write it like 127.0.0.1:9090, or leave it empty for none"));
+    }
+    if let Some(bad) = c.derp.urls.iter().find(|u| !u.starts_with("https://") && !u.starts_with("http://")) {
+        wrong("derp.urls", format!("{bad:?} is no URL: write it like https://example.org/derp.json"));
+    }
     if !matches!(c.store.engine.as_str(), "log" | "redb" | "sled") {
         wrong("store.engine", format!("{:?} is no store engine: log, redb or sled", c.store.engine));
     }
@@ -164,6 +173,7 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     }
     for (key, value) in [
         ("node.expiry", &c.node.expiry),
+        ("derp.update_frequency", &c.derp.update_frequency),
         ("node.ephemeral.inactivity_timeout", &c.node.ephemeral.inactivity_timeout),
         ("node.routes.ha.probe_interval", &c.node.routes.ha.probe_interval),
         ("node.routes.ha.probe_timeout", &c.node.routes.ha.probe_timeout),
@@ -207,6 +217,12 @@ impl Config {
     #[must_use]
     pub fn listen(&self) -> Option<SocketAddr> {
         listen(&self.listen_addr)
+    }
+
+    /// Address of the metrics listener; `None` for none.
+    #[must_use]
+    pub fn metrics_listen(&self) -> Option<SocketAddr> {
+        listen(&self.metrics_listen_addr)
     }
 
     /// Address of the STUN socket; `None` for none.

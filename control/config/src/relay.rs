@@ -28,6 +28,18 @@ pub struct RelayConfig {
     pub tls_cert_path: PathBuf,
     /// Private key (PEM).
     pub tls_key_path: PathBuf,
+    /// Directory of an ACME authority.
+    pub acme_url: String,
+    /// Mail address for it.
+    pub acme_email: String,
+    /// Name that certificates are got for; empty for none.
+    pub tls_letsencrypt_hostname: String,
+    /// Folder for them; empty is `acme` in the state folder.
+    pub tls_letsencrypt_cache_dir: PathBuf,
+    /// `HTTP-01` or `TLS-ALPN-01`.
+    pub tls_letsencrypt_challenge_type: String,
+    /// TCP address for HTTP-01.
+    pub tls_letsencrypt_listen: String,
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Connections one address may have; 0 for no limit.
@@ -52,6 +64,12 @@ impl Default for RelayConfig {
             state_dir: PathBuf::new(),
             tls_cert_path: PathBuf::new(),
             tls_key_path: PathBuf::new(),
+            acme_url: crate::acme::LETS_ENCRYPT.into(),
+            acme_email: String::new(),
+            tls_letsencrypt_hostname: String::new(),
+            tls_letsencrypt_cache_dir: PathBuf::new(),
+            tls_letsencrypt_challenge_type: "HTTP-01".into(),
+            tls_letsencrypt_listen: ":80".into(),
             trusted_proxies: Vec::new(),
             connections_per_address: 256,
             verify: VerifyConfig::default(),
@@ -137,6 +155,7 @@ impl RelayConfig {
         if self.tls_cert_path.as_os_str().is_empty() != self.tls_key_path.as_os_str().is_empty() {
             found.push(("tls_cert_path", "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into()));
         }
+        found.extend(self.acme().map(|a| a.problems(!self.tls_cert_path.as_os_str().is_empty())).unwrap_or_default());
         if !self.mesh.with.is_empty() && self.mesh.key_path.as_os_str().is_empty() {
             found.push(("with", "a mesh needs a key that all its relays have: set mesh.key_path".into()));
         }

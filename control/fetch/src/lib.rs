@@ -6,7 +6,7 @@
 //! that needs them: a router that never asks anybody needs none.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -100,6 +100,17 @@ impl Fetch {
     pub async fn send(&self, url: &str, what: Send<'_>) -> Result<Answer, FetchError> {
         let wrong = || FetchError::Url(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let answer = self.request(request(&uri, what).map_err(|_| wrong())?).await?;
+        Ok(Answer { status: answer.status().as_u16(), body: answer.into_body() })
+    }
+
+    /// Sends a request whose URI is a whole URL, and answers with headers too.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn request(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+        let uri = request.uri().clone();
+        let wrong = || FetchError::Url(uri.to_string());
         let host = uri.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
         let tls = match uri.scheme_str() {
             Some("http") => None,
@@ -110,7 +121,12 @@ impl Fetch {
         let unreachable = |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.clone(), why: e.to_string() };
         let slow = |_| FetchError::Slow(host.clone());
         let tcp = timeout(CONNECT_WITHIN, TcpStream::connect((host.as_str(), port))).await.map_err(slow)?.map_err(|e| unreachable(&e))?;
-        let request = request(&uri, what).map_err(|_| wrong())?;
+        // Servers expect the path alone, and the name in a header.
+        *request.uri_mut() = uri.path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| wrong())?;
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        let authority = authority.rsplit('@').next().unwrap_or(authority);
+        request.headers_mut().insert(header::HOST, HeaderValue::from_str(authority).map_err(|_| wrong())?);
+        let request = request.map(Full::new);
         let Some(tls) = tls else { return exchange(tcp, request, &host).await };
         let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
         let stream = timeout(CONNECT_WITHIN, TlsConnector::from(tls).connect(name, tcp)).await.map_err(slow)?;
@@ -137,11 +153,9 @@ impl Fetch {
     }
 }
 
-fn request(uri: &Uri, what: Send<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
-    let authority = uri.authority().map_or("", |a| a.as_str());
+fn request(uri: &Uri, what: Send<'_>) -> Result<Request<Bytes>, http::Error> {
     let mut request = Request::builder()
-        .uri(uri.path_and_query().map_or("/", |p| p.as_str()))
-        .header(header::HOST, authority.rsplit('@').next().unwrap_or(authority))
+        .uri(uri)
         .header(header::ACCEPT, "application/json")
         .header(header::USER_AGENT, concat!("hearthgate/", env!("CARGO_PKG_VERSION")));
     if let Some(authorization) = what.authorization {
@@ -150,12 +164,12 @@ fn request(uri: &Uri, what: Send<'_>) -> Result<Request<Full<Bytes>>, http::Erro
         request = request.header(header::AUTHORIZATION, value);
     }
     match what.body {
-        None => request.method(Method::GET).body(Full::default()),
-        Some((body, media)) => request.method(Method::POST).header(header::CONTENT_TYPE, media).body(Full::new(body)),
+        None => request.method(Method::GET).body(Bytes::new()),
+        Some((body, media)) => request.method(Method::POST).header(header::CONTENT_TYPE, media).body(body),
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>, host: &str) -> Result<Answer, FetchError>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>, host: &str) -> Result<Response<Bytes>, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + std::marker::Send + 'static,
 {
@@ -164,9 +178,9 @@ where
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
         let asking = async {
             let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await.map_err(|e| unreachable(&e))?;
-            Ok(Answer { status, body: body.to_bytes() })
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|e| unreachable(&e))?;
+            Ok(Response::from_parts(head, body.to_bytes()))
         };
         tokio::pin!(asking);
         tokio::select! {

@@ -8,20 +8,42 @@ use std::{collections::BTreeMap, fs, net::IpAddr};
 /// Largest map file.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
+/// Further regions, as files and URLs give them.
 #[derive(Deserialize)]
-struct File {
+pub(crate) struct File {
     #[serde(rename = "Regions")]
     regions: BTreeMap<i32, Option<DerpRegion>>,
 }
 
-/// Puts the map together. `pin` is the certificate pin of a self-signed relay.
+impl File {
+    /// Whether no region has a relay.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.regions.values().flatten().all(|region| region.nodes.is_empty())
+    }
+
+    fn put_into(self, map: &mut DerpMap) {
+        for (id, region) in self.regions {
+            match region {
+                // Clients once crashed on regions without relays.
+                Some(region) if !region.nodes.is_empty() => map.regions.insert(id, region),
+                _ => map.regions.remove(&id),
+            };
+        }
+    }
+}
+
+/// Puts the map together: our own relay, then regions of URLs, then those of files, the later winning. `pin` is the
+/// certificate pin of a self-signed relay.
 ///
 /// # Errors
 /// A file cannot be read, or is no DERP map.
-pub fn build(options: &Options, pin: Option<&str>) -> Result<DerpMap, StartError> {
+pub(crate) fn build(options: &Options, pin: Option<&str>, from_urls: Vec<File>) -> Result<DerpMap, StartError> {
     let mut map = DerpMap::default();
     if options.derp.enabled && options.derp.in_map {
         map.regions.insert(i32::from(options.derp.region_id), embedded(options, pin));
+    }
+    for file in from_urls {
+        file.put_into(&mut map);
     }
     for path in &options.derp.paths {
         let wrong = |message: String| StartError::File { path: path.clone(), message };
@@ -31,13 +53,7 @@ pub fn build(options: &Options, pin: Option<&str>) -> Result<DerpMap, StartError
         }
         let text = fs::read_to_string(path).map_err(StartError::io("reading", path.display().to_string()))?;
         let file: File = serde_json::from_slice(text.as_bytes()).map_err(|e| wrong(format!("this is no DERP map in JSON: {e}")))?;
-        for (id, region) in file.regions {
-            match region {
-                // Clients once crashed on regions without relays.
-                Some(region) if !region.nodes.is_empty() => map.regions.insert(id, region),
-                _ => map.regions.remove(&id),
-            };
-        }
+        file.put_into(&mut map);
     }
     Ok(map)
 }

@@ -80,6 +80,10 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         (Method::GET, p) if p.starts_with("/ssh-check/") => {
             check_pages::show(&app, p.trim_start_matches("/ssh-check/")).await
         }
+        (Method::GET, p) if p.starts_with("/.well-known/acme-challenge/") => match app.acme.answer(p) {
+            Some(answer) => text(StatusCode::OK, &answer),
+            None => text(StatusCode::NOT_FOUND, "no such token"),
+        },
         (Method::GET, p) => match p.strip_prefix("/register/") {
             Some(id) => pages::register(&app, id).await,
             None => text(StatusCode::NOT_FOUND, "not found"),
@@ -185,18 +189,22 @@ async fn verify(app: &App, req: Request<Incoming>) -> Reply {
 fn metrics(app: &App, origin: Origin) -> Reply {
     match origin {
         Origin::Network(ip) if !ip.is_loopback() => text(StatusCode::NOT_FOUND, "not found"),
-        _ => {
-            let mut out = app.metrics.text();
-            let snap = app.control.current();
-            let online = snap.nodes().filter(|n| n.path.online).count();
-            out.push_str(&format!(
-                "# HELP hearthgate_nodes Nodes in the tailnet.\n# TYPE hearthgate_nodes gauge\nhearthgate_nodes{{online=\"true\"}} {online}\nhearthgate_nodes{{online=\"false\"}} {}\n",
-                snap.node_count() - online
-            ));
-            if let Some(relay) = &app.relay {
-                out.push_str(&relay.metrics_text());
-            }
-            typed(StatusCode::OK, "text/plain; version=0.0.4", out)
-        }
+        _ => metrics_page(app),
     }
+}
+
+/// All counters, in Prometheus' text form.
+pub(crate) fn metrics_page(app: &App) -> Reply {
+    let mut out = app.metrics.text();
+    let snap = app.control.current();
+    let online = snap.nodes().filter(|n| n.path.online).count();
+    out.push_str("# HELP hearthgate_nodes Nodes in the tailnet.\n# TYPE hearthgate_nodes gauge\n");
+    for (state, count) in [("true", online), ("false", snap.node_count() - online)] {
+        out.push_str(&format!("hearthgate_nodes{{online=\"{state}\"}} {count}\n"));
+    }
+    if let Some(relay) = &app.relay {
+        out.push_str(&relay.metrics_text());
+    }
+    out.push_str(&app.stun.text());
+    typed(StatusCode::OK, "text/plain; version=0.0.4", out)
 }

@@ -18,6 +18,10 @@ pub(crate) fn certificate(options: &Options) -> Result<PemPair, StartError> {
     if let Some(pair) = &options.certificate {
         return Ok(pair.clone());
     }
+    // Until an authority has given us the first, ours has to do.
+    if let Some(pair) = crate::acme::stored(options) {
+        return Ok(pair);
+    }
     let url = &options.settings.server_url;
     let host = url.split("://").last().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(h, p)| if p.bytes().all(|b| b.is_ascii_digit()) { h } else { host });

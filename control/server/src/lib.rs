@@ -3,6 +3,7 @@
 //! [`start`] opens the store, makes missing keys, binds the listeners and answers a [`Running`] server. Everything
 //! about protocols is in other crates; this one moves bytes and keeps time.
 
+mod acme;
 mod admin;
 mod api_audit;
 mod api_policy;
@@ -12,6 +13,7 @@ mod api_views;
 mod backup;
 mod check_pages;
 mod derp_map;
+mod derp_urls;
 mod encode;
 mod health;
 mod http_api;
@@ -34,7 +36,7 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
-pub use options::{AdminOptions, ImageOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
+pub use options::{AcmeOptions, AdminOptions, ImageOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
 
 use crate::{
@@ -121,7 +123,7 @@ impl Running {
     /// A DERP map file cannot be read, or the store failed. The old settings stay then.
     pub async fn reload(&self, options: &Options) -> Result<(), StartError> {
         let certificate = keys::certificate(options)?;
-        let derp_map = derp_map::build(options, pin(options, &certificate)?.as_deref())?;
+        let derp_map = self.app.derp_maps.build(options, pin(options, &certificate)?)?;
         // Connections keep what they have; the next handshake shows the new one.
         self.app.certificates.replace(&certificate)?;
         let settings = options.settings.clone();
@@ -207,7 +209,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let certificate = keys::certificate(&options)?;
     let certificates = tls::Certificates::new(&certificate, Some(&relay_key.public()))?;
     let tls_config = certificates.server_config()?;
-    let derp_map = derp_map::build(&options, pin(&options, &certificate)?.as_deref())?;
+    let derp_maps = Arc::new(derp_urls::DerpMaps::new(&options.state_dir));
+    let derp_map = derp_maps.build(&options, pin(&options, &certificate)?)?;
     let now = Now { wall: jiff::Timestamp::now(), mono_ms: 0 };
     let mut world = World::load(stored, options.settings.clone(), Arc::new(AllowAll), derp_map, now);
     if network::name(&world).is_some() {
@@ -246,6 +249,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         noise_key,
         relay,
         certificates,
+        acme: Arc::default(),
+        derp_maps: derp_maps.clone(),
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,
         image: image::Image::new(options.image.clone()),
@@ -257,15 +262,29 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut tasks = Vec::new();
     let tcp = listener::bind_tcp(options.listen)?;
     let listen = tcp.local_addr().map_err(StartError::io("listening on", options.listen.to_string()))?;
+    let alpn: Arc<tls::AlpnChallenges> = Arc::default();
     let front = Front {
         relay: app.relay.clone(),
         tls: tls_config,
+        alpn: alpn.clone(),
         gate: Gate::new(options.connections_per_address),
         proxies: app.proxies.clone(),
     };
     tasks.push(tokio::spawn(listener::serve_tcp(app.clone(), tcp, front)));
     let unix = listener::bind_unix(&options.unix_socket, options.unix_socket_mode)?;
     tasks.push(tokio::spawn(listener::serve_unix(app.clone(), unix)));
+    if let Some(acme) = &options.acme {
+        tasks.extend(acme::start(&app, acme, &alpn).await?);
+    }
+    if let Some(addr) = options.metrics_listen {
+        let listener = listener::bind_tcp(addr)?;
+        tasks.push(tokio::spawn(listener::serve_metrics(app.clone(), listener)));
+    }
+    if !options.derp.urls.is_empty() {
+        let control = app.control.clone();
+        let publish = move |map| control.cast(move |world, _| world.set_derp_map(map));
+        tasks.push(tokio::spawn(derp_urls::keep_fresh(derp_maps, options.derp.update_every, publish)));
+    }
     if let Some(addr) = options.derp.stun_listen.filter(|_| options.derp.enabled) {
         let socket = UdpSocket::bind(addr).await.map_err(StartError::io("listening for STUN on", addr.to_string()))?;
         tasks.push(tokio::spawn(hearthgate_derp::run_stun(socket, app.stun.clone(), std::future::pending())));

@@ -2,14 +2,16 @@
 //!
 //! [`hearthgate_derp::Front`] tells them apart by the first bytes; what is not for the relay is HTTP/1.1.
 
-use crate::{StartError, http_api, http_api::Origin, state::App};
+use crate::{StartError, http_api, http_api::Origin, reply::text, state::App};
 use hearthgate_derp::Front;
+use http::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
+    sync::Semaphore,
 };
 
 /// Longest time for the head of a request.
@@ -18,6 +20,8 @@ const HEAD_WITHIN: Duration = Duration::from_secs(15);
 const HEAD_MAX: usize = 16 * 1024;
 /// Wait after accept fails (no file descriptors left): trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections to the metrics at once.
+const METRICS_MAX: usize = 16;
 /// Queue of connections the kernel has finished and we have not accepted.
 const BACKLOG: u32 = 4096;
 
@@ -55,6 +59,36 @@ pub(crate) async fn serve_unix(app: App, listener: UnixListener) {
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
+    }
+}
+
+/// Shows the metrics to everybody who can reach this listener, and nothing else.
+pub(crate) async fn serve_metrics(app: App, listener: TcpListener) {
+    let slots = Arc::new(Semaphore::new(METRICS_MAX));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let app = app.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|req: http::Request<hyper::body::Incoming>| {
+                let reply = match req.uri().path() {
+                    "/metrics" => http_api::metrics_page(&app),
+                    _ => text(StatusCode::NOT_FOUND, "only /metrics is here"),
+                };
+                async move { Ok::<_, std::convert::Infallible>(reply) }
+            });
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(hyper_util::rt::TokioTimer::new())
+                .header_read_timeout(HEAD_WITHIN)
+                .max_buf_size(HEAD_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            // Whoever breaks off asks again.
+            let _ = served.await;
+            drop(slot);
+        });
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Options {
     pub connections_per_address: u32,
     /// A certificate of the operator's; `None` for a self-signed one.
     pub certificate: Option<PemPair>,
+    /// Certificates from an authority.
+    pub acme: Option<AcmeOptions>,
+    /// Where everybody may read the metrics; `None` for nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// The tailnet.
     pub settings: Settings,
     /// The policy file; `None` keeps the policy in the store.
@@ -45,6 +49,17 @@ pub struct Options {
     pub probe_interval: Duration,
     /// How long they may take.
     pub probe_timeout: Duration,
+}
+
+/// Certificates from an authority.
+#[derive(Debug, Clone)]
+pub struct AcmeOptions {
+    /// What is wanted.
+    pub settings: hearthgate_acme::Settings,
+    /// Folder of account and certificates.
+    pub dir: PathBuf,
+    /// Where the page of HTTP-01 is served besides the usual port; `None` for nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// An OpenID provider, and who may come in through it.
@@ -93,6 +108,8 @@ impl Options {
             trusted_proxies: Vec::new(),
             connections_per_address: hearthgate_derp::PER_ADDRESS,
             certificate: None,
+            acme: None,
+            metrics_listen: None,
             settings: Settings::default(),
             policy_file: None,
             derp: DerpOptions::default(),
@@ -117,6 +134,8 @@ impl Default for DerpOptions {
             stun_listen: None,
             ipv4: None,
             ipv6: None,
+            urls: Vec::new(),
+            update_every: Duration::ZERO,
             paths: Vec::new(),
         }
     }
@@ -143,6 +162,10 @@ pub struct DerpOptions {
     pub ipv4: Option<Ipv4Addr>,
     /// Public IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
+    /// URLs with further regions.
+    pub urls: Vec<String>,
+    /// How often they are asked; zero for once.
+    pub update_every: Duration,
     /// Files with further regions.
     pub paths: Vec<PathBuf>,
 }

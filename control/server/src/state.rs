@@ -1,6 +1,7 @@
 //! What every request handler can reach.
 
-use crate::{admin::Admin, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
+use crate::{admin::Admin, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
+use hearthgate_acme::HttpAnswers;
 use hearthgate_core::Fact;
 use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, TrustedProxies, tls::Certificates};
 use hearthgate_keys::MachinePrivate;
@@ -27,6 +28,10 @@ pub struct Parts {
     pub relay: Option<Arc<Relay>>,
     /// What TLS shows.
     pub certificates: Arc<Certificates>,
+    /// What an authority that looks for its token is answered.
+    pub acme: Arc<HttpAnswers>,
+    /// How maps of relays are made.
+    pub derp_maps: Arc<DerpMaps>,
     /// Who may speak for the addresses of others.
     pub proxies: Arc<TrustedProxies>,
     /// Counters of STUN.

@@ -10,9 +10,10 @@ use crate::{
     relay::Relay,
     sniff::{Prefixed, Sniffed, sniff},
     socket::tune_tcp,
+    tls::{ACME_TLS, AlpnChallenges},
 };
 use bytes::Bytes;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, server::Acceptor};
 use std::{
     future::Future,
     io::{self, IoSlice},
@@ -28,12 +29,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 /// What the first byte of TLS is: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// Protocol that certificate authorities speak to see that a name is ours (RFC 8737); there is nothing behind it.
-const ACME_TLS: &[u8] = b"acme-tls/1";
 /// Connections that may be between accept and knowing what they want.
 const NEWCOMERS_MAX: usize = 512;
 /// How long they may stay there, for TLS and for the rest each.
@@ -49,6 +48,8 @@ pub struct Front {
     pub relay: Option<Arc<Relay>>,
     /// TLS.
     pub tls: Arc<ServerConfig>,
+    /// Certificate authorities that are expected to look for our name.
+    pub alpn: Arc<AlpnChallenges>,
     /// How many connections an address may have.
     pub gate: Arc<Gate>,
     /// Who may speak for the addresses of others.
@@ -114,11 +115,20 @@ impl Front {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let io = if first == [TLS_HANDSHAKE] {
-            Io::Tls(Box::new(TlsAcceptor::from(self.tls.clone()).accept(stream).await?))
+            Io::Tls(Box::new(self.handshake(stream).await?))
         } else {
             Io::Plain(stream)
         };
         Ok(Connection { io, _pass: pass })
+    }
+
+    async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        if self.alpn.is_empty() {
+            return TlsAcceptor::from(self.tls.clone()).accept(stream).await;
+        }
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let config = self.alpn.answer(&hello.client_hello()).unwrap_or_else(|| self.tls.clone());
+        hello.into_stream(config).await
     }
 }
 

@@ -94,7 +94,10 @@ pub fn load_or_make<T>(
 }
 
 /// Writes a file of mode 0600 through another name, so that a power cut leaves the old or the new one.
-fn write_private(path: &Path, text: &str) -> Result<(), IdentityError> {
+///
+/// # Errors
+/// The disk failed, or may not be used.
+pub fn write_private(path: &Path, text: &str) -> Result<(), IdentityError> {
     let beside = path.with_extension("new");
     let _ = fs::remove_file(&beside);
     OpenOptions::new()

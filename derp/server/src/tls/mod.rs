@@ -4,8 +4,11 @@
 //! (`CertName: "sha256-raw:…"`, clients from 1.82). After it comes the *meta certificate*, whose subject is the
 //! relay's key: clients that find it save a round trip (`derp/derpserver` of tailscale.com v1.104.5).
 
+mod alpn;
 mod swap;
 
+pub(crate) use alpn::ACME_TLS;
+pub use alpn::{AlpnChallenges, ExpectedHandshake};
 pub use swap::Certificates;
 
 use hearthgate_derp_frame::PROTOCOL_VERSION;

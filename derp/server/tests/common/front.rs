@@ -32,7 +32,13 @@ pub async fn start_with(relay: Arc<Relay>, tls: Option<Arc<ServerConfig>>, per_a
     let bootstrap_dns = BootstrapDns::from([("derp.example".into(), addresses), ("other.example".into(), Vec::new())]);
     let own = || server_config(&self_signed(vec!["relay.test".into()]).unwrap(), None).unwrap();
     let proxies = Arc::new(proxies);
-    let front = Front { relay: Some(relay.clone()), tls: tls.unwrap_or_else(own), gate: Gate::new(per_address), proxies: proxies.clone() };
+    let front = Front {
+        relay: Some(relay.clone()),
+        tls: tls.unwrap_or_else(own),
+        alpn: Arc::default(),
+        gate: Gate::new(per_address),
+        proxies: proxies.clone(),
+    };
     let pages = Arc::new(Pages { relay, stun: Arc::default(), bootstrap_dns, proxies, metrics_for_all: false });
     tokio::spawn(front.serve(listener, move |stream, remote| serve_pages(pages.clone(), stream, remote)));
     addr
