@@ -171,8 +171,12 @@ fn users(args: &Args, words: &[&str]) -> Result<(), Failure> {
             let path = format!("/api/v1/user/{}/rename/{}", user_id(args)?, encode(args.need("new-name", "the new name")?));
             simple(args, "POST", &path, None, Some("user"), &USER_COLUMNS)
         }
+        ["role", role] => {
+            let path = format!("/api/v1/user/{}/role", user_id(args)?);
+            simple(args, "POST", &path, Some(json!({ "role": role })), Some("user"), &USER_COLUMNS)
+        }
         ["destroy" | "delete"] => simple(args, "DELETE", &format!("/api/v1/user/{}", user_id(args)?), None, None, &[]),
-        _ => Err(Failure::Usage("users: create NAME, list, rename or destroy".into())),
+        _ => Err(Failure::Usage("users: create NAME, list, rename, role ROLE or destroy".into())),
     }
 }
 

@@ -82,7 +82,9 @@ impl World {
             .collect();
         let mut done = Vec::new();
         for id in ids {
-            let (v4, v6) = self.allocate(rng)?;
+            let node = self.node(id)?;
+            let pools = self.enforced().map(|e| e.pools_for(node.user, &node.tags)).unwrap_or_default();
+            let (v4, v6) = self.allocate(&pools, rng)?;
             let node = self.edit_node(id, true, Change::Upserted(id), |n| {
                 n.record.ipv4 = if want_v4 { n.record.ipv4.or(v4) } else { None };
                 n.record.ipv6 = if want_v6 { n.record.ipv6.or(v6) } else { None };

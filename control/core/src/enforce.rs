@@ -108,6 +108,13 @@ impl Enforced {
         self.engine.ssh_action(self.machine(from)?, self.machine(to)?, login, &self.server_url)
     }
 
+    /// Pools that the IPv4 address of a new node is to come from.
+    pub(crate) fn pools_for(&self, user: UserId, tags: &[String]) -> Vec<IpNet> {
+        let net = self.engine.tailnet();
+        let owner = net.people.iter().position(|p| p.id == user.0);
+        self.engine.policy().pools_for(net, &Machine { owner, tags: tags.to_vec(), ..Machine::default() })
+    }
+
     fn machine(&self, node: &Node) -> Option<usize> {
         self.at.get(&node.id).copied()
     }
@@ -147,7 +154,7 @@ fn person(user: &User) -> Person {
         name: user.name.clone(),
         email: user.email.clone(),
         provider_id: user.provider_id.clone(),
-        role: Role::Member,
+        role: Role::parse(&user.role),
         groups: user.groups.clone(),
     }
 }
@@ -203,6 +210,9 @@ impl Policy for Enforced {
         let owner = net.people.iter().position(|p| p.id == node.user.0);
         let machine = Machine { owner, tags: node.tags.clone(), ..Machine::default() };
         self.engine.policy().auto_approves(net, &machine, route)
+    }
+    fn hides_ipv4(&self, node: &Node) -> bool {
+        self.machine(node).is_some_and(|m| self.engine.hides_ipv4(m))
     }
     fn self_capabilities(&self, node: &Node) -> CapMap {
         self.machine(node).map_or_else(CapMap::new, |m| self.engine.node_attributes(m))

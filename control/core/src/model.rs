@@ -69,6 +69,9 @@ pub struct User {
     /// Groups at the provider, as of the last login.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Role in the tailnet, as policies name it after `autogroup:`; empty for a plain member.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
     /// When it was made.
     pub created: Timestamp,
 }

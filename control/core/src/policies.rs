@@ -132,6 +132,7 @@ impl World {
             let _ = self.auto_approve(id);
         }
         self.elect_primaries();
+        self.settle_derp_map();
     }
 
     /// What a policy is applied to.

@@ -39,6 +39,10 @@ pub trait Policy: fmt::Debug + Send + Sync {
     fn may_use_tag(&self, user: &User, tag: &str) -> bool;
     /// Whether a route that `node` advertises is approved without a person.
     fn auto_approves(&self, node: &Node, route: IpNet) -> bool;
+    /// Whether `node` and its peers are not to use its IPv4 address.
+    fn hides_ipv4(&self, _node: &Node) -> bool {
+        false
+    }
     /// Flags and values for the node's own capability map, besides the usual ones.
     fn self_capabilities(&self, node: &Node) -> CapMap;
 }

@@ -265,7 +265,8 @@ impl World {
         now: Now,
         rng: &mut dyn Entropy,
     ) -> Result<Node> {
-        let (ipv4, ipv6) = self.allocate(rng)?;
+        let pools = self.enforced().map(|e| e.pools_for(how.user, &how.tags)).unwrap_or_default();
+        let (ipv4, ipv6) = self.allocate(&pools, rng)?;
         let id = NodeId(self.next_id());
         let given_name = names::free_label(&hostinfo.hostname, |l| self.nodes.name_taken_by_other(l, id));
         let record = NodeRecord {

@@ -1,6 +1,7 @@
 //! Commands on users.
 
 use crate::{Change, CoreError, Now, Result, User, UserId, World, Write};
+use hearthgate_policy::Role;
 use std::sync::Arc;
 
 /// Longest user name in bytes.
@@ -35,6 +36,7 @@ impl World {
             provider: String::new(),
             provider_id: String::new(),
             groups: Vec::new(),
+            role: String::new(),
             created: now.wall,
         };
         self.put_user(user.clone());
@@ -53,6 +55,28 @@ impl World {
         if user.name != name {
             self.check_user_name(name)?;
             name.clone_into(&mut user.name);
+            self.put_user(user.clone());
+            self.change(Change::User(id));
+        }
+        Ok(user)
+    }
+
+    /// Gives a user a role for policies: `owner`, `admin`, `it-admin`, `network-admin`, `billing-admin`, `auditor` or
+    /// `member`.
+    ///
+    /// # Errors
+    /// No such user or role.
+    pub fn set_user_role(&mut self, id: UserId, role: &str) -> Result<User> {
+        let mut user = self.users.get(&id).cloned().ok_or_else(|| CoreError::not_found(format!("user {id}")))?;
+        let plain = matches!(role, "" | "member");
+        if !plain && Role::parse(role) == Role::Member {
+            return Err(CoreError::Invalid(format!(
+                "{role:?} is not a role: use owner, admin, it-admin, network-admin, billing-admin, auditor or member"
+            )));
+        }
+        let role = if plain { "" } else { role };
+        if user.role != role {
+            role.clone_into(&mut user.role);
             self.put_user(user.clone());
             self.change(Change::User(id));
         }

@@ -6,6 +6,7 @@ use crate::{
 };
 use hearthgate_keys::NodePublic;
 use hearthgate_tailcfg::DerpMap;
+use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -45,6 +46,8 @@ pub struct World {
     /// People changed since then.
     pub(crate) unsettled_people: bool,
     pub(crate) derp_map: Arc<DerpMap>,
+    /// The same before the policy had its say.
+    own_derp_map: Arc<DerpMap>,
     pub(crate) users: Arc<BTreeMap<UserId, User>>,
     pub(crate) nodes: Nodes,
     pub(crate) preauth: Arc<BTreeMap<u64, PreAuthKey>>,
@@ -82,6 +85,7 @@ impl World {
             policies: Arc::new(stored.policies.into_iter().map(|p| (p.version, p)).collect()),
             unsettled: BTreeSet::new(),
             unsettled_people: false,
+            own_derp_map: Arc::new(derp_map.clone()),
             derp_map: Arc::new(derp_map),
             users: Arc::new(stored.users.into_iter().map(|u| (u.id, u)).collect()),
             nodes: Nodes::default(),
@@ -218,29 +222,44 @@ impl World {
         &self.derp_map
     }
 
-    /// Puts another DERP map in force.
+    /// Puts another DERP map in force; the policy may add relays of its own or take some away.
     pub fn set_derp_map(&mut self, map: DerpMap) {
-        if *self.derp_map != map {
-            self.derp_map = Arc::new(map);
+        self.own_derp_map = Arc::new(map);
+        self.settle_derp_map();
+    }
+
+    /// Works the DERP map out anew, after the policy changed.
+    pub(crate) fn settle_derp_map(&mut self) {
+        let named = self.enforced.as_ref().and_then(|e| e.engine().policy().derp_map().map(|m| m.over(&self.own_derp_map)));
+        let map = named.map_or_else(|| self.own_derp_map.clone(), Arc::new);
+        if self.derp_map != map {
+            self.derp_map = map;
             self.change(Change::DerpMap);
         }
     }
 
-    /// Addresses of both families for a new node.
-    pub(crate) fn allocate(&mut self, rng: &mut dyn Entropy) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
+    /// Addresses of both families for a new node; the policy may name pools for the IPv4 address.
+    pub(crate) fn allocate(&mut self, pools: &[IpNet], rng: &mut dyn Entropy) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
         let how = self.settings.allocation;
         let nodes = &self.nodes;
         let taken = |ip: &IpAddr| nodes.ip_taken(ip);
         let full = |net: String| CoreError::Full(format!("no free address left in {net}: widen the prefix or delete nodes"));
+        let mut named = pools.iter().filter_map(|p| if let IpNet::V4(net) = p { Some(*net) } else { None });
         let v4 = match self.settings.prefix_v4 {
             None => None,
+            Some(_) if !pools.is_empty() => {
+                let free = named.find_map(|p| address::pick_v4(p, how, None, rng, taken));
+                Some(free.ok_or_else(|| full("the policy's ipPool".into()))?)
+            }
             Some(p) => Some(address::pick_v4(p, how, self.last_v4, rng, taken).ok_or_else(|| full(p.to_string()))?),
         };
         let v6 = match self.settings.prefix_v6 {
             None => None,
             Some(p) => Some(address::pick_v6(p, how, self.last_v6, rng, taken).ok_or_else(|| full(p.to_string()))?),
         };
-        self.last_v4 = v4.or(self.last_v4);
+        if pools.is_empty() {
+            self.last_v4 = v4.or(self.last_v4);
+        }
         self.last_v6 = v6.or(self.last_v6);
         Ok((v4, v6))
     }

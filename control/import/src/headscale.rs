@@ -96,6 +96,7 @@ fn user(row: &Row, now: Timestamp) -> User {
         provider: get("provider"),
         provider_id: get("provider_identifier"),
         groups: Vec::new(),
+        role: String::new(),
         created: time(row, "created_at").unwrap_or(now),
     }
 }

@@ -68,7 +68,7 @@ fn node(engine: &Engine, machine: usize, serving: &[Vec<ipnet::IpNet>]) -> Value
         }
         let mine = serving.get(i).map_or(&[][..], Vec::as_slice);
         let routes = engine.routes_for(class, i, mine);
-        let no_v4 = engine.attributes.of(i).is_some_and(|a| a.contains_key("disable-ipv4"));
+        let no_v4 = engine.hides_ipv4(i);
         let own = other.ips.iter().filter(|ip| !(no_v4 && ip.is_ipv4())).map(|ip| ipnet::IpNet::from(*ip));
         let allowed: Vec<ipnet::IpNet> = own.chain(routes.iter().copied()).collect();
         let primary: Vec<_> = routes.iter().filter(|r| r.prefix_len() > 0).collect();

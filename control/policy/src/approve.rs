@@ -52,6 +52,20 @@ impl Policy {
             same_family && outer.contains(&route) && approved_by(&r, who, machine)
         })
     }
+
+    /// Pools that the IPv4 address of a new machine is to come from, in the policy's order. It has no address yet, so
+    /// only targets that name who it is count.
+    #[must_use]
+    pub fn pools_for(&self, net: &Tailnet, machine: &Machine) -> Vec<IpNet> {
+        let with_pools: Vec<_> = self.node_attrs.iter().filter(|a| !a.ip_pool.is_empty()).collect();
+        if with_pools.is_empty() {
+            return Vec::new();
+        }
+        let r = Resolver::new(self, net);
+        let any = |who: &Selectors| who.iter().any(|s| s.value == Selector::Any);
+        let fits = with_pools.into_iter().filter(|a| any(&a.target) || approved_by(&r, &a.target, machine));
+        fits.flat_map(|a| a.ip_pool.iter().copied()).collect()
+    }
 }
 
 fn approved_by(r: &Resolver<'_>, who: &Selectors, machine: &Machine) -> bool {

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 /// Ports on which Funnel may listen.
 const FUNNEL_PORTS: &str = "https://tailscale.com/cap/funnel-ports?ports=443,8443,10000";
 
-/// Capability maps and address pools of machines; machines with the same attributes share one.
+/// Capability maps of machines; machines with the same attributes share one.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
     maps: Vec<CapMap>,
-    pools: Vec<Vec<IpNet>>,
     of: Vec<u32>,
 }
 
@@ -20,11 +19,6 @@ impl Attributes {
     /// What the policy gives a machine.
     pub(crate) fn of(&self, machine: usize) -> Option<&CapMap> {
         self.maps.get(*self.of.get(machine)? as usize)
-    }
-
-    /// Pools that its IPv4 address is to come from, in the policy's order.
-    pub(crate) fn pools(&self, machine: usize) -> &[IpNet] {
-        self.of.get(machine).and_then(|i| self.pools.get(*i as usize)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -71,7 +65,6 @@ pub(crate) fn compile(r: &Resolver<'_>) -> Attributes {
                 }
             }
             out.maps.push(map);
-            out.pools.push(chosen().flat_map(|a| a.ip_pool.iter().copied()).collect());
             fresh
         });
         out.of.push(id);
@@ -96,9 +89,9 @@ impl crate::Engine {
         self.attributes.of(machine).cloned().unwrap_or_default()
     }
 
-    /// Pools that the IPv4 address of a machine is to come from, in the policy's order.
+    /// Whether a machine has no IPv4 address as far as clients are told.
     #[must_use]
-    pub fn address_pools(&self, machine: usize) -> &[IpNet] {
-        self.attributes.pools(machine)
+    pub fn hides_ipv4(&self, machine: usize) -> bool {
+        self.attributes.of(machine).is_some_and(|a| a.contains_key("disable-ipv4"))
     }
 }

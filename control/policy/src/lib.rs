@@ -14,6 +14,7 @@ mod bits;
 mod change;
 mod check;
 mod compile;
+mod derp;
 mod engine;
 mod explain;
 mod fields;
@@ -34,6 +35,7 @@ mod tailnet;
 
 pub use answer::{answer_line, check_answer, eval_answer};
 pub use compile::Origin;
+pub use derp::PolicyDerpMap;
 pub use engine::Engine;
 pub use explain::{Access, Difference, Endpoint, Explanation, Reason, difference};
 pub use hujson::TEXT_MAX;

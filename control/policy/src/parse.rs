@@ -45,7 +45,7 @@ pub(crate) fn parse(source: &str) -> Result<Policy, Refusal> {
         disable_ipv4: f.flag("disableIPv4")?,
         default_posture: f.plain_texts(&["defaultSrcPosture"])?,
         one_cgnat_route: f.text(&["OneCGNATRoute"])?.map(|t| t.value),
-        derp_map: f.get(&["derpMap"]).and_then(Value::to_json),
+        derp_map: f.get(&["derpMap"]).map(derp_map).transpose()?,
         ..Policy::default()
     };
     if let Some(v) = f.get(&["groups"]) {
@@ -93,6 +93,11 @@ pub(crate) fn parse(source: &str) -> Result<Policy, Refusal> {
         policy.ssh_tests = each(v, "sshTests", ssh_test)?;
     }
     Ok(policy)
+}
+
+fn derp_map(value: &Value) -> Result<crate::PolicyDerpMap, Refusal> {
+    let json = value.to_json().ok_or_else(|| wrong_kind(value, "derpMap"))?;
+    serde_json::from_value(json).map_err(|e| Refusal::new(value.at, format!("derpMap: {e}")))
 }
 
 fn each<T>(value: &Value, what: &str, read: impl Fn(&Value) -> Result<T, Refusal>) -> Result<Vec<T>, Refusal> {

@@ -1,6 +1,6 @@
 //! A policy as written, after parsing: every section as typed values with their place in the text.
 
-use crate::{ports::ProtocolPorts, posture::Assertion, selector::Selector};
+use crate::{derp::PolicyDerpMap, ports::ProtocolPorts, posture::Assertion, selector::Selector};
 use hearthgate_tailcfg::PortRange;
 use ipnet::IpNet;
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub struct Policy {
     pub(crate) randomize_client_port: bool,
     pub(crate) disable_ipv4: bool,
     pub(crate) one_cgnat_route: Option<String>,
-    pub(crate) derp_map: Option<Value>,
+    pub(crate) derp_map: Option<PolicyDerpMap>,
 }
 
 impl Policy {
@@ -45,9 +45,9 @@ impl Policy {
         self.acls.is_some() || self.grants.is_some()
     }
 
-    /// The DERP map the policy gives, as written.
+    /// The relays the policy gives.
     #[must_use]
-    pub fn derp_map(&self) -> Option<&Value> {
+    pub fn derp_map(&self) -> Option<&PolicyDerpMap> {
         self.derp_map.as_ref()
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn describe(world: &World, method: &Method, parts: &[String], query: 
     let (action, before) = match (method.as_str(), parts.as_slice()) {
         ("POST", ["user"]) => ("added user", String::new()),
         ("POST", ["user", id, "rename", _]) => ("renamed user", user(world, id)),
+        ("POST", ["user", id, "role"]) => ("gave a role to user", user(world, id)),
         ("DELETE", ["user", id]) => ("removed user", user(world, id)),
         ("POST", ["preauthkey"]) => ("made key for devices", String::new()),
         ("POST", ["preauthkey", "expire"]) => ("expired key for devices", String::new()),

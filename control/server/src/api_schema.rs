@@ -38,11 +38,12 @@ const fn delete(path: &'static str, summary: &'static str, query: Query) -> Endp
     Endpoint { method: "delete", path, summary, query, body: None, answer: "Nothing" }
 }
 
-const ENDPOINTS: [Endpoint; 29] = [
+const ENDPOINTS: [Endpoint; 30] = [
     get("/health", "Whether the store works", &[], "Health"),
     get("/user", "Users, all or those that fit", &[("id", false), ("name", false), ("email", false)], "Users"),
     post("/user", "Make a user", Some(("NewUser", true)), "OneUser"),
     post("/user/{id}/rename/{userName}", "Rename a user", None, "OneUser"),
+    post("/user/{id}/role", "Give a user a role that policies may name", Some(("UserRole", true)), "OneUser"),
     delete("/user/{id}", "Remove a user who has no nodes", &[]),
     get("/preauthkey", "Pre-auth keys, without their secrets", &[], "PreAuthKeys"),
     post("/preauthkey", "Make a pre-auth key; the answer is the only one with its secret", Some(("NewPreAuthKey", true)), "OnePreAuthKey"),
@@ -124,6 +125,7 @@ fn schemas() -> Value {
         "Owner": { "anyOf": [{ "$ref": "#/components/schemas/User" }, { "type": "null" }, object(&["id", "name"], &[("id", id.clone()), ("name", text.clone())])] },
         "Users": list("users", "User"),
         "OneUser": one("user", "User"),
+        "UserRole": object(&["role"], &[("role", json!({ "enum": ["owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor", "member"] }))]),
         "NewUser": object(&["name"], &[("name", matching(USER)), ("displayName", text.clone()), ("email", text.clone()), ("pictureUrl", text.clone())]),
         "PreAuthKey": object(&["id", "key", "reusable", "ephemeral", "used"], &[
             ("id", id.clone()), ("key", text.clone()), ("user", json!({ "$ref": "#/components/schemas/Owner" })), ("reusable", flag.clone()),

@@ -178,6 +178,10 @@ fn route(
         ("POST", ["node", "register"]) => register(world, c, arg(query, "user"), arg(query, "key")),
         ("POST", ["node", "backfillips"]) => backfill(world, c, query),
         ("POST", ["auth", "register"]) => auth_register(world, c, body),
+        ("POST", ["user", id, "role"]) => read::<RoleBody>(body).and_then(|b| {
+            let id = id.parse().map_err(|_| CoreError::Invalid(format!("{id:?} is no user id")))?;
+            Ok(json!({ "user": views::user(&world.set_user_role(UserId(id), &b.role)?) }))
+        }),
         ("POST", ["auth", "approve"]) => read::<AuthBody>(body)
             .and_then(|b| auth_id(&b.auth_id))
             .and_then(|id| world.finish_check(&id, true, c.now))
@@ -198,6 +202,12 @@ fn route(
         }
         _ => return None,
     })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RoleBody {
+    role: String,
 }
 
 #[derive(Deserialize, Default)]

@@ -20,6 +20,7 @@ pub fn user(user: &User) -> Value {
         "providerId": user.provider_id,
         "provider": user.provider,
         "profilePicUrl": user.picture_url,
+        "role": if user.role.is_empty() { "member" } else { &user.role },
     })
 }
 

@@ -16,7 +16,7 @@ pub fn peer_node(snap: &Snapshot, class: ClassId, node: &Node, now: Timestamp) -
     let routes = snap.policy.routes(class, node, serving);
     let exit = routes.iter().filter(|r| is_exit_route(r)).count() == 2;
     peer.primary_routes = routes.iter().copied().filter(|r| !is_exit_route(r)).collect();
-    peer.allowed_ips = Some(node.addresses().into_iter().chain(routes).collect());
+    peer.allowed_ips = Some(addresses_of(snap, node).into_iter().chain(routes).collect());
     peer.hostinfo = Some(shown_hostinfo(node));
     if !node.path.online {
         peer.last_seen = node.last_seen.into();
@@ -60,7 +60,7 @@ pub(super) fn user_profile(snap: &Snapshot, owner: UserId) -> UserProfile {
 }
 
 fn common(snap: &Snapshot, node: &Node) -> tailcfg::Node {
-    let addresses = node.addresses();
+    let addresses = addresses_of(snap, node);
     let mut allowed = addresses.clone();
     allowed.extend(node.primary_routes.iter().copied());
     allowed.extend(exits_of(node));
@@ -84,6 +84,15 @@ fn common(snap: &Snapshot, node: &Node) -> tailcfg::Node {
         machine_authorized: true,
         ..Default::default()
     }
+}
+
+/// A node's addresses, without IPv4 where the policy says so and there is another.
+fn addresses_of(snap: &Snapshot, node: &Node) -> Vec<IpNet> {
+    let mut all = node.addresses();
+    if node.ipv6.is_some() && snap.policy.hides_ipv4(node) {
+        all.retain(|a| matches!(a, IpNet::V6(_)));
+    }
+    all
 }
 
 /// Two default routes or none: clients take only a node that carries both for an exit node.
