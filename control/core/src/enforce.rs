@@ -2,7 +2,7 @@
 
 use crate::{ClassId, Node, NodeId, Policy, Settings, User, UserId, is_exit_route, policy::Facts};
 use hearthgate_policy::{
-    Engine, Machine, Person, Policy as PolicyFile, Refusal, Role, TESTS_FAILED, Tailnet, TestReport,
+    Comparison, Engine, Machine, Person, Policy as PolicyFile, Refusal, Role, TESTS_FAILED, Tailnet, TestReport,
 };
 use hearthgate_tailcfg::{CapMap, FilterRule, SshAction, SshPolicy};
 use ipnet::IpNet;
@@ -77,7 +77,7 @@ impl Enforced {
         let owners: BTreeMap<UserId, usize> = facts.users.keys().enumerate().map(|(i, id)| (*id, i)).collect();
         let known = |id: &NodeId| self.at.get(id).and_then(|i| self.engine.tailnet().machines.get(*i));
         let same = |id: &NodeId| match ((facts.node)(*id), known(id)) {
-            (Some(node), Some(old)) => machine(&node, &owners) == *old,
+            (Some(node), Some(old)) => machine(&node, &owners) == **old,
             (None, None) => true,
             _ => false,
         };
@@ -85,14 +85,15 @@ impl Enforced {
         if !people && changed.iter().all(same) {
             return None;
         }
-        let (net, at) = tailnet(facts);
+        let (net, at) = self.tailnet_again(facts, changed, people, &owners);
         let engine = self.engine.on(Arc::new(net));
         let (mut whole, mut own) = (Vec::new(), Vec::new());
+        let changes = Comparison::new(&engine, &self.engine);
         for (id, now) in &at {
             let Some(before) = self.at.get(id).copied() else { continue };
             if engine.class_of(*now) != self.engine.class_of(before) {
                 whole.push(*id);
-            } else if engine.own_part_changed(*now, &self.engine, before) {
+            } else if changes.own_part_changed(*now, before) {
                 own.push(*id);
             }
         }
@@ -100,6 +101,27 @@ impl Enforced {
         own.sort_unstable();
         let next = Arc::new(Self { engine, at, server_url: facts.settings.server_url.clone() });
         Some((next, whole, own))
+    }
+
+    /// The tailnet with the nodes that did not change taken over as they are.
+    fn tailnet_again(
+        &self,
+        facts: &Facts<'_>,
+        changed: &BTreeSet<NodeId>,
+        people: bool,
+        owners: &BTreeMap<UserId, usize>,
+    ) -> (Tailnet, HashMap<NodeId, usize>) {
+        let old = self.engine.tailnet();
+        if people {
+            return tailnet(facts);
+        }
+        let nodes = (facts.nodes)();
+        let at: HashMap<NodeId, usize> = nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
+        let known = |id: &NodeId| self.at.get(id).filter(|_| !changed.contains(id)).and_then(|i| old.machines.get(*i));
+        let same = |n: &Arc<Node>| known(&n.id).cloned().unwrap_or_else(|| Arc::new(machine(n, owners)));
+        let machines = nodes.iter().map(same).collect();
+        let (people, domains, extra_ranges) = (old.people.clone(), old.domains.clone(), old.extra_ranges.clone());
+        (Tailnet { people, machines, domains, extra_ranges }, at)
     }
 
     /// What happens to a login from one node at another; `None` is a refusal. A check carries the time that an approval
@@ -126,7 +148,7 @@ fn tailnet(facts: &Facts<'_>) -> (Tailnet, HashMap<NodeId, usize>) {
     let owners: BTreeMap<UserId, usize> = facts.users.keys().enumerate().map(|(i, id)| (*id, i)).collect();
     let nodes = (facts.nodes)();
     let at = nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
-    let machines = nodes.iter().map(|n| machine(n, &owners)).collect();
+    let machines = nodes.iter().map(|n| Arc::new(machine(n, &owners))).collect();
     let mut domains: Vec<String> =
         people.iter().filter_map(|p| p.email.rsplit_once('@').map(|(_, d)| d.to_owned())).collect();
     domains.push(facts.settings.base_domain.clone());

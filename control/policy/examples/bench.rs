@@ -37,11 +37,11 @@ fn main() {
     let held = memory_kib().saturating_sub(before);
 
     let mut more = (*net).clone();
-    more.machines.push(machine(nodes, Some(7), Vec::new()));
+    more.machines.push(Arc::new(machine(nodes, Some(7), Vec::new())));
     let more = Arc::new(more);
     let join = median(|| timed(|| engine.on(more.clone())));
     let mut retagged = (*net).clone();
-    retagged.machines[nodes / 2].tags = vec![tag(3)];
+    Arc::make_mut(&mut retagged.machines[nodes / 2]).tags = vec![tag(3)];
     let retagged = Arc::new(retagged);
     let retag = median(|| timed(|| engine.on(retagged.clone())));
     let filters = median(|| timed(|| (0..100).map(|i| engine.filter(i * nodes / 100).len()).sum::<usize>()));
@@ -139,7 +139,7 @@ fn tailnet(nodes: usize) -> Tailnet {
         0 => machine(n, None, vec![tag(n / 3)]),
         _ => machine(n, Some(n * 17 % users), Vec::new()),
     };
-    Tailnet { people: (0..users).map(person).collect(), machines: (0..nodes).map(one).collect(), ..Tailnet::default() }
+    Tailnet { people: (0..users).map(person).collect(), machines: (0..nodes).map(one).map(Arc::new).collect(), ..Tailnet::default() }
 }
 
 /// Resident memory of this process in KiB; 0 where the system does not tell.

@@ -12,6 +12,18 @@ impl Bits {
         self.0[bit / 64] |= 1 << (bit % 64);
     }
 
+    /// Puts a number in or takes it out. Equal sets stay equal values: no empty words at the end.
+    pub(crate) fn set(&mut self, bit: usize, is_in: bool) {
+        if is_in {
+            self.insert(bit);
+        } else if let Some(word) = self.0.get_mut(bit / 64) {
+            *word &= !(1 << (bit % 64));
+            while self.0.last() == Some(&0) {
+                self.0.pop();
+            }
+        }
+    }
+
     pub(crate) fn has(&self, bit: usize) -> bool {
         self.0.get(bit / 64).is_some_and(|w| w & (1 << (bit % 64)) != 0)
     }

@@ -5,6 +5,7 @@
 
 use crate::{
     Refusal, go_duration,
+    people::PeopleIndex,
     policy::{CheckPeriod, Located, Policy, Selectors, Ssh, SshTest},
     ports::{ALL_PORTS, has_ports, protocol_name},
     selector::{AutoGroup, Role, Selector, check_tag},
@@ -304,6 +305,7 @@ pub(crate) fn check_people(policy: &Policy, net: &Tailnet) -> Checked {
     if net.people.is_empty() {
         return Ok(());
     }
+    let index = PeopleIndex::new(&net.people);
     let associated = |domain: &str| match &net.domains {
         Some(all) => all.iter().any(|d| d.eq_ignore_ascii_case(domain)),
         None => net.owner().and_then(|o| o.domain()).is_some_and(|d| d.eq_ignore_ascii_case(domain)),
@@ -314,13 +316,13 @@ pub(crate) fn check_people(policy: &Policy, net: &Tailnet) -> Checked {
     for (section, s) in all_selectors(policy) {
         match &s.value {
             Selector::Domain(d) if !associated(d) => return refuse(s.at, format!("[{section}] {}", foreign(d))),
-            Selector::User(u) => ambiguous(net, u).map_or(Ok(()), |text| refuse(s.at, text))?,
+            Selector::User(u) => ambiguous(net, &index, u).map_or(Ok(()), |text| refuse(s.at, text))?,
             _ => {}
         }
     }
     for user in policy.groups.values().flatten() {
         if let Selector::User(u) = user {
-            ambiguous(net, u).map_or(Ok(()), |text| refuse(0, text))?;
+            ambiguous(net, &index, u).map_or(Ok(()), |text| refuse(0, text))?;
         }
     }
     for rule in &policy.ssh {
@@ -339,10 +341,11 @@ pub(crate) fn local_part_domain(user: &str) -> Option<&str> {
     user.strip_prefix("localpart:*@").filter(|d| !d.is_empty())
 }
 
-fn ambiguous(net: &Tailnet, token: &str) -> Option<String> {
-    let matching: Vec<_> = net.people.iter().filter(|p| p.is(token)).collect();
+fn ambiguous(net: &Tailnet, index: &PeopleIndex, token: &str) -> Option<String> {
+    let matching = index.matching(token);
     // An identity provider's id names one person for certain.
-    let certain = matching.iter().any(|p| p.provider_id == token.strip_suffix('@').unwrap_or(token));
+    let bare = token.strip_suffix('@').unwrap_or(token);
+    let certain = matching.iter().any(|p| net.people[*p].provider_id == bare);
     (matching.len() > 1 && !certain).then(|| format!("user {token:?} matches {} users", matching.len()))
 }
 

@@ -14,13 +14,22 @@ use crate::{
 use hearthgate_tailcfg::{CapMap, PortRange};
 use ipnet::IpNet;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    ops::Deref,
     sync::{Arc, OnceLock},
 };
 
 /// Who a rule is for.
 #[derive(Debug)]
 pub(crate) struct Source {
+    key: Arc<SourceKey>,
+    subnets: Arc<Vec<IpNet>>,
+    strings: OnceLock<Vec<String>>,
+}
+
+/// What sources are told apart by.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SourceKey {
     pub(crate) set: IpSet,
     /// `*` is among the selectors: the tailnet's subnets are sources too.
     pub(crate) wildcard: bool,
@@ -28,8 +37,13 @@ pub(crate) struct Source {
     pub(crate) everything: bool,
     /// What stands beside `*`, kept apart as Tailscale does.
     named: Vec<Arc<IpSet>>,
-    subnets: Arc<Vec<IpNet>>,
-    strings: OnceLock<Vec<String>>,
+}
+
+impl Deref for Source {
+    type Target = SourceKey;
+    fn deref(&self) -> &SourceKey {
+        &self.key
+    }
 }
 
 impl Source {
@@ -120,6 +134,8 @@ pub(crate) struct Rule {
     pub(crate) own: bool,
     /// A capability has a companion that sources get.
     pub(crate) companions: Vec<(&'static str, &'static str)>,
+    /// The place in the order of what follows the rule.
+    next: u32,
 }
 
 impl Rule {
@@ -127,6 +143,7 @@ impl Rule {
     pub(crate) fn same_sources(&self, other: &Self) -> bool {
         let (a, b) = (&self.source, &other.source);
         Arc::ptr_eq(a, b)
+            || Arc::ptr_eq(&a.key, &b.key) && a.subnets == b.subnets
             || (a.set == b.set && a.wildcard == b.wildcard && (!a.wildcard || (a.subnets == b.subnets && a.named == b.named)))
     }
 }
@@ -140,19 +157,39 @@ const COMPANIONS: [(&str, &str); 2] = [
 /// All rules.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Vec<Arc<Rule>>,
     /// Sources that are told apart by what they print.
-    ids: HashMap<SourceKey, u32>,
+    ids: HashMap<Arc<SourceKey>, u32>,
     /// Where the first rule with these sources and this protocol stands.
     heads: HashMap<(u32, Option<u8>), u32>,
 }
 
-type SourceKey = (IpSet, bool, bool, Vec<Arc<IpSet>>);
+/// Numbers of sources that no rule has any more, besides one for each rule.
+const IDS_KEPT: usize = 1024;
 
 impl Rules {
     /// The number of the source that prints as exactly this set, if a rule has it.
     pub(crate) fn id_of_set(&self, set: &IpSet) -> Option<u32> {
-        self.ids.get(&(set.clone(), false, false, Vec::new())).copied()
+        let key = SourceKey { set: set.clone(), wildcard: false, everything: false, named: Vec::new() };
+        self.ids.get(&key).copied()
+    }
+
+    /// So many numbers of sources are out of use that starting anew is due.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.ids.len() > 2 * self.rules.len() + IDS_KEPT
+    }
+
+    fn find_heads(&mut self) {
+        for rule in &self.rules {
+            for entry in &rule.entries {
+                if let Entry::Ports { order, protocol, to, .. } = entry
+                    && (to.is_any() || !to.prefixes.is_empty())
+                {
+                    let head = self.heads.entry((rule.source_id, *protocol)).or_insert(*order);
+                    *head = (*head).min(*order);
+                }
+            }
+        }
     }
 
     pub(crate) fn head(&self, source: u32, protocol: Option<u8>) -> Option<u32> {
@@ -160,11 +197,16 @@ impl Rules {
     }
 }
 
-/// Compiles all rules of a policy; without any section of rules, everything is allowed.
-pub(crate) fn compile(r: &Resolver<'_>) -> Rules {
+/// Rules of the same policy on another tailnet, and the selectors whose meaning has changed since.
+pub(crate) type Before<'a> = (&'a Rules, &'a HashSet<Selector>);
+
+/// Compiles all rules of a policy; without any section of rules, everything is allowed. Of `before`, what has not
+/// changed is taken over; the tailnet's subnets must be the same.
+pub(crate) fn compile(r: &Resolver<'_>, before: Option<Before<'_>>) -> Rules {
     let mut c = Compiler {
         r,
-        out: Rules::default(),
+        out: Rules { ids: before.map(|(b, _)| b.ids.clone()).unwrap_or_default(), ..Rules::default() },
+        before,
         order: 0,
         subnets: Arc::new(r.subnets()),
         destinations: HashMap::new(),
@@ -180,11 +222,13 @@ pub(crate) fn compile(r: &Resolver<'_>) -> Rules {
     for (i, acl) in policy.acls.iter().flatten().enumerate() {
         c.acl(i, acl);
     }
+    c.out.find_heads();
     c.out
 }
 
 struct Compiler<'a, 'b> {
     r: &'a Resolver<'b>,
+    before: Option<Before<'a>>,
     out: Rules,
     order: u32,
     subnets: Arc<Vec<IpNet>>,
@@ -197,7 +241,7 @@ impl Compiler<'_, '_> {
         let (source, source_id) = self.source(&[&Selector::Any], &[], false);
         let to = self.destination(&Selector::Any);
         let origin = Origin { section: "acls", index: 0, at: 0 };
-        let entries = vec![self.ports(source_id, None, &to, vec![crate::ports::ALL_PORTS])];
+        let entries = vec![self.ports(None, &to, vec![crate::ports::ALL_PORTS])];
         self.push(Rule {
             origin,
             source,
@@ -207,11 +251,16 @@ impl Compiler<'_, '_> {
             to: vec![to],
             own: false,
             companions: Vec::new(),
+            next: self.order,
         });
     }
 
     fn grant(&mut self, index: usize, grant: &Grant) {
         if grant.src.is_empty() || grant.dst.is_empty() {
+            return;
+        }
+        let names = grant.src.iter().chain(&grant.dst).map(|s| &s.value);
+        if self.keep("grants", index, names, self.has_posture(&grant.posture)) {
             return;
         }
         let src: Vec<&Selector> = grant.src.iter().map(|s| &s.value).collect();
@@ -223,7 +272,7 @@ impl Compiler<'_, '_> {
         let mut entries = Vec::new();
         for part in &grant.ip {
             for d in &to {
-                entries.push(self.ports(source_id, part.protocol, d, part.ports.clone()));
+                entries.push(self.ports(part.protocol, d, part.ports.clone()));
             }
         }
         let caps = grant.app.as_ref().filter(|a| !a.is_empty()).map(|a| Arc::new(a.clone()));
@@ -248,11 +297,15 @@ impl Compiler<'_, '_> {
             COMPANIONS.into_iter().filter(|(c, _)| caps.as_ref().is_some_and(|m| m.contains_key(*c))).collect();
         let via = grant.via.iter().map(|v| v.value.clone()).collect();
         let origin = Origin { section: "grants", index, at: grant.at };
-        self.push(Rule { origin, source, source_id, entries, via, to, own, companions });
+        self.push(Rule { origin, source, source_id, entries, via, to, own, companions, next: self.order });
     }
 
     fn acl(&mut self, index: usize, acl: &Acl) {
         if acl.src.is_empty() || acl.dst.is_empty() {
+            return;
+        }
+        let names = acl.src.iter().map(|s| &s.value).chain(acl.dst.iter().map(|t| &t.to));
+        if self.keep("acls", index, names, self.has_posture(&acl.posture)) {
             return;
         }
         let src: Vec<&Selector> = acl.src.iter().map(|s| &s.value).collect();
@@ -275,13 +328,18 @@ impl Compiler<'_, '_> {
                 });
             } else {
                 let d = self.destination(&target.to);
-                entries.push(self.ports(source_id, acl.protocol, &d, target.ports.clone()));
+                entries.push(self.ports(acl.protocol, &d, target.ports.clone()));
                 to.push(d);
             }
         }
         let own = acl.dst.iter().any(|t| is_own(&t.to));
         let origin = Origin { section: "acls", index, at: acl.at };
-        self.push(Rule { origin, source, source_id, entries, via: Vec::new(), to, own, companions: Vec::new() });
+        let (via, companions) = (Vec::new(), Vec::new());
+        self.push(Rule { origin, source, source_id, entries, via, to, own, companions, next: self.order });
+    }
+
+    fn has_posture(&self, named: &[String]) -> bool {
+        !named.is_empty() || !self.r.policy.default_posture.is_empty()
     }
 
     /// The next place in the order; `extra` places follow it for companion rules.
@@ -293,15 +351,26 @@ impl Compiler<'_, '_> {
 
     fn push(&mut self, rule: Rule) {
         if !rule.entries.is_empty() {
-            self.out.rules.push(rule);
+            self.out.rules.push(Arc::new(rule));
         }
     }
 
-    fn ports(&mut self, source: u32, protocol: Option<u8>, to: &Arc<Destination>, ports: Vec<PortRange>) -> Entry {
-        let order = self.next(0);
-        if to.is_any() || !to.prefixes.is_empty() {
-            self.out.heads.entry((source, protocol)).or_insert(order);
+    /// Takes a rule over if nothing it names has changed.
+    fn keep<'s>(&mut self, section: &str, index: usize, names: impl Iterator<Item = &'s Selector>, posture: bool) -> bool {
+        let Some((before, touched)) = self.before else { return false };
+        // Whom a posture fits may change with any machine.
+        let old = before.rules.get(self.out.rules.len()).filter(|r| r.origin.section == section && r.origin.index == index);
+        let Some(old) = old.filter(|_| !posture) else { return false };
+        if names.into_iter().any(|s| touched.contains(s)) {
+            return false;
         }
+        self.order = old.next;
+        self.out.rules.push(old.clone());
+        true
+    }
+
+    fn ports(&mut self, protocol: Option<u8>, to: &Arc<Destination>, ports: Vec<PortRange>) -> Entry {
+        let order = self.next(0);
         Entry::Ports { order, protocol, to: to.clone(), ports }
     }
 
@@ -337,20 +406,10 @@ impl Compiler<'_, '_> {
             set = self.fitting(&set, names);
             (wildcard, named) = (false, Vec::new());
         }
-        let key = (set.clone(), wildcard, everything && names.is_empty(), named.clone());
+        let key = Arc::new(SourceKey { set, wildcard, everything: everything && names.is_empty(), named });
         let fresh = u32::try_from(self.out.ids.len()).unwrap_or(u32::MAX);
-        let id = *self.out.ids.entry(key).or_insert(fresh);
-        let make = || {
-            let everything = everything && names.is_empty();
-            Arc::new(Source {
-                set,
-                wildcard,
-                everything,
-                named,
-                subnets: self.subnets.clone(),
-                strings: OnceLock::new(),
-            })
-        };
+        let id = *self.out.ids.entry(key.clone()).or_insert(fresh);
+        let make = || Arc::new(Source { key, subnets: self.subnets.clone(), strings: OnceLock::new() });
         (self.sources.entry(id).or_insert_with(make).clone(), id)
     }
 

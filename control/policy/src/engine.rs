@@ -13,7 +13,8 @@ use crate::{
     ipset::{IpSet, internet},
     parse::parse,
     policy::Policy,
-    resolve::Resolver,
+    people::PeopleIndex,
+    resolve::{Resolver, SetMemo},
     ssh::{SshRules, compile_ssh},
     tailnet::{Machine, Tailnet},
 };
@@ -26,18 +27,23 @@ pub struct Engine {
     pub(crate) policy: Arc<Policy>,
     pub(crate) net: Arc<Tailnet>,
     pub(crate) rules: Rules,
-    pub(crate) ssh: SshRules,
+    pub(crate) ssh: Arc<SshRules>,
     pub(crate) attributes: Attributes,
+    pub(crate) people: Arc<PeopleIndex>,
+    /// What selectors mean.
+    pub(crate) memo: SetMemo,
     /// Number of the first class: numbers are not used again for other meanings.
-    base: u32,
-    classes: Vec<Class>,
-    ids: HashMap<Class, u32>,
-    class_of: Vec<u32>,
+    pub(crate) base: u32,
+    pub(crate) classes: Vec<Class>,
+    pub(crate) ids: HashMap<Class, u32>,
+    pub(crate) class_of: Vec<u32>,
     /// Untagged machines of each person.
     pub(crate) own: Vec<Vec<u32>>,
     /// Rules with `autogroup:self`.
-    own_rules: Bits,
-    via_rules: Vec<usize>,
+    pub(crate) own_rules: Bits,
+    /// Some rule has `autogroup:self`.
+    pub(crate) with_owner: bool,
+    pub(crate) via_rules: Vec<usize>,
     pub(crate) internet: IpSet,
 }
 
@@ -86,6 +92,9 @@ impl Engine {
         if net.people != self.net.people || stale {
             return Self::build(self.policy.clone(), net, self.next_class(), Vec::new(), HashMap::new());
         }
+        if let Some(next) = self.step(&net) {
+            return next;
+        }
         Self::build(self.policy.clone(), net, self.base, self.classes.clone(), self.ids.clone())
     }
 
@@ -108,8 +117,8 @@ impl Engine {
         mut ids: HashMap<Class, u32>,
     ) -> Self {
         let resolver = Resolver::new(&policy, &net);
-        let rules = compile(&resolver);
-        let ssh = compile_ssh(&resolver);
+        let rules = compile(&resolver, None);
+        let ssh = Arc::new(compile_ssh(&resolver));
         let attributes = attrs::compile(&resolver);
         let own = (0..net.people.len()).map(|p| resolver.machines_of(p).to_vec()).collect();
         let index = Index::new(&net);
@@ -146,7 +155,8 @@ impl Engine {
             });
             class_of.push(id);
         }
-        drop(resolver);
+        let people = resolver.index().clone();
+        let memo = resolver.into_memo();
         let via_rules = (0..rules.rules.len()).filter(|i| !rules.rules[*i].via.is_empty()).collect();
         Self {
             policy,
@@ -154,12 +164,15 @@ impl Engine {
             rules,
             ssh,
             attributes,
+            people,
+            memo,
             base,
             classes,
             ids,
             class_of,
             own,
             own_rules,
+            with_owner,
             via_rules,
             internet,
         }
@@ -211,7 +224,7 @@ impl Engine {
         let class = |m: usize| self.class_of(m).and_then(|c| self.class(c));
         let (Some(a), Some(b)) = (class(from), class(to)) else { return Vec::new() };
         let mut found: Vec<usize> = a.from.both(&b.to).collect();
-        let owner = |m: usize| self.net.machines.get(m).and_then(Machine::person);
+        let owner = |m: usize| self.net.machines.get(m).and_then(|m| m.person());
         if owner(from).is_some() && owner(from) == owner(to) {
             found.extend(a.from.both(&self.own_rules));
             found.sort_unstable();
@@ -267,7 +280,7 @@ impl Engine {
 
     /// Of several steered routers with one prefix, the first serves it.
     fn is_chosen(&self, tags: &[String], peer: usize, route: IpNet) -> bool {
-        let fits = |m: &Machine| m.subnets.contains(&route) && m.tags.iter().any(|t| tags.contains(t));
+        let fits = |m: &Arc<Machine>| m.subnets.contains(&route) && m.tags.iter().any(|t| tags.contains(t));
         self.net.machines.iter().position(fits) == Some(peer)
     }
 
@@ -314,6 +327,25 @@ pub(crate) fn routes_via(rule: &Rule, machine: &Machine) -> bool {
             (d.is_internet() && machine.exit)
                 || machine.subnets.iter().any(|s| !d.is_internet() && d.set.overlaps(*s))
         })
+}
+
+/// Whether a machine sends under a rule: from its own addresses, or for a subnet behind it.
+pub(crate) fn is_sender(rule: &Rule, machine: &Machine) -> bool {
+    machine.ips.iter().any(|ip| rule.source.set.contains(*ip))
+        || machine.subnets.iter().any(|s| rule.source.overlaps(*s))
+}
+
+/// Whether a machine is at a destination of a rule, or in front of it.
+pub(crate) fn is_reached(rule: &Rule, machine: &Machine) -> bool {
+    if !rule.via.is_empty() {
+        return routes_via(rule, machine);
+    }
+    rule.to.iter().any(|d| {
+        d.is_any()
+            || (machine.exit && d.goes_out())
+            || (!d.is_internet() && machine.ips.iter().any(|ip| d.set.contains(*ip)))
+            || (!d.is_internet() && machine.subnets.iter().any(|s| d.set.overlaps(*s)))
+    })
 }
 
 /// Both default routes.

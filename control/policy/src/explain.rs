@@ -144,7 +144,7 @@ impl Engine {
             fits.then(|| format!("{protocol}{}", list.join(",")))
         };
         let own = || {
-            let owner = |m: usize| self.net.machines.get(m).and_then(crate::Machine::person);
+            let owner = |m: usize| self.net.machines.get(m).and_then(|m| m.person());
             owner(from).is_some() && owner(from) == owner(to)
         };
         let at = |d: &crate::compile::Destination| match address {

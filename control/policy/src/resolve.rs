@@ -3,12 +3,13 @@
 use crate::{
     check::has_role,
     ipset::{Builder, IpSet, everything, internet, tailnet},
+    people::PeopleIndex,
     policy::Policy,
     selector::{AutoGroup, Selector},
     tailnet::{Machine, Tailnet},
 };
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
@@ -23,8 +24,12 @@ pub(crate) struct Resolver<'a> {
     pub(crate) net: &'a Tailnet,
     by_person: Vec<Vec<u32>>,
     by_tag: HashMap<&'a str, Vec<u32>>,
-    seen: RefCell<HashMap<Selector, Arc<IpSet>>>,
+    seen: RefCell<SetMemo>,
+    index: OnceCell<Arc<PeopleIndex>>,
 }
+
+/// Resolved selectors.
+pub(crate) type SetMemo = HashMap<Selector, Arc<IpSet>>;
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(policy: &'a Policy, net: &'a Tailnet) -> Self {
@@ -38,7 +43,27 @@ impl<'a> Resolver<'a> {
                 by_tag.entry(tag).or_default().push(i);
             }
         }
-        Self { policy, net, by_person, by_tag, seen: RefCell::default() }
+        Self { policy, net, by_person, by_tag, seen: RefCell::default(), index: OnceCell::new() }
+    }
+
+    /// With an index of the people that is there already.
+    pub(crate) fn with_index(policy: &'a Policy, net: &'a Tailnet, index: Arc<PeopleIndex>) -> Self {
+        Self { index: OnceCell::from(index), ..Self::new(policy, net) }
+    }
+
+    /// Takes over what selectors are known to mean.
+    pub(crate) fn remember(&mut self, memo: SetMemo) {
+        self.seen = RefCell::new(memo);
+    }
+
+    /// What the selectors that were asked about mean.
+    pub(crate) fn into_memo(self) -> SetMemo {
+        self.seen.into_inner()
+    }
+
+    /// The index of the people.
+    pub(crate) fn index(&self) -> &Arc<PeopleIndex> {
+        self.index.get_or_init(|| Arc::new(PeopleIndex::new(&self.net.people)))
     }
 
     /// Machines without tags that belong to a person.
@@ -136,12 +161,7 @@ impl<'a> Resolver<'a> {
 
     /// The one person a token means; an identity provider's id goes before names.
     pub(crate) fn person(&self, token: &str) -> Option<usize> {
-        let bare = token.strip_suffix('@').unwrap_or(token);
-        let people = &self.net.people;
-        people
-            .iter()
-            .position(|p| p.provider_id == bare && !bare.is_empty())
-            .or_else(|| people.iter().position(|p| p.is(token)))
+        self.index().person(token)
     }
 
     /// Whether a machine is meant by its identity (not by its addresses).

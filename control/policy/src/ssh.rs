@@ -23,12 +23,12 @@ const ACTION_PATH: &str =
 const PRINCIPALS_MAX: usize = 65_536;
 
 /// All rules of the `ssh` section, resolved.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct SshRules {
     rules: Vec<Resolved>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Resolved {
     index: usize,
     src: IpSet,
@@ -230,7 +230,7 @@ pub(crate) fn may_log_in(users: &BTreeMap<String, String>, user: &str) -> bool {
     }
 }
 
-fn ips_of<'a>(machines: impl IntoIterator<Item = &'a crate::tailnet::Machine>) -> Vec<IpAddr> {
+fn ips_of<'a>(machines: impl IntoIterator<Item = &'a std::sync::Arc<crate::tailnet::Machine>>) -> Vec<IpAddr> {
     let mut b = Builder::default();
     machines.into_iter().flat_map(|m| &m.ips).for_each(|ip| b.ip(*ip));
     b.build().addresses(PRINCIPALS_MAX)

@@ -7,7 +7,7 @@ use crate::{
     selector::Role,
 };
 use ipnet::IpNet;
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// A person.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +87,7 @@ pub struct Tailnet {
     /// People; without roles, the first is the owner.
     pub people: Vec<Person>,
     /// Machines; the first of several routers of a prefix is its primary.
-    pub machines: Vec<Machine>,
+    pub machines: Vec<Arc<Machine>>,
     /// Mail domains that may stand in `user:*@domain`; `None` is the domain of the owner.
     pub domains: Option<Vec<String>>,
     /// Address ranges of the tailnet besides Tailscale's own.
@@ -132,7 +132,7 @@ impl Tailnet {
         if let Some(nodes) = top.iter().find(|m| m.name == "nodes") {
             for m in object(&nodes.value, "nodes")? {
                 let machine = machine(&m.name, &m.value, &net.people)?;
-                net.machines.push(machine);
+                net.machines.push(Arc::new(machine));
             }
         }
         Ok(net)
