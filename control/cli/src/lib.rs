@@ -24,6 +24,7 @@ mod output;
 mod place;
 #[cfg(feature = "control")]
 mod policy;
+mod policy_text;
 #[cfg(feature = "router")]
 mod router;
 #[cfg(feature = "control")]

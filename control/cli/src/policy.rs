@@ -5,6 +5,7 @@ use crate::{
     args::{Args, Output},
     commands::ask,
     output::show,
+    policy_text,
 };
 use hearthgate_policy::{
     Endpoint, Engine, Policy, TEXT_MAX, Tailnet, answer_line, check_answer, difference, eval_answer,
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Args, words: &[&str]) -> Result<(), Failure> {
         ["diff", old, new] => diff(args, old, new),
         ["get" | "show" | "view" | "fetch"] => get(args),
         ["set" | "put" | "update"] => set(args),
-        ["versions"] => print(args, &ask(args, "GET", "/api/v1/policy/versions", None)?),
+        ["versions"] => tell(args, &ask(args, "GET", "/api/v1/policy/versions", None)?, policy_text::versions),
         ["rollback"] => {
             let body = json!({ "version": args.need("version-id", "the version")? });
             print(args, &ask(args, "POST", "/api/v1/policy/rollback", Some(&body))?)
@@ -37,6 +38,15 @@ pub(crate) fn run(args: &Args, words: &[&str]) -> Result<(), Failure> {
             "policy: check, eval, explain, who-can, diff, get, set, versions, rollback or --stdin-jsonl".into(),
         )),
     }
+}
+
+/// As text for people, unless another form is asked for.
+fn tell(args: &Args, value: &Value, text: fn(&Value) -> String) -> Result<(), Failure> {
+    if args.output == Output::Table && !args.has("json") {
+        print!("{}", text(value));
+        return Ok(());
+    }
+    print(args, value)
 }
 
 fn print(args: &Args, value: &Value) -> Result<(), Failure> {
@@ -140,36 +150,36 @@ fn explain(args: &Args) -> Result<(), Failure> {
     let Some(engine) = offline(args)? else {
         let query =
             format!("/api/v1/policy/explain?from={}&to={}", crate::client::encode(from), crate::client::encode(to));
-        return print(args, &ask(args, "GET", &query, None)?);
+        return tell(args, &ask(args, "GET", &query, None)?, policy_text::explanations);
     };
     let (name, port) = Endpoint::split(to);
     let (sources, target) = (endpoint(&engine, from)?, endpoint(&engine, &name)?);
     let pairs = sources.machines.iter().flat_map(|f| target.machines.iter().map(move |t| (*f, *t)));
     let all: Vec<_> =
         pairs.filter(|(f, t)| f != t).map(|(f, t)| engine.explain(f, t, target.address, port)).collect();
-    print(args, &serde_json::to_value(all)?)
+    tell(args, &serde_json::to_value(all)?, policy_text::explanations)
 }
 
 fn who_can(args: &Args) -> Result<(), Failure> {
     let to = args.need("to", "the destination")?;
     let Some(engine) = offline(args)? else {
-        return print(
-            args,
-            &ask(args, "GET", &format!("/api/v1/policy/who-can?to={}", crate::client::encode(to)), None)?,
-        );
+        let query = format!("/api/v1/policy/who-can?to={}", crate::client::encode(to));
+        return tell(args, &ask(args, "GET", &query, None)?, policy_text::who);
     };
     let (name, port) = Endpoint::split(to);
     let target = endpoint(&engine, &name)?;
     let all: Vec<_> = target.machines.iter().flat_map(|t| engine.who_can(*t, target.address, port)).collect();
-    print(args, &serde_json::to_value(all)?)
+    tell(args, &serde_json::to_value(all)?, policy_text::who)
 }
 
 fn diff(args: &Args, old: &str, new: &str) -> Result<(), Failure> {
     let (old, new) = (read(old)?, read(new)?);
     let Some(net) = topology(args)? else {
-        return print(args, &ask(args, "POST", "/api/v1/policy/diff", Some(&json!({ "old": old, "new": new })))?);
+        let answer = ask(args, "POST", "/api/v1/policy/diff", Some(&json!({ "old": old, "new": new })))?;
+        return tell(args, &answer, policy_text::difference);
     };
-    print(args, &serde_json::to_value(difference(&engine(&old, &net)?, &engine(&new, &net)?))?)
+    let changes = serde_json::to_value(difference(&engine(&old, &net)?, &engine(&new, &net)?))?;
+    tell(args, &changes, policy_text::difference)
 }
 
 fn get(args: &Args) -> Result<(), Failure> {
