@@ -14,6 +14,7 @@ mod mdns;
 mod network;
 mod ntp;
 mod service;
+mod settings;
 mod stage1;
 mod stage2;
 mod upgrade;

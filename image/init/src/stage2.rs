@@ -3,14 +3,13 @@
 use crate::disk::Disk;
 use crate::service::{Service, is_healthy};
 use crate::upgrade::{InstallError, install};
-use crate::{clock, grow, kernel, log, mdns, network, ntp};
+use crate::{clock, grow, kernel, log, mdns, network, ntp, settings};
 use hearthgate_slots::{Record, SlotName};
 use hearthgate_usign::PublicKey;
 use rustix::mount::MountFlags;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Port of hearthgate's page on the LAN, as its configuration in the image says.
@@ -60,9 +59,7 @@ pub fn run() -> io::Result<()> {
     }
     std::thread::spawn(move || ntp::run(floor));
     std::thread::spawn(mdns::run);
-    let mut command = Command::new("/usr/sbin/hearthgate");
-    command.args(["serve", "--config", "/etc/hearthgate.toml"]);
-    let mut service = Service::start("hearthgate", command);
+    let mut service = Service::start("hearthgate", settings::command(&disk));
 
     let trial = kernel::argument("hearthgate.trial").and_then(|text| text.parse().ok()).unwrap_or(TRIAL);
     let started = Instant::now();
@@ -139,9 +136,8 @@ fn write_status(record: &Record, running: SlotName, refused: &str) {
 
 /// Installs an upgrade that lies ready. True: restart now.
 fn take_offer(disk: &Disk, running: SlotName) -> bool {
-    let read_only = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     // Mounted for a moment only: a card that is pulled out must be whole.
-    let mounted = kernel::mount_at(&disk.partition(1), "/boot", "vfat", read_only, "").is_ok();
+    let mounted = settings::mount_boot(disk).is_ok();
     let key = fs::read_to_string("/etc/upgrade.pub").ok().and_then(|text| PublicKey::parse(&text).ok());
     let mut installed = false;
     for offer in OFFERS {
@@ -169,7 +165,7 @@ fn take_offer(disk: &Disk, running: SlotName) -> bool {
         }
     }
     if mounted {
-        let _ = rustix::mount::unmount("/boot", rustix::mount::UnmountFlags::empty());
+        settings::unmount_boot();
     }
     installed
 }
