@@ -82,7 +82,13 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
          \tlist nameserver '2001:db8::53'\n\
          \tlist split_dns 'corp.example=192.0.2.54'\n\
          \toption node_expiry '90d'\n\
-         \toption log_level 'debug'\n",
+         \toption log_level 'debug'\n\
+         config router 'router'\n\
+         \toption enabled '1'\n\
+         \tlist advertise_route '192.168.1.0/24'\n\
+         \tlist advertise_route '10.0.0.0/8'\n\
+         \toption advertise_exit_node '1'\n\
+         \toption port '0'\n",
     );
     assert_eq!(config.server_url, "https://vpn.example.org");
     assert_eq!(config.listen_addr, "0.0.0.0:8443");
@@ -91,6 +97,9 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
     assert_eq!(config.dns.nameservers.global.len(), 2);
     assert_eq!(config.dns.nameservers.split.len(), 1);
     assert_eq!(config.node.expiry, "90d");
+    assert_eq!((config.router.interface.as_str(), config.router.port), ("ts0", 0));
+    assert!(config.router.enabled && config.router.advertise_exit_node && !config.router.accept_routes);
+    assert_eq!(config.router.advertise_routes.len(), 2);
 
     let hostile = "x\"\nlisten_addr = \"0.0.0.0:1\\";
     let toml = toml_of(&format!("config hearthgate 'main'\n\toption base_domain '{}'\n", hostile.replace('\n', "\u{1}")));
@@ -154,6 +163,8 @@ fn sections_are_made_once_and_removal_takes_just_them() {
         "firewall.hearthgate_control.dest_port=8080\n",
         "firewall.hearthgate_stun.proto=udp\n",
         "dhcp.@dnsmasq[0].rebind_domain=hearthgate.internal\n",
+        "dhcp.@dnsmasq[0].server=/hearthgate.internal/100.100.100.100\n",
+        "firewall.hearthgate_wireguard.dest_port=41641\n",
     ] {
         assert!(added.contains(line), "{line} not in {added}");
     }

@@ -45,6 +45,22 @@ return view.extend({
 		[ 'error', 'warn', 'info', 'debug', 'trace' ].forEach(function(level) { o.value(level); });
 		o.default = 'info';
 
+		s = m.section(form.NamedSection, 'router', 'router', _('This router in the network'));
+
+		o = s.option(form.Flag, 'enabled', _('Member of the network'),
+			_('It joins by itself; devices then reach it, and what is switched on below.'));
+		o.rmempty = false;
+
+		o = s.option(form.DynamicList, 'advertise_route', _('Subnets that devices reach through it'));
+		o.datatype = 'cidr';
+		o.placeholder = '192.168.1.0/24';
+
+		o = s.option(form.Flag, 'advertise_exit_node', _('Carries the Internet traffic of devices that ask for it'));
+		o.rmempty = false;
+
+		o = s.option(form.Flag, 'accept_routes', _('Uses the subnets that other routers offer'));
+		o.rmempty = false;
+
 		return m.render();
 	}
 });
