@@ -58,6 +58,12 @@ pub fn lease_words(file: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// Whether there is a WireGuard interface of the kernel's, as the router part of the program makes one.
+pub fn tunnel_in_kernel() -> bool {
+    let mut interfaces = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    interfaces.any(|entry| fs::read_to_string(entry.path().join("uevent")).is_ok_and(|t| t.contains("DEVTYPE=wireguard")))
+}
+
 /// Whether the kernel makes WireGuard interfaces: one is made and taken away again.
 pub fn has_wireguard() -> bool {
     let tried = |verb| busybox(&["ip", "link", verb, "probe0", "type", "wireguard"]).unwrap_or(false);

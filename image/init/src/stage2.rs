@@ -63,7 +63,7 @@ pub fn run() -> io::Result<()> {
 
     let trial = kernel::argument("hearthgate.trial").and_then(|text| text.parse().ok()).unwrap_or(TRIAL);
     let started = Instant::now();
-    let (mut well, mut clock_saved, mut offered) = (false, Instant::now(), false);
+    let (mut well, mut clock_saved, mut offered, mut tunnel) = (false, Instant::now(), false, false);
     loop {
         std::thread::sleep(TICK);
         if let Some(dog) = &mut watchdog {
@@ -89,6 +89,10 @@ pub fn run() -> io::Result<()> {
             // What was refused once is not looked at again before the next start; a file that the program received
             // meanwhile is.
             offered = !Path::new(OFFERS[0]).exists();
+        }
+        if well && !tunnel && network::tunnel_in_kernel() {
+            tunnel = true;
+            log::say("the tunnel is WireGuard in the kernel");
         }
         if clock_saved.elapsed() > SAVE_CLOCK {
             clock::save(Path::new(SAVED_CLOCK));
