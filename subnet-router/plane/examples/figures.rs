@@ -70,7 +70,16 @@ fn modes() -> Vec<Mode> {
 fn throughput(rounds: usize, seconds: usize) {
     let mut cases = Vec::new();
     if kernel_mode().is_some() {
-        cases.extend(by_hand());
+        cases.extend(by_hand("hgw", "WireGuard by hand, nothing else"));
+        // What every router has: a firewall that knows connections.
+        cases.extend(by_hand("hgt", "WireGuard by hand, connections tracked").inspect(|case| {
+            for ns in [&case.net.a, &case.net.b] {
+                ns.run(
+                    "nft 'add table inet t; add chain inet t c { type filter hook input priority 0; }; \
+                     add rule inet t c ct state established,related accept'",
+                );
+            }
+        }));
     }
     for mode in modes() {
         let name = if mode == Mode::Kernel { "hearthgate, kernel" } else { "hearthgate, user space" };
@@ -91,8 +100,8 @@ fn filter(rounds: usize, seconds: usize) {
 }
 
 /// Plain WireGuard, as `wg` and `ip` set it up.
-fn by_hand() -> Option<Case> {
-    let net = Net::new("hgw")?;
+fn by_hand(prefix: &str, name: &'static str) -> Option<Case> {
+    let net = Net::new(prefix)?;
     let keys = [(); 2].map(|()| net.a.run("wg genkey").trim().to_owned());
     let public = keys.each_ref().map(|key| net.a.run(&format!("echo {key} | wg pubkey")).trim().to_owned());
     for (ns, own, other, end) in [(&net.a, 0, 1, &net.b), (&net.b, 1, 0, &net.a)] {
@@ -105,7 +114,7 @@ fn by_hand() -> Option<Case> {
             end.ip
         ));
     }
-    Some(Case { name: "WireGuard by hand", net, lan: None, target: "100.64.0.2", _nodes: vec![], samples: vec![] })
+    Some(Case { name, net, lan: None, target: "100.64.0.2", _nodes: vec![], samples: vec![] })
 }
 
 fn pair(net: &Net, mode: Mode) -> (Node, Node) {

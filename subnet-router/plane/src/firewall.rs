@@ -15,7 +15,7 @@ use crate::{
     nft::{Base, Batch, Chain, Element, Expr, Hook, Key, Rule, SetKind, Verdict, ct, meta},
 };
 use hearthgate_filter::{Door, Filter, Range, proto};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Mark of packets that came out of the tunnel and pass through.
 const SUBNET_MARK: u32 = 0x4_0000;
@@ -38,14 +38,8 @@ pub(crate) fn table(interface: &str) -> String {
 pub(crate) fn write(batch: &mut Batch, index: u32, desired: Option<&Desired>) {
     let closed = Filter::closed();
     batch.base_chain("from_tunnel", Chain { kind: "filter", hook: Hook::Prerouting, priority: FILTER });
-    for to in desired.iter().flat_map(|desired| &desired.open) {
-        let (offset, length) = destination(to.is_ipv4());
-        let address = vec![Expr::Load(Base::Network, offset, length), Expr::Eq(octets(to.ip()))];
-        let port = vec![Expr::Load(Base::Transport, 2, 2), Expr::Eq(to.port().to_be_bytes().to_vec())];
-        let here = [from_tunnel(index), family(to.is_ipv4()), address, protocol(proto::TCP), port];
-        batch.rule("from_tunnel", &join(&[join(&here), then(Verdict::Accept)]));
-    }
-    filter(batch, index, desired.map_or(&closed, |desired| &desired.filter));
+    let open = desired.map_or([].as_slice(), |desired| &desired.open);
+    filter(batch, index, desired.map_or(&closed, |desired| &desired.filter), open);
     if let Some(desired) = desired {
         forward(batch, index, desired);
     }
@@ -89,15 +83,17 @@ fn join(parts: &[Rule]) -> Rule {
 }
 
 /// The decisions of [`Filter::decide`], in the kernel.
-fn filter(batch: &mut Batch, index: u32, filter: &Filter) {
+fn filter(batch: &mut Batch, index: u32, filter: &Filter, open: &[SocketAddr]) {
+    batch.chain("filter");
+    batch.rule("from_tunnel", &join(&[from_tunnel(index), then(Verdict::Goto("filter".into()))]));
     for v4 in [true, false] {
         for (class, doors) in filter.classes.iter().enumerate() {
             class_chain(batch, v4, class, doors);
         }
         sets(batch, v4, filter);
-        family_chain(batch, v4);
+        family_chain(batch, v4, open);
         let chain = Verdict::Goto(family_name(v4).into());
-        batch.rule("from_tunnel", &join(&[from_tunnel(index), family(v4), then(chain)]));
+        batch.rule("filter", &join(&[family(v4), then(chain)]));
     }
 }
 
@@ -105,7 +101,7 @@ const fn family_name(v4: bool) -> &'static str {
     if v4 { "filter4" } else { "filter6" }
 }
 
-fn family_chain(batch: &mut Batch, v4: bool) {
+fn family_chain(batch: &mut Batch, v4: bool, open: &[SocketAddr]) {
     let chain = family_name(v4);
     batch.chain(chain);
     let mut rule = |parts: &[Rule]| batch.rule(chain, &join(parts));
@@ -116,6 +112,11 @@ fn family_chain(batch: &mut Batch, v4: bool) {
         let length = u32::try_from(mask.len()).unwrap_or(4);
         vec![Expr::Load(Base::Network, at, length), Expr::And(mask), Expr::Eq(value)]
     };
+    for to in open.iter().filter(|to| to.is_ipv4() == v4) {
+        let port = vec![Expr::Load(Base::Transport, 2, 2), Expr::Eq(to.port().to_be_bytes().to_vec())];
+        let address = vec![Expr::Load(Base::Network, at, length), Expr::Eq(octets(to.ip()))];
+        rule(&[protocol(proto::TCP), port, address, accept()]);
+    }
     let outside = vec![Expr::Load(Base::Network, at, length), Expr::In(if v4 { "local4" } else { "local6" }.into(), true)];
     rule(&[outside, drop()]);
     // Multicast and link-local never come out of a tunnel; 169.254.169.254 is a service of clouds.

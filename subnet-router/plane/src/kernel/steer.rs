@@ -57,12 +57,12 @@ pub(super) fn rules(batch: &mut Batch, wireguard: u16, side: u16) {
 
     let from = Chain { kind: "filter", hook: Hook::Output, priority: BEFORE_TRACKING };
     batch.base_chain("steer_out", from);
-    let mut rule = vec![
+    let mut rule = port(0, side);
+    rule.extend([
         Expr::Meta(meta::MARK),
         Expr::And(MARK_MASK.to_ne_bytes().to_vec()),
         Expr::Eq(BYPASS_MARK.to_ne_bytes().to_vec()),
-    ];
-    rule.extend(port(0, side));
+    ]);
     rule.extend(rewrite(0, wireguard));
     batch.rule("steer_out", &rule);
 }
