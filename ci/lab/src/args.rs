@@ -18,6 +18,7 @@ Runs official Tailscale clients in network namespaces against a Hearthgate serve
                                  (default 1.102.5; build them with ci/clients/build)
   --hearthgate PATH              server binary (default target/debug/hearthgate)
   --emulator PROGRAM             runs the server binary, e.g. qemu-mipsel-static for one of ci/build
+  --patience N                   all time limits N times as long, for a slow machine (default 1)
   --keep                         leave namespaces and processes of the run in place
 
 Environment: HEARTHGATE_CACHE (default .cache), HEARTHGATE_LAB_DIR (default target/lab).";
@@ -49,6 +50,8 @@ pub struct Options {
     pub hearthgate: PathBuf,
     /// What runs the server binary, if this machine cannot.
     pub emulator: Option<String>,
+    /// Factor of all time limits.
+    pub patience: u32,
     /// Leave everything in place after a run.
     pub keep: bool,
     /// Where the runs' folders are.
@@ -68,6 +71,7 @@ pub fn parse(words: &[String]) -> Outcome<(Task, Options)> {
         versions: vec![NEWEST_CLIENT.to_owned()],
         hearthgate: target.join("debug/hearthgate"),
         emulator: None,
+        patience: 1,
         keep: false,
         lab_dir: std::env::var_os("HEARTHGATE_LAB_DIR")
             .map_or_else(|| target.join("lab"), PathBuf::from),
@@ -83,6 +87,9 @@ pub fn parse(words: &[String]) -> Outcome<(Task, Options)> {
                 options.versions = value()?.split(',').map(str::to_owned).collect();
             }
             "--hearthgate" => options.hearthgate = PathBuf::from(value()?),
+            "--patience" => {
+                options.patience = value()?.parse().map_err(|_| Failure("--patience needs a number".into()))?;
+            }
             "--emulator" => options.emulator = Some(value()?),
             "--keep" => options.keep = true,
             "-h" | "--help" => return Ok((Task::Help, options)),

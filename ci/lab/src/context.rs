@@ -62,14 +62,14 @@ impl Context {
             .map_err(|e| Failure(format!("link {}: {e}", short.display())))?;
         janitor.remember_link(&short)?;
         let log = RefCell::new(File::create(dir.join("commands.log"))?);
-        let started = Instant::now();
+        let (started, patience) = (Instant::now(), options.patience);
         Ok(Rc::new(Self {
             dir,
             short,
             prefix,
             options,
             janitor,
-            deadline: started + limit,
+            deadline: started + limit * patience,
             started,
             log,
             _lock: lock,
@@ -77,9 +77,9 @@ impl Context {
         }))
     }
 
-    /// The given limit, cut to what is left of the scenario's.
+    /// The given limit, stretched for a slow machine, cut to what is left of the scenario's.
     pub fn within(&self, limit: Duration) -> Duration {
-        limit.min(self.deadline.saturating_duration_since(Instant::now()))
+        (limit * self.options.patience).min(self.deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Runs a command to its end, or kills it at the limit; either way it is in the log.

@@ -90,7 +90,7 @@ impl Lab {
 
     /// Time passes.
     pub fn pause(&self, time: Duration) {
-        std::thread::sleep(self.context.within(time));
+        std::thread::sleep(time.min(self.context.within(time)));
     }
 
     /// At the end: the server must still be there.

@@ -23,6 +23,8 @@ mod rename;
 mod restart;
 mod reverse_proxy;
 mod router;
+mod router_figures;
+mod router_kernel;
 mod router_routes;
 mod rust_client;
 mod subnet_route;
@@ -69,6 +71,8 @@ pub const ALL: &[Scenario] = &[
     router_routes::SUBNET,
     router_routes::EXIT,
     router_routes::BOX,
+    router_kernel::SCENARIO,
+    router_figures::SCENARIO,
     rust_client::SCENARIO,
     import_headscale::SCENARIO,
 ];
