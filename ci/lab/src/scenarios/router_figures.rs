@@ -51,8 +51,8 @@ fn run(lab: &mut Lab) -> Outcome {
     rows.push(by_hand(lab)?);
     for (name, plane, relayed) in [
         ("hearthgate, kernel, direct", Some("kernel"), false),
-        ("hearthgate, user space, direct", Some("userspace"), false),
         ("tailscaled, direct", None, false),
+        ("hearthgate, user space, direct", Some("userspace"), false),
         ("hearthgate, kernel, relayed", Some("kernel"), true),
         ("tailscaled, relayed", None, true),
     ] {
