@@ -45,6 +45,12 @@ impl Lab {
         Ok(())
     }
 
+    /// The same on a machine that was prepared, with something in the server's environment.
+    pub fn serve_in(&mut self, host: Host, config: &str, url: &str, environment: Vec<(String, String)>) -> Outcome {
+        self.server = Some(Server::start_in(host, config, url, environment)?);
+        Ok(())
+    }
+
     /// The running server, to look at.
     pub fn running(&self) -> Outcome<&Server> {
         self.server.as_ref().ok_or_else(|| Failure("no server was started".into()))

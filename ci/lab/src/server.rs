@@ -31,6 +31,8 @@ pub struct Server {
     state: PathBuf,
     /// Store engine other than the configured one.
     engine: Option<&'static str>,
+    /// Further environment.
+    more: Vec<(String, String)>,
     daemon: Option<Daemon>,
     context: Rc<Context>,
 }
@@ -38,12 +40,17 @@ pub struct Server {
 impl Server {
     /// Writes the configuration and starts it. `url` is what clients and the server itself use.
     pub fn start(host: Host, config: &str, url: &str) -> Outcome<Self> {
+        Self::start_in(host, config, url, Vec::new())
+    }
+
+    /// The same with more in its environment.
+    pub fn start_in(host: Host, config: &str, url: &str, environment: Vec<(String, String)>) -> Outcome<Self> {
         let context = host.ns.context().clone();
         let state = context.folder("server/state")?;
         let file = context.folder("server")?.join("config.toml");
         std::fs::write(&file, config)?;
         let mut server =
-            Self { host, url: url.to_owned(), config: file, state, engine: None, daemon: None, context };
+            Self { host, url: url.to_owned(), config: file, state, engine: None, more: environment, daemon: None, context };
         server.launch()?;
         Ok(server)
     }
@@ -213,6 +220,7 @@ impl Server {
             .env("HEARTHGATE_STATE_DIR", &self.state)
             .env("HEARTHGATE_LISTEN_ADDR", format!("0.0.0.0:{PORT}"))
             .env("HEARTHGATE_SERVER_URL", &self.url);
+        command.envs(self.more.iter().map(|(k, v)| (k, v)));
         if let Some(engine) = self.engine {
             command.env("HEARTHGATE_STORE_ENGINE", engine);
         }

@@ -1,5 +1,6 @@
 //! The scenarios, in the order `all` runs them.
 
+mod acme;
 mod backup;
 mod client_restart;
 mod crowd;
@@ -19,6 +20,7 @@ mod oidc;
 mod path_change;
 mod policy;
 mod relay;
+mod relay_mesh;
 mod rename;
 mod restart;
 mod reverse_proxy;
@@ -62,6 +64,9 @@ pub const ALL: &[Scenario] = &[
     nat::EASY,
     nat::HARD,
     nat::MIXED,
+    relay_mesh::SCENARIO,
+    acme::HTTP,
+    acme::TLS,
     reverse_proxy::SCENARIO,
     router::RELAY,
     router::DIRECT,
