@@ -10,6 +10,7 @@ use rustls::{
     crypto::ring,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     server::ClientHello,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{
     collections::HashMap,
@@ -49,10 +50,15 @@ impl AlpnChallenges {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.der().clone();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        // Put together by hand: the check that key and certificate fit refuses critical extensions it does not know, and
+        // RFC 8737 wants one.
+        let signer = provider.key_provider.load_private_key(key)?;
+        let certified = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], signer));
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)?;
+            .with_cert_resolver(Arc::new(certified));
         config.alpn_protocols = vec![ACME_TLS.to_vec()];
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), Arc::new(config));
         Ok(ExpectedHandshake { challenges: self.clone(), host })
@@ -69,5 +75,20 @@ pub struct ExpectedHandshake {
 impl Drop for ExpectedHandshake {
     fn drop(&mut self) {
         self.challenges.0.write().unwrap_or_else(PoisonError::into_inner).remove(&self.host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_answered_while_it_is_expected() {
+        let challenges = Arc::new(AlpnChallenges::default());
+        let expected = challenges.expect("Relay.Example", &[7; 32]).unwrap();
+        let config = challenges.0.read().unwrap().get("relay.example").cloned();
+        assert_eq!(config.unwrap().alpn_protocols, [ACME_TLS]);
+        drop(expected);
+        assert!(challenges.is_empty());
     }
 }
