@@ -82,7 +82,7 @@ private_key! {
     MachinePrivate, MachinePublic
 }
 private_key! {
-    /// A node's private discovery key, made anew at every start.
+    /// A node's private discovery key.
     DiscoPrivate, DiscoPublic
 }
 

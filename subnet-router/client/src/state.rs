@@ -4,7 +4,7 @@
 //! written beside itself, flushed and renamed, so that a power cut leaves the old or the new one.
 
 use crate::{Netmap, Prefs};
-use hearthgate_keys::{MachinePrivate, NodePrivate, encode};
+use hearthgate_keys::{DiscoPrivate, MachinePrivate, NodePrivate, encode};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -55,6 +55,9 @@ pub struct Identity {
     pub machine: MachinePrivate,
     /// Node key: WireGuard's.
     pub node: NodePrivate,
+    /// Disco key. Official clients make one at each start; ours stays, so that peers which cannot hear of a new one,
+    /// because control server and relay are away, find a direct path to a router that was restarted.
+    pub disco: DiscoPrivate,
     /// Identifier of this installation, 64 hexadecimal digits.
     pub log_id: String,
 }
@@ -63,6 +66,8 @@ pub struct Identity {
 struct IdentityFile {
     machine_key: String,
     node_key: String,
+    #[serde(default)]
+    disco_key: String,
     log_id: String,
 }
 
@@ -75,6 +80,7 @@ impl Identity {
         Ok(Self {
             machine: MachinePrivate::from_random(random()?),
             node: NodePrivate::from_random(random()?),
+            disco: DiscoPrivate::from_random(random()?),
             log_id: encode(&random()?),
         })
     }
@@ -119,10 +125,15 @@ impl StateDir {
             return Ok(identity);
         };
         let damaged = |why: String| StateError::Damaged { path: path.clone(), why };
-        let file: IdentityFile = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+        let mut file: IdentityFile = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+        if file.disco_key.is_empty() {
+            file.disco_key = DiscoPrivate::from_random(random()?).reveal();
+            self.write_json(IDENTITY, &file)?;
+        }
         Ok(Identity {
             machine: MachinePrivate::parse(&file.machine_key).map_err(|e| damaged(e.to_string()))?,
             node: NodePrivate::parse(&file.node_key).map_err(|e| damaged(e.to_string()))?,
+            disco: DiscoPrivate::parse(&file.disco_key).map_err(|e| damaged(e.to_string()))?,
             log_id: file.log_id,
         })
     }
@@ -135,6 +146,7 @@ impl StateDir {
         let file = IdentityFile {
             machine_key: identity.machine.reveal(),
             node_key: identity.node.reveal(),
+            disco_key: identity.disco.reveal(),
             log_id: identity.log_id.clone(),
         };
         self.write_json(IDENTITY, &file)
@@ -235,6 +247,7 @@ mod tests {
         let second = StateDir::open(state.path()).unwrap().identity().unwrap();
         assert_eq!(first.node.public(), second.node.public());
         assert_eq!(first.machine.public(), second.machine.public());
+        assert_eq!(first.disco.public(), second.disco.public());
         assert_eq!(first.log_id, second.log_id);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(state.path()), 0o700);

@@ -5,6 +5,7 @@ use crate::{
     background::Done,
     network::{self, LocalNetwork},
     plan,
+    portmap::PortMap,
     relay::{RelayEvent, Relays},
     services::Services,
     status,
@@ -49,9 +50,6 @@ pub enum RouterError {
     /// The data plane.
     #[error(transparent)]
     Plane(#[from] PlaneError),
-    /// The system has no random numbers.
-    #[error("the system has no random numbers")]
-    Random,
 }
 
 /// What a router is started with.
@@ -97,6 +95,8 @@ pub struct Router {
     pub(crate) checks: Vec<oneshot::Sender<Value>>,
     pub(crate) plane_problem: Option<String>,
     pub(crate) services: Services,
+    pub(crate) port_map: Option<PortMap>,
+    port_mapped: mpsc::Receiver<Option<std::net::SocketAddr>>,
     pub(crate) tunnel_disco: mpsc::Receiver<tsmp::Heard>,
     /// The last filter that could be understood.
     pub(crate) filter: Filter,
@@ -111,15 +111,20 @@ impl Router {
         let Settings { prefs, state, plane } = settings;
         state.store_prefs(&prefs)?;
         let identity = state.identity()?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|_| RouterError::Random)?;
-        let disco = DiscoPrivate::from_random(seed);
+        let disco = identity.disco.clone();
         let port_is_fixed = plane.listen_port != 0;
         let hostinfo = requests::hostinfo(&prefs, &network::host_name(), &identity.log_id);
         let (report, reports) = watch::channel(Report { hostinfo, disco: disco.public(), endpoints: Vec::new() });
         let control = hearthgate_client::start(&prefs, state.clone(), reports)?;
         let (plane, plane_events) = hearthgate_plane::start(&plane)?;
         let (services, tunnel_disco) = Services::start(plane.interface());
+        let (port_map, port_mapped) = match PortMap::start(plane.port()) {
+            Ok((map, mapped)) => (Some(map), mapped),
+            Err(error) => {
+                tracing::info!(%error, "no port mapping");
+                (None, mpsc::channel(1).1)
+            }
+        };
         let view = control.view();
         let shown = view.borrow().clone();
         let fetch = Arc::new(Fetch::new());
@@ -158,6 +163,8 @@ impl Router {
             checks: Vec::new(),
             plane_problem: None,
             services,
+            port_map,
+            port_mapped,
             tunnel_disco,
             filter: Filter::closed(),
         })
@@ -173,6 +180,7 @@ impl Router {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let mut tick = interval(TICK);
+        self.map_port();
         self.look();
         self.see();
         self.act();
@@ -198,11 +206,15 @@ impl Router {
                 () = sleep_until(timer) => self.tell(Event::Timer),
                 _ = tick.tick() => self.tick(),
                 Some(done) = self.done.recv() => self.finish(done),
+                Some(place) = self.port_mapped.recv() => self.tell(Event::PortMapped(place)),
                 Some((from, disco)) = self.tunnel_disco.recv() => self.take_disco(from, disco),
                 Some(event) = self.plane_events.recv() => self.plane_burst(event),
                 Some(event) = self.relay_events.recv() => self.relay_burst(event),
             }
             self.act();
+        }
+        if let Some(port_map) = self.port_map.take() {
+            port_map.stop().await;
         }
         self.plane.stop();
         if let Some(map) = self.shown.netmap.as_deref().filter(|_| self.shown.live)
@@ -238,8 +250,16 @@ impl Router {
         self.tell(Event::LocalAddresses(addresses));
         if !first {
             self.tell(Event::LinkChanged);
+            self.map_port();
             self.relays.reconnect();
             self.apply();
+        }
+    }
+
+    /// Asks the router in front of us for a port, or renews what it gave.
+    pub(crate) fn map_port(&self) {
+        if let Some(map) = &self.port_map {
+            map.look();
         }
     }
 

@@ -16,6 +16,7 @@ mod engine;
 mod network;
 mod peer_api;
 pub mod plan;
+mod portmap;
 mod relay;
 mod requests;
 mod services;

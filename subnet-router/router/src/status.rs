@@ -120,24 +120,14 @@ fn peer_status(router: &Router, peer: &Node, counters: Option<&PeerCounters>) ->
     map.insert("InEngine".into(), counters.is_some().into());
     let exit = router.shown.netmap.as_deref().and_then(|map| plan::exit_node(map, &router.prefs)).map(|peer| peer.id);
     map.insert("ExitNode".into(), (exit == Some(peer.id)).into());
-    map.insert("WhyRelayed".into(), why_relayed(router, peer, path).into());
+    map.insert("WhyRelayed".into(), why_relayed(router, peer).into());
     Value::Object(map)
 }
 
 /// Why a peer is reached through a relay, in words; empty if it is not.
-fn why_relayed(router: &Router, peer: &Node, path: Option<&Path>) -> &'static str {
-    let report = router.paths.report();
-    match path {
-        Some(Path::Direct(_) | Path::PeerRelay { .. }) => "",
-        Some(Path::Both { .. }) => "the direct path is in doubt: packets go both ways",
-        _ if report.is_some_and(|report| !report.udp()) => "UDP does not get out of our network",
-        _ if peer.endpoints.is_empty() => "the peer does not say where it can be reached",
-        Some(Path::Relay(None)) | None => "the peer has no home relay",
-        Some(Path::Relay(Some(_))) if report.and_then(|report| report.mapping_varies) == Some(true) => {
-            "our NAT gives each destination another port, so that the peer cannot call us"
-        }
-        Some(Path::Relay(Some(_))) => "no direct path was needed or found yet",
-    }
+fn why_relayed(router: &Router, peer: &Node) -> String {
+    let status = router.paths.status(&peer.key, router.now());
+    status.and_then(|status| status.why_relayed).map(|why| why.to_string()).unwrap_or_default()
 }
 
 fn time(at: SystemTime) -> Option<jiff::Timestamp> {

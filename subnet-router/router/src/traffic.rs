@@ -116,8 +116,7 @@ impl Router {
                         let _ = answer.send(Ok(PingAnswer::new(ip, name, via, latency, code)));
                     }
                 }
-                // No router in front of us is asked for a port.
-                Action::MapPort => {}
+                Action::MapPort => self.map_port(),
                 other => tracing::debug!(?other, "not carried out"),
             }
         }
