@@ -5,6 +5,9 @@
 //! know it, how long a change for all takes, and how long all need to come back after a restart. Clients and server
 //! share the machine, so every figure includes the clients' own work. `--emulator qemu-mipsel-static` measures a binary
 //! for another processor; its memory then has the emulator in it.
+//!
+//! `hearthgate-bench --join ADDRESS:PORT --key KEY --clients N` is only a crowd: N clients join a running server and hold
+//! their streams until the program is ended.
 
 mod client;
 mod server;
@@ -13,6 +16,7 @@ use client::{SimClient, Watcher};
 use serde_json::json;
 use server::{Program, Server};
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -30,11 +34,14 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let mut program = Program { binary: PathBuf::from("target/release/hearthgate"), emulator: None };
     let mut clients = 1000;
+    let (mut join, mut key) = (None, String::new());
     while let Some(arg) = args.next() {
         let value = args.next().unwrap_or_default();
         match arg.as_str() {
             "--hearthgate" => program.binary = value.into(),
             "--emulator" => program.emulator = Some(value),
+            "--join" => join = value.parse::<SocketAddr>().ok(),
+            "--key" => key = value,
             "--clients" => clients = value.parse().unwrap_or(clients),
             other => {
                 eprintln!("unknown flag {other}: --hearthgate PATH, --emulator PROGRAM, --clients N");
@@ -47,6 +54,13 @@ fn main() {
         let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    if let Some(addr) = join {
+        if let Err(e) = runtime.block_on(crowd(addr, &key, clients)) {
+            eprintln!("the crowd did not get in: {e}");
+            std::process::exit(1);
+        }
+        return;
+    }
     let result = runtime.block_on(measure(program, clients));
     match result {
         Ok(figures) => println!("{figures:#}"),
@@ -57,6 +71,14 @@ fn main() {
     }
 }
 
+/// Joins a running server and stays.
+async fn crowd(addr: SocketAddr, key: &str, count: usize) -> Result<(), Failure> {
+    let clients = join_all(addr, key, count).await?;
+    let _watchers = open_all(&clients).await?;
+    println!("{count} clients are in");
+    std::future::pending().await
+}
+
 async fn measure(program: Program, count: usize) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
     let dir = std::env::temp_dir().join(format!("hearthgate-bench-{}", std::process::id()));
     let (mut server, first_answer) = Server::start(&program, &dir).await?;
@@ -64,7 +86,7 @@ async fn measure(program: Program, count: usize) -> Result<serde_json::Value, Bo
     let key = server.preauth_key()?;
     // Joining, without streams: what the server can take.
     let started = Instant::now();
-    let clients = join_all(&server, &key, count).await?;
+    let clients = join_all(server.addr(), &key, count).await?;
     let joining = started.elapsed();
     // Everybody opens a stream.
     let started = Instant::now();
@@ -134,11 +156,11 @@ fn percentiles(mut samples: Vec<Duration>) -> serde_json::Value {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn join_all(server: &Server, key: &str, count: usize) -> Result<Vec<Arc<SimClient>>, Failure> {
+async fn join_all(addr: SocketAddr, key: &str, count: usize) -> Result<Vec<Arc<SimClient>>, Failure> {
     let gate = Arc::new(Semaphore::new(CONCURRENT));
     let mut tasks = JoinSet::new();
     for _ in 0..count {
-        let (gate, key, addr) = (gate.clone(), key.to_owned(), server.addr());
+        let (gate, key) = (gate.clone(), key.to_owned());
         tasks.spawn(async move {
             let _permit = gate.acquire().await?;
             let client = SimClient::connect(addr).await?;

@@ -112,6 +112,12 @@ impl Client {
         self.host.ns.spawn(name, &mut self.command(words))
     }
 
+    /// Number of the running process.
+    pub fn pid(&self) -> Outcome<u32> {
+        let daemon = self.daemon.as_ref().ok_or_else(|| Failure(format!("{} does not run", self.name)))?;
+        Ok(daemon.pid())
+    }
+
     /// Runs a program on the client's machine.
     pub fn run(&self, words: &[&str], limit: Duration) -> Outcome<Output> {
         self.host.ns.run(words, limit)

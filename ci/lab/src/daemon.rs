@@ -24,6 +24,11 @@ impl Daemon {
         Self { name: name.to_owned(), child, log }
     }
 
+    /// Number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Fails if the program has ended by itself.
     pub fn check(&mut self) -> Outcome {
         match self.child.try_wait()? {

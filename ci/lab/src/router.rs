@@ -84,6 +84,12 @@ impl Router {
         self.context.run(&mut self.command(words), limit)
     }
 
+    /// Number of the running process.
+    pub fn pid(&self) -> Outcome<u32> {
+        let daemon = self.daemon.as_ref().ok_or_else(|| Failure(format!("{} does not run", self.name)))?;
+        Ok(daemon.pid())
+    }
+
     /// Runs a program on its machine.
     pub fn run(&self, words: &[&str], limit: Duration) -> Outcome<Output> {
         self.host.ns.run(words, limit)

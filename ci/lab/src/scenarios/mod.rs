@@ -28,6 +28,7 @@ mod router;
 mod router_figures;
 mod router_kernel;
 mod router_routes;
+mod router_userspace;
 mod rust_client;
 mod subnet_route;
 mod taildrop;
@@ -78,6 +79,7 @@ pub const ALL: &[Scenario] = &[
     router_routes::BOX,
     router_kernel::SCENARIO,
     router_figures::SCENARIO,
+    router_userspace::SCENARIO,
     rust_client::SCENARIO,
     import_headscale::SCENARIO,
 ];
