@@ -57,6 +57,7 @@ fn run_subnet(lab: &mut Lab) -> Outcome {
     home.ns.nft(OPEN_PORT)?;
     let printer = home.host("printer")?;
     let _web = printer.ns.helper("printer-web", &["__http", "0.0.0.0:80"])?;
+    let _other = printer.ns.helper("printer-other", &["__http", "0.0.0.0:81"])?;
     let lan = home.lan.clone();
     lab.serve_with(&server_config::DNS.replace(EXTRA_RECORD.1, &printer.address), &server_config::url())?;
     let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
@@ -74,6 +75,20 @@ fn run_subnet(lab: &mut Lab) -> Outcome {
     a.direct_to("gw", MEET)?;
     let output = a.run(&["ping", "-c", "50", "-i", "0.02", "-s", "1200", &printer.address], SOON)?.ok()?;
     ensure!(output.stdout.contains(" 0% packet loss"), "{}", output.stdout.trim());
+
+    // Rules of the network hold for what is behind the router.
+    let closed = format!("http://{}:81/", printer.address);
+    a.run(&["curl", "-fsS", "-m", "5", &closed], SOON)?.ok()?;
+    let file = lab.server()?.file("policy.json");
+    let rule = format!(r#"{{"action":"accept","src":["*"],"dst":["{}:80","100.64.0.0/10:*"]}}"#, printer.address);
+    std::fs::write(&file, format!(r#"{{"acls":[{rule}]}}"#))?;
+    lab.server()?.command(&["policy", "set", "--policy", &file])?.ok()?;
+    a.context().eventually("the other port is closed", SOON, || {
+        let output = a.run(&["curl", "-fsS", "-m", "2", &closed], SOON)?;
+        ensure!(!output.success(), "{}", output.stdout);
+        Ok(())
+    })?;
+    printer_sees(&a, "192.168.1.1")?;
 
     gw.host.block_udp()?;
     a.relayed_to("gw", MEET)?;
