@@ -116,6 +116,11 @@ export class Client {
     return done.status === 0 ? JSON.parse(done.stdout) : {};
   }
 
+  /** Runs a command of its command line and answers what that printed. */
+  run(...words) {
+    return spawnSync(this.tailscale, [`--socket=${this.socket}`, ...words], { encoding: "utf8" }).stdout;
+  }
+
   /** Waits until it is in the network. */
   joined() {
     return until(`${this.name} to join`, () => this.status().BackendState === "Running", 60);

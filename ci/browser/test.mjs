@@ -223,6 +223,27 @@ const cases = {
     return "refused, checked while typed, explained, gone back to";
   },
 
+  // DNS: what is wrong is refused with its line, what is right reaches the client.
+  async dns() {
+    const { box } = state;
+    const context = await state.browser.newContext(PHONE);
+    const page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    await page.goto(`${box.url}/admin/dns`);
+    await page.fill("#records", "printer.lan nowhere");
+    await page.click("form[action='/admin/dns'] button");
+    ensure((await page.textContent(".note.bad")).includes("printer.lan nowhere"), "the wrong line is named");
+    await page.fill("#records", "printer.lan 192.168.1.9");
+    await page.fill("#search", "home.arpa");
+    await page.click("form[action='/admin/dns'] button");
+    await page.waitForSelector("dd:has-text('printer.lan 192.168.1.9')");
+    await fit(page, "DNS with a name");
+    await shoot(page, "dns");
+    await until("the client to learn it", () => state.client.run("dns", "status", "--all").includes("home.arpa"), 20);
+    await context.close();
+    return "refused by line, then known to the client";
+  },
+
   // Another site cannot act for somebody who is logged in, nor read the pages under its own name.
   async otherSites() {
     const { box } = state;

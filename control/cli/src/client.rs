@@ -12,7 +12,7 @@ use std::{
 /// Longest wait for an answer.
 const WAIT: Duration = Duration::from_secs(30);
 /// Largest answer.
-const ANSWER_MAX: u64 = 256 * 1024 * 1024;
+pub(crate) const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 
 /// Sends a request to the running server and reads its JSON answer.
 pub(crate) fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
@@ -57,12 +57,17 @@ pub(crate) fn take_apart(mut answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
     };
     let status = response.code.unwrap_or(0);
     let body = answer.split_off(used.min(answer.len()));
+    good(status, body)
+}
+
+/// The body, unless the status tells of a failure.
+pub(crate) fn good(status: u16, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if (200..300).contains(&status) {
         return Ok(body);
     }
     let value: Value = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-    let detail = value.get("detail").and_then(Value::as_str).or_else(|| value.as_str()).unwrap_or("no reason given");
-    Err(Failure::Failed(detail.to_owned()))
+    let detail = value.get("detail").or_else(|| value.get("message")).and_then(Value::as_str).or_else(|| value.as_str());
+    Err(Failure::Failed(detail.filter(|d| !d.is_empty()).map_or_else(|| format!("the server answered {status}"), str::to_owned)))
 }
 
 /// A path segment or query value with everything unusual as `%XX`.

@@ -3,10 +3,10 @@
 use crate::{
     Failure, import,
     args::{Args, Output},
-    client::{call, encode},
-    offline,
+    client::encode,
+    oauth, offline,
     output::show,
-    policy, serve, setup,
+    policy, remote::call, serve, setup,
 };
 use hearthgate_config::parse_duration;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
               expire -i ID [-e TIME] [-d] | delete -i ID | tag -i ID -t TAGS | backfillips
   auth        list | register --auth-id ID -u USER | reject --auth-id ID
   apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
+  oauth-clients create -s SCOPE,SCOPE [-t TAGS] [-d TEXT] | list | delete -i ID
   policy      get | set -f FILE | versions | rollback --version-id N
               check -f FILE [--topology FILE] [--json] | eval -f FILE --topology FILE [--node NAME]
               explain --from A --to B[:PORT] | who-can --to B[:PORT] | diff OLD NEW   (of the server, or -f FILE --topology FILE)
@@ -39,6 +40,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
   health | version
 
   -c, --config FILE     configuration (or HEARTHGATE_CONFIG)
+              a server elsewhere: cli.address and cli.api_key (or HEARTHGATE_CLI_ADDRESS and HEARTHGATE_CLI_API_KEY)
   -o, --output FORM     json, json-line or yaml instead of a table
 ";
 
@@ -109,6 +111,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["admin", "setup-code"] => simple(&args, "GET", "/api/v1/admin/setup-code", None, None, &ADMIN_COLUMNS),
         ["admin", "reset-password"] => simple(&args, "POST", "/api/v1/admin/reset-password", None, None, &ADMIN_COLUMNS),
         ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
+        ["oauth-clients" | "oauth-client" | "oauth", rest @ ..] => oauth::run(&args, rest),
         ["policy", rest @ ..] => policy::run(&args, rest),
         _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),
     }
@@ -134,7 +137,7 @@ fn configtest(args: &Args) -> Result<(), Failure> {
 
 pub(crate) fn ask(args: &Args, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
     let config = setup::usable(args)?;
-    call(&setup::socket(&config), method, path, body)
+    call(&config, method, path, body)
 }
 
 /// Sends a request and shows the field `field` of the answer, or all of it.

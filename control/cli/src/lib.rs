@@ -18,6 +18,8 @@ mod derp;
 mod import;
 mod logging;
 #[cfg(feature = "control")]
+mod oauth;
+#[cfg(feature = "control")]
 mod offline;
 #[cfg(any(feature = "control", feature = "router"))]
 mod output;
@@ -25,6 +27,8 @@ mod place;
 #[cfg(feature = "control")]
 mod policy;
 mod policy_text;
+#[cfg(feature = "control")]
+mod remote;
 #[cfg(feature = "router")]
 mod router;
 #[cfg(feature = "control")]

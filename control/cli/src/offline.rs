@@ -1,6 +1,6 @@
 //! Backup, of a running server or of its folder, and restore.
 
-use crate::{Failure, args::Args, client, setup};
+use crate::{Failure, args::Args, remote, setup};
 use hearthgate_server::{unpack_key_files, with_key_files};
 use hearthgate_store::{open, restore, save_backup};
 use std::path::Path;
@@ -12,7 +12,8 @@ pub(crate) fn make_backup(args: &Args) -> Result<(), Failure> {
     let state = setup::state_dir(&config);
     let socket = setup::socket(&config);
     let bytes = match std::os::unix::net::UnixStream::connect(&socket) {
-        Ok(_) => client::fetch(&socket, "/api/v1/backup")?,
+        _ if remote::is_remote(&config) => remote::fetch(&config, "/api/v1/backup")?,
+        Ok(_) => remote::fetch(&config, "/api/v1/backup")?,
         Err(_) if !state.exists() => return Err(Failure::Failed(format!("there is no state in {}: nothing to back up", state.display()))),
         Err(_) => {
             let store = open(&state.join("store"), config.store.engine.parse()?)?;

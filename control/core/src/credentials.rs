@@ -1,4 +1,4 @@
-//! Making and checking the long secrets of pre-auth keys and API keys.
+//! Making and checking the long secrets of pre-auth keys, API keys and OAuth clients.
 //!
 //! The secret part is 32 random bytes, so one SHA-256 is enough at rest: there is no dictionary to try, and a slow
 //! hash would let strangers burn a router's CPU by guessing.
@@ -22,7 +22,8 @@ pub struct MintedKey {
 }
 
 /// Makes `<kind>-<12 digits>-<64 digits>`.
-pub(crate) fn mint(kind: &str, rng: &mut dyn Entropy) -> MintedKey {
+#[must_use]
+pub fn mint(kind: &str, rng: &mut dyn Entropy) -> MintedKey {
     let mut prefix = [0u8; PREFIX_BYTES];
     let mut secret = [0u8; SECRET_BYTES];
     rng.fill(&mut prefix);
@@ -32,12 +33,14 @@ pub(crate) fn mint(kind: &str, rng: &mut dyn Entropy) -> MintedKey {
 }
 
 /// Splits a key text into prefix and secret; `None` when it is of another kind.
-pub(crate) fn split<'a>(kind: &str, text: &'a str) -> Option<(&'a str, &'a str)> {
+#[must_use]
+pub fn split<'a>(kind: &str, text: &'a str) -> Option<(&'a str, &'a str)> {
     text.trim().strip_prefix(kind)?.strip_prefix('-')?.split_once('-')
 }
 
 /// Whether `secret` is the one that was hashed.
-pub(crate) fn matches(secret: &str, hashed: &str) -> bool {
+#[must_use]
+pub fn matches(secret: &str, hashed: &str) -> bool {
     constant_time_eq(hash(secret).as_bytes(), hashed.as_bytes())
 }
 

@@ -18,7 +18,7 @@ mod admin;
 mod api_keys;
 mod audit;
 mod checks;
-mod credentials;
+pub mod credentials;
 mod enforce;
 mod error;
 pub mod map;

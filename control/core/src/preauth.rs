@@ -32,6 +32,12 @@ pub struct PreAuthKey {
     pub created: Timestamp,
     /// When it stops working; `None` is never.
     pub expiration: Option<Timestamp>,
+    /// What it is for, in its maker's words; empty if nothing was said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// When it was made to stop working before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
 }
 
 impl PreAuthKey {
@@ -55,7 +61,12 @@ pub struct NewPreAuthKey {
     pub tags: Vec<String>,
     /// When it stops working; `None` is never.
     pub expiration: Option<Timestamp>,
+    /// What it is for; at most [`DESCRIPTION_MAX`] bytes.
+    pub description: String,
 }
+
+/// Longest description of a key in bytes.
+pub const DESCRIPTION_MAX: usize = 200;
 
 impl World {
     /// Makes a pre-auth key. The text in the answer is the only time the secret is seen.
@@ -73,6 +84,9 @@ impl World {
         if let Some(bad) = new.tags.iter().find(|t| !is_tag(t)) {
             return Err(CoreError::invalid(format!("{bad:?} is not a tag: write tag: and a letter, then letters, digits and '-'")));
         }
+        if new.description.len() > DESCRIPTION_MAX {
+            return Err(CoreError::invalid(format!("a description has at most {DESCRIPTION_MAX} bytes")));
+        }
         let minted = credentials::mint(KIND, rng);
         let key = PreAuthKey {
             id: self.next_id(),
@@ -85,6 +99,8 @@ impl World {
             tags: new.tags,
             created: now.wall,
             expiration: new.expiration,
+            description: new.description,
+            revoked: None,
         };
         self.put_preauth(key.clone());
         Ok((key, minted))
@@ -102,6 +118,7 @@ impl World {
     pub fn expire_preauth_key(&mut self, id: u64, now: Now) -> Result<()> {
         let mut key = self.preauth.get(&id).cloned().ok_or_else(|| CoreError::not_found(format!("pre-auth key {id}")))?;
         key.expiration = Some(now.wall);
+        key.revoked = Some(now.wall);
         self.put_preauth(key);
         Ok(())
     }

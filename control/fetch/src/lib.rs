@@ -70,6 +70,7 @@ pub struct Send<'a> {
 #[derive(Default)]
 pub struct Fetch {
     tls: OnceLock<Arc<ClientConfig>>,
+    answer_max: Option<usize>,
 }
 
 impl Fetch {
@@ -82,7 +83,13 @@ impl Fetch {
     /// One that trusts what `tls` trusts.
     #[must_use]
     pub fn with_tls(tls: Arc<ClientConfig>) -> Self {
-        Self { tls: OnceLock::from(tls) }
+        Self { tls: OnceLock::from(tls), answer_max: None }
+    }
+
+    /// Takes answers of up to so many bytes, in place of [`ANSWER_MAX`].
+    #[must_use]
+    pub fn up_to(self, bytes: usize) -> Self {
+        Self { answer_max: Some(bytes), ..self }
     }
 
     /// Fetches a URL.
@@ -127,10 +134,11 @@ impl Fetch {
         let authority = authority.rsplit('@').next().unwrap_or(authority);
         request.headers_mut().insert(header::HOST, HeaderValue::from_str(authority).map_err(|_| wrong())?);
         let request = request.map(Full::new);
-        let Some(tls) = tls else { return exchange(tcp, request, &host).await };
+        let max = self.answer_max.unwrap_or(ANSWER_MAX);
+        let Some(tls) = tls else { return exchange(tcp, request, &host, max).await };
         let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
         let stream = timeout(CONNECT_WITHIN, TlsConnector::from(tls).connect(name, tcp)).await.map_err(slow)?;
-        exchange(stream.map_err(|e| unreachable(&e))?, request, &host).await
+        exchange(stream.map_err(|e| unreachable(&e))?, request, &host, max).await
     }
 
     /// The TLS configuration: what is trusted, for connections that are more than one request.
@@ -169,7 +177,7 @@ fn request(uri: &Uri, what: Send<'_>) -> Result<Request<Bytes>, http::Error> {
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>, host: &str) -> Result<Response<Bytes>, FetchError>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>, host: &str, max: usize) -> Result<Response<Bytes>, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + std::marker::Send + 'static,
 {
@@ -179,7 +187,7 @@ where
         let asking = async {
             let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|e| unreachable(&e))?;
+            let body = Limited::new(body, max).collect().await.map_err(|e| unreachable(&e))?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
         tokio::pin!(asking);

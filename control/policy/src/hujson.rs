@@ -10,6 +10,12 @@ pub const TEXT_MAX: usize = 2 << 20;
 /// Deepest nesting accepted.
 const DEPTH_MAX: u32 = 32;
 
+/// A HuJSON text as plain JSON; `None` when it is none.
+#[must_use]
+pub fn plain_json(text: &str) -> Option<serde_json::Value> {
+    parse(text).ok()?.to_json()
+}
+
 /// A value and the byte offset at which it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Value {

@@ -41,7 +41,7 @@ pub use compile::Origin;
 pub use derp::PolicyDerpMap;
 pub use engine::Engine;
 pub use explain::{Access, Difference, Endpoint, Explanation, Reason, difference};
-pub use hujson::TEXT_MAX;
+pub use hujson::{TEXT_MAX, plain_json};
 pub use own_tests::{SshTestResult, TestReport, TestResult};
 pub use policy::Policy;
 pub use refusal::Refusal;

@@ -277,7 +277,7 @@ fn create_preauth_key(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> A
         Some(text) => time(text)?,
         None => c.now.wall.checked_add(jiff::SignedDuration::from_secs(PREAUTH_DEFAULT_S)).unwrap_or(c.now.wall),
     };
-    let new = NewPreAuthKey { user, reusable: b.reusable, ephemeral: b.ephemeral, tags: b.acl_tags, expiration: Some(expiration) };
+    let new = NewPreAuthKey { user, reusable: b.reusable, ephemeral: b.ephemeral, tags: b.acl_tags, expiration: Some(expiration), ..NewPreAuthKey::default() };
     let (key, minted) = world.create_preauth_key(new, c.now, c.rng)?;
     let mut view = views::preauth_key(world, &key);
     view["key"] = minted.text.reveal().into();
@@ -405,7 +405,7 @@ fn backfill(world: &mut World, c: &mut Context<'_>, query: &Query) -> Answer {
     Ok(json!({ "changes": world.backfill_addresses(c.rng)? }))
 }
 
-fn find_user(world: &World, text: &str) -> Result<UserId, CoreError> {
+pub(crate) fn find_user(world: &World, text: &str) -> Result<UserId, CoreError> {
     let by_name = world.user_by_name(text).map(|u| u.id);
     let by_id = || text.parse().ok().filter(|id| world.users().any(|u| u.id == *id));
     by_name.or_else(by_id).ok_or_else(|| CoreError::NotFound(format!("user {text:?} (see `hearthgate users list`)")))
@@ -443,7 +443,7 @@ fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, CoreError> {
     text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a {what} number")))
 }
 
-fn route_of(text: &str) -> Result<IpNet, CoreError> {
+pub(crate) fn route_of(text: &str) -> Result<IpNet, CoreError> {
     text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a route: write it like 192.168.1.0/24")))
 }
 

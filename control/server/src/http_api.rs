@@ -1,7 +1,7 @@
 //! What anyone may ask of the server over plain HTTP: its key, the upgrade to Noise, health, pages for people.
 
 use crate::{
-    admin, api_v1, check_pages,
+    admin, api_v1, api_v2, apple, check_pages,
     metrics::Metrics,
     noise_api::{self, Peer},
     oidc_pages,
@@ -44,6 +44,12 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     let path = req.uri().path().to_owned();
     if path.starts_with("/api/v1/") {
         return api_v1::handle(app, origin, req).await;
+    }
+    if path.starts_with("/api/v2/") {
+        return api_v2::handle(app, origin, req).await;
+    }
+    if let Some(which) = path.strip_prefix("/apple/") {
+        return apple::profile(which, &app.control.current().settings.server_url);
     }
     if path == "/admin" || path.starts_with("/admin/") {
         return admin::handle(app, origin, req).await;

@@ -9,7 +9,9 @@ mod api_audit;
 mod api_policy;
 mod api_schema;
 mod api_v1;
+mod api_v2;
 mod api_views;
+mod apple;
 mod backup;
 mod check_pages;
 mod derp_map;
@@ -51,7 +53,7 @@ use hearthgate_keys::NodePublic;
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 use tokio::{net::UdpSocket, sync::broadcast, task::JoinHandle};
 
@@ -129,7 +131,7 @@ impl Running {
         let settings = options.settings.clone();
         let policy_file = options.policy_file.clone();
         let done = self.app.control.call(move |world, context| {
-            let settings = network::with_name(world, settings);
+            let settings = network::with_choices(world, settings);
             world.set_settings(settings);
             world.set_derp_map(derp_map);
             if let Some(path) = &policy_file {
@@ -213,10 +215,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let derp_map = derp_maps.build(&options, pin(&options, &certificate)?)?;
     let now = Now { wall: jiff::Timestamp::now(), mono_ms: 0 };
     let mut world = World::load(stored, options.settings.clone(), Arc::new(AllowAll), derp_map, now);
-    if network::name(&world).is_some() {
-        let named = network::with_name(&world, options.settings.clone());
-        world.set_settings(named);
-    }
+    let chosen = network::with_choices(&world, options.settings.clone());
+    world.set_settings(chosen);
     for problem in world.restore_policy() {
         tracing::error!(error = %problem, "a stored policy is no longer accepted; an older one is in force");
     }
@@ -255,6 +255,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         admin,
         image: image::Image::new(options.image.clone()),
         metrics: Metrics::default(),
+        tokens: Mutex::default(),
         stun: Arc::new(StunMetrics::default()),
         state_dir: options.state_dir.clone(),
         bootstrap_dns: BootstrapDns::new(),

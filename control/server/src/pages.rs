@@ -77,11 +77,17 @@ pub async fn register(app: &App, id: &str) -> Reply {
 /// `/apple`: how an Apple device gets here.
 pub fn apple(app: &App) -> Reply {
     let url = escape(&app.control.current().settings.server_url);
+    let profiles: String =
+        crate::apple::APPS.iter().map(|(path, _, people)| format!("<li><a href=\"/apple/{path}\">{people}</a></li>")).collect();
     page(
         StatusCode::OK,
         "Apple devices",
         &format!(
-            "<h2>iPhone, iPad, Apple TV</h2><p>Install Tailscale, open its settings, choose the custom control server (Accounts, then the menu with three dots) and enter</p><pre>{url}</pre><h2>Mac</h2><p>Install Tailscale, then in a terminal:</p><pre>tailscale login --login-server {url}</pre>"
+            "<p>Install Tailscale. Then let it know this server, in one of two ways:</p><h2>By a profile</h2><p>Open the one for your \
+             device, install it in Settings (it is not signed, and Settings will say so), then open Tailscale and log in.</p>\
+             <ul>{profiles}</ul><h2>By hand</h2><p>iPhone, iPad, Apple TV: in the app's settings choose the custom control server \
+             (Accounts, then the menu with three dots) and enter</p><pre>{url}</pre><p>Mac, in a terminal:</p>\
+             <pre>tailscale login --login-server {url}</pre>"
         ),
     )
 }

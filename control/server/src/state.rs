@@ -1,11 +1,14 @@
 //! What every request handler can reach.
 
-use crate::{admin::Admin, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
+use crate::{admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
 use hearthgate_acme::HttpAnswers;
 use hearthgate_core::Fact;
 use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, TrustedProxies, tls::Certificates};
 use hearthgate_keys::MachinePrivate;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::broadcast;
 
 /// Shared by all handlers; cheap to clone.
@@ -42,6 +45,8 @@ pub struct Parts {
     pub image: Image,
     /// Counters.
     pub metrics: Metrics,
+    /// Tokens of OAuth clients.
+    pub tokens: Mutex<Tokens>,
     /// Logins through an OpenID provider.
     pub oidc: Option<Oidc>,
     /// Where keys and store are.

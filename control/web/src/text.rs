@@ -110,7 +110,11 @@ pub const EVENTS_HINT: &str = "Who changed what. The last 500 entries are kept; 
 pub const KEYS_HINT: &str = "Keys that let devices in. A key is shown once, when it is made.";
 pub const API_KEYS_HINT: &str = "Keys for tools that use the API. A key is shown once, when it is made, and may do everything.";
 pub const KEY_SHOWN_ONCE: &str = "This is shown once. Copy it now.";
-pub const DNS_HINT: &str = "These settings come from the configuration file of the box.";
+pub const DNS_HINT: &str = "What is saved here goes before the configuration file of the box.";
+pub const DNS_RESOLVERS_HINT: &str = "One a line: an IP address, or an https:// URL of DNS over HTTPS. Empty: each device keeps its own.";
+pub const DNS_SPLIT_HINT: &str = "One suffix a line, then its resolvers: lan 192.168.1.1";
+pub const DNS_RECORDS_HINT: &str = "One name a line, then its address: printer.lan 192.168.1.9";
+pub const DNS_LINE: &str = "This line is not understood";
 pub const RELAYS_HINT: &str = "Devices that cannot reach each other directly meet at a relay. It sees encrypted packets only.";
 pub const BACKUP_HINT: &str =
     "Everything in one file: devices, users, keys, and the private keys of this box. Keep it where nobody else gets at it. It is put back with: hearthgate restore FILE";

@@ -47,6 +47,7 @@ fn hostile_texts_stay_texts() {
         page::join::help(EVIL),
         page::users::users(&owner, &world),
         page::keys::keys(&owner, &world, Some(EVIL), NOW),
+        page::dns::dns(&owner, &world),
         page::policy::policy(&owner, &world, Some((EVIL, &Checked { problem: Some(EVIL.into()), ..Checked::default() }))),
         page::routes::routes(&owner, &world, NOW),
         page::operation::events(&owner, &world),

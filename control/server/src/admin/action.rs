@@ -1,7 +1,7 @@
 //! What forms do. Each is a call of the API under the name of the account, then a redirect to where its effect is seen.
 
 use super::{
-    enter, lock, policy,
+    dns, enter, lock, policy,
     request::{Form, Page, html, look, unavailable, viewer},
     see_other,
 };
@@ -78,6 +78,7 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
     match request.path.as_str() {
         "backup" => backup(app, &viewer).await,
         "join" => join(app, request, &viewer, now.wall).await,
+        "dns" => dns::edit(app, request, &viewer).await,
         "policy" => policy::edit(app, request, &viewer).await,
         "account" => new_account(app, request, &viewer).await,
         "password" => password(app, request, &viewer).await,

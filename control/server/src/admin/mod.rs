@@ -4,6 +4,7 @@
 //! entries in the audit log. Every change answers with a redirect (303), so that reloading repeats nothing.
 
 mod action;
+mod dns;
 mod enter;
 mod live;
 mod policy;

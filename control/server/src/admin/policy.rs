@@ -9,7 +9,10 @@ use bytes::Bytes;
 use hearthgate_core::{CoreError, World};
 use hearthgate_policy::Policy;
 use hearthgate_web::{
-    page::{self, Viewer, policy::{Checked, Question}},
+    page::{
+        self, Viewer,
+        policy::{Checked, Question},
+    },
     text as t,
 };
 use http::{Method, StatusCode};

@@ -44,7 +44,7 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["policy"] if all => page::policy::policy(&viewer, &world, None),
         ["policy", "history"] if all => page::policy::history(&viewer, &world),
         ["policy", "reach"] if all => page::policy::reach(&viewer, &world, &policy::question(&world, request)),
-        ["dns"] if all => page::operation::dns(&viewer, &world),
+        ["dns"] if all => page::dns::dns(&viewer, &world),
         ["relays"] if all => page::operation::relays(&viewer, &world, None),
         ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), now),
         ["events"] if all => page::operation::events(&viewer, &world),

@@ -82,6 +82,7 @@ fn steps_phone(url: &str) -> Markup {
     html! {
         details open {
             summary { "iPhone, iPad" }
+            p { "Install Tailscale, then install this " a href="/apple/ios" { "profile" } ": it tells the app the address of this box. Or by hand:" }
             ol {
                 li { "Install Tailscale from the App Store and open it." }
                 li { "Tap the account picture, then Log in, then the menu with three dots, then “Use custom coordination server”." }

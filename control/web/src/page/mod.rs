@@ -3,6 +3,7 @@
 pub mod account;
 pub mod device;
 pub mod devices;
+pub mod dns;
 pub mod image;
 pub mod join;
 pub mod keys;

@@ -1,4 +1,4 @@
-//! DNS, relays, health, events, system: how the box is doing.
+//! Relays, health, events, system: how the box is doing.
 
 use super::{
     layout::{Viewer, page, when},
@@ -7,31 +7,6 @@ use super::{
 use crate::{health, reach::Finding, text as t};
 use hearthgate_core::{Now, World};
 use maud::{Markup, html};
-
-/// Names and resolvers.
-#[must_use]
-pub fn dns(viewer: &Viewer, world: &World) -> String {
-    let s = world.settings();
-    page(Some(viewer), "dns", "DNS", false, html! {
-        section.card aria-label="DNS" {
-            dl {
-                dt { "Names of devices" } dd { @if s.magic_dns { "on, under " code { (s.base_domain) } } @else { "off" } }
-                dt { "Resolvers" } dd { @if s.resolvers.is_empty() { "those of each device" } @for r in &s.resolvers { code { (r) } " " } }
-                dt { "Used instead of the device's own" } dd { (if s.override_local_dns { "yes" } else { "no" }) }
-                dt { "Search domains" } dd { (s.search_domains.join(", ")) }
-            }
-            @if !s.split_dns.is_empty() {
-                h2 { "By suffix" }
-                dl { @for (suffix, to) in &s.split_dns { dt { code { (suffix) } } dd { (to.join(", ")) } } }
-            }
-            @if !s.extra_records.is_empty() {
-                h2 { "Further records" }
-                dl { @for r in &s.extra_records { dt { code { (r.name) } } dd { (r.kind) " " code { (r.value) } } } }
-            }
-            p.hint { (t::DNS_HINT) }
-        }
-    })
-}
 
 /// Relays. `load` is the number of connections to the built-in one, when it runs.
 #[must_use]

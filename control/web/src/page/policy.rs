@@ -46,24 +46,30 @@ pub fn policy(viewer: &Viewer, world: &World, draft: Option<(&str, &Checked)>) -
     let in_force = version.map_or("", |v| v.text.as_str());
     let editable = viewer.role.changes_all() && !world.settings().policy_from_file;
     let shown = draft.map(|d| d.0).or(version.map(|v| v.text.as_str())).unwrap_or(EXAMPLE);
-    page(Some(viewer), "policy", "Policy", false, html! {
-        (tabs("policy"))
-        @if let Some(v) = version {
-            p.hint { "Version " (v.version) ", since " (when(Some(v.time), "")) ", by " (v.author) }
-        } @else { p { (t::POLICY_NONE) } }
-        @if world.settings().policy_from_file { p.hint { (t::POLICY_FILE) } }
-        @if editable {
-            (form(viewer, "/admin/policy", html! {
-                label for="policy" { "Policy (HuJSON)" }
-                textarea #policy name="policy" spellcheck="false" autocapitalize="none" data-check="check" aria-describedby="checked" { "\n" (shown) }
-                input type="hidden" name="version" value=(version.map_or(0, |v| v.version));
-                div #checked aria-live="polite" { @if let Some((text, checked)) = draft { (said(in_force, text, checked)) } }
-                div.row { button name="do" value="save" { "Save" } button.quiet name="do" value="check" { "Check only" } }
-            }))
-        } @else if version.is_some() {
-            pre tabindex="0" { (shown) }
-        }
-    })
+    page(
+        Some(viewer),
+        "policy",
+        "Policy",
+        false,
+        html! {
+            (tabs("policy"))
+            @if let Some(v) = version {
+                p.hint { "Version " (v.version) ", since " (when(Some(v.time), "")) ", by " (v.author) }
+            } @else { p { (t::POLICY_NONE) } }
+            @if world.settings().policy_from_file { p.hint { (t::POLICY_FILE) } }
+            @if editable {
+                (form(viewer, "/admin/policy", html! {
+                    label for="policy" { "Policy (HuJSON)" }
+                    textarea #policy name="policy" spellcheck="false" autocapitalize="none" data-check="check" aria-describedby="checked" { "\n" (shown) }
+                    input type="hidden" name="version" value=(version.map_or(0, |v| v.version));
+                    div #checked aria-live="polite" { @if let Some((text, checked)) = draft { (said(in_force, text, checked)) } }
+                    div.row { button name="do" value="save" { "Save" } button.quiet name="do" value="check" { "Check only" } }
+                }))
+            } @else if version.is_some() {
+                pre tabindex="0" { (shown) }
+            }
+        },
+    )
 }
 
 fn tabs(here: &str) -> Markup {
@@ -130,54 +136,66 @@ pub fn history(viewer: &Viewer, world: &World) -> String {
     let versions: Vec<&PolicyVersion> = world.policy_versions().collect();
     let newest = versions.last().map(|v| v.version);
     let editable = viewer.role.changes_all() && !world.settings().policy_from_file;
-    page(Some(viewer), "policy", "Versions of the policy", false, html! {
-        (tabs("policy/history"))
-        section.card aria-label="Versions" {
-            @if versions.is_empty() { p { (t::POLICY_NONE) } }
-            ul.list {
-                @for (i, v) in versions.iter().enumerate().rev() {
-                    @let before = i.checked_sub(1).and_then(|b| versions.get(b)).map_or("", |b| b.text.as_str());
-                    li {
-                        p.row { span.grow { span.name { "Version " (v.version) } " " span.soft.small { (when(Some(v.time), "")) " · " (v.author) } }
-                            @if Some(v.version) == newest { span.good { "in force" } }
-                            @else if editable {
-                                (post_button(viewer, "/admin/policy/rollback", "quiet", "Put in force again", &[("version", &v.version.to_string())]))
+    page(
+        Some(viewer),
+        "policy",
+        "Versions of the policy",
+        false,
+        html! {
+            (tabs("policy/history"))
+            section.card aria-label="Versions" {
+                @if versions.is_empty() { p { (t::POLICY_NONE) } }
+                ul.list {
+                    @for (i, v) in versions.iter().enumerate().rev() {
+                        @let before = i.checked_sub(1).and_then(|b| versions.get(b)).map_or("", |b| b.text.as_str());
+                        li {
+                            p.row { span.grow { span.name { "Version " (v.version) } " " span.soft.small { (when(Some(v.time), "")) " · " (v.author) } }
+                                @if Some(v.version) == newest { span.good { "in force" } }
+                                @else if editable {
+                                    (post_button(viewer, "/admin/policy/rollback", "quiet", "Put in force again", &[("version", &v.version.to_string())]))
+                                }
                             }
+                            details { summary { "Changed lines of version " (v.version) } (lines(before, &v.text)) }
                         }
-                        details { summary { "Changed lines of version " (v.version) } (lines(before, &v.text)) }
                     }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Who reaches whom, and why.
 #[must_use]
 pub fn reach(viewer: &Viewer, world: &World, question: &Question) -> String {
     let engine = world.enforced().map(|e| e.engine());
-    page(Some(viewer), "policy", "Who can reach what", false, html! {
-        (tabs("policy/reach"))
-        @match engine {
-            None => p { (t::POLICY_NONE) },
-            Some(engine) => {
-                section.card aria-labelledby="why-title" {
-                    h2 #why-title { "Why, or why not?" }
-                    form method="get" action="/admin/policy/reach" {
-                        label for="from" { "From" }
-                        input #from name="from" value=(question.from) list="things" autocapitalize="none" spellcheck="false" required;
-                        label for="to" { "To" }
-                        input #to name="to" value=(question.to) list="things" autocapitalize="none" spellcheck="false" required aria-describedby="to-hint";
-                        p.hint #to-hint { (t::POLICY_TO_HINT) }
-                        datalist #things { @for m in &engine.tailnet().machines { option value=(m.name) {} } }
-                        button { "Ask" }
+    page(
+        Some(viewer),
+        "policy",
+        "Who can reach what",
+        false,
+        html! {
+            (tabs("policy/reach"))
+            @match engine {
+                None => p { (t::POLICY_NONE) },
+                Some(engine) => {
+                    section.card aria-labelledby="why-title" {
+                        h2 #why-title { "Why, or why not?" }
+                        form method="get" action="/admin/policy/reach" {
+                            label for="from" { "From" }
+                            input #from name="from" value=(question.from) list="things" autocapitalize="none" spellcheck="false" required;
+                            label for="to" { "To" }
+                            input #to name="to" value=(question.to) list="things" autocapitalize="none" spellcheck="false" required aria-describedby="to-hint";
+                            p.hint #to-hint { (t::POLICY_TO_HINT) }
+                            datalist #things { @for m in &engine.tailnet().machines { option value=(m.name) {} } }
+                            button { "Ask" }
+                        }
+                        @if let Some(answer) = &question.answer { div #answer role="status" { (explained(answer)) } }
                     }
-                    @if let Some(answer) = &question.answer { div #answer role="status" { (explained(answer)) } }
-                }
-                section.card aria-labelledby="matrix-title" { h2 #matrix-title { "Everybody" } (matrix(engine)) }
-            },
-        }
-    })
+                    section.card aria-labelledby="matrix-title" { h2 #matrix-title { "Everybody" } (matrix(engine)) }
+                },
+            }
+        },
+    )
 }
 
 fn explained(answer: &Result<Vec<Explanation>, String>) -> Markup {
@@ -205,7 +223,8 @@ fn matrix(engine: &Engine) -> Markup {
         return html! { p { (t::POLICY_MATRIX_LARGE) } };
     }
     let cell = |from: usize, to: usize| {
-        let mut allows: Vec<String> = engine.explain(from, to, None, None).rules.into_iter().map(|r| r.allows).collect();
+        let mut allows: Vec<String> =
+            engine.explain(from, to, None, None).rules.into_iter().map(|r| r.allows).collect();
         allows.sort();
         allows.dedup();
         if allows.iter().any(|a| a == "*") { "everything".to_owned() } else { allows.join(", ") }
