@@ -57,7 +57,8 @@ impl Relay {
         let child = child.map_err(|e| format!("{}: {e}", binary.display()))?;
         let relay = Self { child, dir, addr, stun };
         let until = Instant::now() + STARTED_WITHIN;
-        while tokio::net::TcpStream::connect(addr).await.is_err() {
+        // An address that can be bound is nobody's yet; under an emulator STUN comes noticeably later.
+        while tokio::net::TcpStream::connect(addr).await.is_err() || UdpSocket::bind(stun).is_ok() {
             if Instant::now() > until {
                 return Err(format!("{} does not listen", binary.display()).into());
             }
