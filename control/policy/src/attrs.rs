@@ -1,6 +1,6 @@
 //! `nodeAttrs`: flags and values in the capability map of machines, and address pools.
 
-use crate::{ipset::IpSet, resolve::Resolver};
+use crate::{Policy, ipset::IpSet, resolve::Resolver};
 use hearthgate_tailcfg::CapMap;
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -29,8 +29,41 @@ pub(crate) fn pool_allowed(net: IpNet) -> bool {
     inside("100.64.0.0/10") && !["100.100.0.0/24", "100.100.100.0/24", "100.115.92.0/23"].into_iter().any(meets)
 }
 
+/// The capability map of machines that these entries are for.
+fn map_of(policy: &Policy, fits: &[bool]) -> CapMap {
+    let chosen = || policy.node_attrs.iter().zip(fits).filter(|(_, f)| **f).map(|(a, _)| a);
+    let mut map = CapMap::new();
+    if policy.randomize_client_port {
+        map.insert("randomize-client-port".into(), None);
+    }
+    if policy.disable_ipv4 {
+        map.insert("disable-ipv4".into(), None);
+    }
+    if let Some(v) = &policy.one_cgnat_route {
+        let on = matches!(v.as_str(), "mac-always" | "always" | "true");
+        map.insert(format!("one-cgnat?v={on}"), None);
+    }
+    for name in chosen().flat_map(|a| &a.attr) {
+        map.entry(name.clone()).or_insert(None);
+        if name == "funnel" {
+            map.insert(FUNNEL_PORTS.into(), None);
+        }
+    }
+    for (name, values) in chosen().flat_map(|a| &a.app) {
+        let list = map.entry(name.clone()).or_insert(None);
+        if let Some(values) = values {
+            list.get_or_insert_default().extend(values.iter().cloned());
+        }
+    }
+    map
+}
+
 pub(crate) fn compile(r: &Resolver<'_>) -> Attributes {
     let policy = r.policy;
+    let of_all = |fits: &[bool]| map_of(policy, fits);
+    if policy.node_attrs.is_empty() {
+        return Attributes { maps: vec![of_all(&[])], of: vec![0; r.net.machines.len()] };
+    }
     let targets: Vec<Vec<std::sync::Arc<IpSet>>> =
         policy.node_attrs.iter().map(|a| a.target.iter().map(|t| r.set(&t.value)).collect()).collect();
     let mut out = Attributes::default();
@@ -40,31 +73,7 @@ pub(crate) fn compile(r: &Resolver<'_>) -> Attributes {
             targets.iter().map(|sets| sets.iter().any(|s| machine.ips.iter().any(|ip| s.contains(*ip)))).collect();
         let fresh = u32::try_from(out.maps.len()).unwrap_or(u32::MAX);
         let id = *known.entry(fits).or_insert_with_key(|fits| {
-            let chosen = || policy.node_attrs.iter().zip(fits).filter(|(_, f)| **f).map(|(a, _)| a);
-            let mut map = CapMap::new();
-            if policy.randomize_client_port {
-                map.insert("randomize-client-port".into(), None);
-            }
-            if policy.disable_ipv4 {
-                map.insert("disable-ipv4".into(), None);
-            }
-            if let Some(v) = &policy.one_cgnat_route {
-                let on = matches!(v.as_str(), "mac-always" | "always" | "true");
-                map.insert(format!("one-cgnat?v={on}"), None);
-            }
-            for name in chosen().flat_map(|a| &a.attr) {
-                map.entry(name.clone()).or_insert(None);
-                if name == "funnel" {
-                    map.insert(FUNNEL_PORTS.into(), None);
-                }
-            }
-            for (name, values) in chosen().flat_map(|a| &a.app) {
-                let list = map.entry(name.clone()).or_insert(None);
-                if let Some(values) = values {
-                    list.get_or_insert_default().extend(values.iter().cloned());
-                }
-            }
-            out.maps.push(map);
+            out.maps.push(of_all(fits));
             fresh
         });
         out.of.push(id);

@@ -39,17 +39,26 @@ impl Changed {
         if old.people != new.people || old.domains != new.domains || old.extra_ranges != new.extra_ranges {
             return None;
         }
-        let before: HashMap<*const Machine, usize> =
-            old.machines.iter().enumerate().map(|(i, m)| (Arc::as_ptr(m), i)).collect();
-        let from: Vec<Option<usize>> = new.machines.iter().map(|m| before.get(&Arc::as_ptr(m)).copied()).collect();
+        let (a, b) = (&old.machines, &new.machines);
+        let same = |(x, y): &(&Arc<Machine>, &Arc<Machine>)| Arc::ptr_eq(x, y);
+        let head = a.iter().zip(b).take_while(same).count();
+        let rest = a.len().min(b.len()) - head;
+        let tail = a.iter().rev().zip(b.iter().rev()).take(rest).take_while(same).count();
+        // What is left in the middle is little, unless many changed.
+        let (mid_a, mid_b) = (&a[head..a.len() - tail], &b[head..b.len() - tail]);
+        let places: HashMap<*const Machine, usize> =
+            mid_a.iter().enumerate().map(|(i, m)| (Arc::as_ptr(m), head + i)).collect();
+        let middle = mid_b.iter().map(|m| places.get(&Arc::as_ptr(m)).copied());
+        let ends = a.len() - tail..a.len();
+        let from: Vec<Option<usize>> = (0..head).map(Some).chain(middle).chain(ends.map(Some)).collect();
         // The order of routers decides which is primary, and the order of devices what is printed.
         if !from.iter().flatten().is_sorted() {
             return None;
         }
-        let kept: HashSet<usize> = from.iter().flatten().copied().collect();
-        let gone: Vec<_> =
-            old.machines.iter().enumerate().filter(|(i, _)| !kept.contains(i)).map(|(_, m)| m.clone()).collect();
-        let added: Vec<usize> = from.iter().enumerate().filter(|(_, f)| f.is_none()).map(|(i, _)| i).collect();
+        let kept: HashSet<usize> = from[head..b.len() - tail].iter().flatten().copied().collect();
+        let is_gone = |i: &usize| !kept.contains(i);
+        let gone: Vec<_> = (head..a.len() - tail).filter(is_gone).map(|i| a[i].clone()).collect();
+        let added: Vec<usize> = (head..b.len() - tail).filter(|i| from[*i].is_none()).collect();
         if gone.len() + added.len() > CHANGED_MAX {
             return None;
         }
@@ -80,12 +89,7 @@ impl Changed {
             Selector::Auto(AutoGroup::Tagged) => any(&|m| !m.tags.is_empty()),
             Selector::Auto(AutoGroup::Member) => any(&|m| m.tags.is_empty()),
             Selector::User(_) | Selector::Domain(_) | Selector::Group(_) | Selector::Auto(AutoGroup::Role(_)) => {
-                let owned: Vec<usize> = self.owners(r.net);
-                if owned.is_empty() {
-                    return false;
-                }
-                let people = r.people(selector);
-                owned.iter().any(|p| people.contains(p))
+                self.owners(r.net).into_iter().any(|p| r.may_mean(selector, p))
             }
             Selector::IpSet(name) => {
                 let parts = policy.ip_sets.get(name).into_iter().flatten();
