@@ -179,6 +179,9 @@ fn route(
         ("POST", ["node", "backfillips"]) => backfill(world, c, query),
         ("POST", ["auth", "register"]) => auth_register(world, c, body),
         ("POST", ["user", id, "role"]) => read::<RoleBody>(body).and_then(|b| {
+            if b.role.is_empty() {
+                return Err(CoreError::Invalid("role is missing".into()));
+            }
             let id = id.parse().map_err(|_| CoreError::Invalid(format!("{id:?} is no user id")))?;
             Ok(json!({ "user": views::user(&world.set_user_role(UserId(id), &b.role)?) }))
         }),
