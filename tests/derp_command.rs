@@ -1,6 +1,8 @@
 //! `hearthgate derp` as it is run: two relays that share a mesh, one of which asks a URL who may come in.
 
-use hearthgate_derp_frame::{ClientInfo, FRAME_HEADER, FrameType, frame, parse_header, seal_client_info, send_packet_frame};
+use hearthgate_derp_frame::{
+    ClientInfo, FRAME_HEADER, FrameType, frame, parse_header, seal_client_info, send_packet_frame,
+};
 use hearthgate_keys::{NodePrivate, NodePublic};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -30,7 +32,10 @@ impl Relay {
         std::fs::write(&key, format!("{}\n", "5a".repeat(32))).unwrap();
         let verify = verify.map_or_else(String::new, |v| format!("http://{v}/verify"));
         let metrics = free();
-        let text = format!("stun_listen_addr = \"\"\n[verify]\nurl = \"{verify}\"\n[mesh]\nkey_path = \"{}\"\n", key.display());
+        let text = format!(
+            "stun_listen_addr = \"\"\n[verify]\nurl = \"{verify}\"\n[mesh]\nkey_path = \"{}\"\n",
+            key.display()
+        );
         std::fs::write(&file, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_hearthgate"))
             .args(["derp", "--config"])
@@ -41,7 +46,8 @@ impl Relay {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let said: Vec<String> = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).take(7).collect();
+        let said: Vec<String> =
+            BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).take(7).collect();
         assert!(said.iter().any(|l| l.contains("sha256-raw:")), "{said:?}");
         Self { child, addr, metrics, _dir: dir }
     }
@@ -100,7 +106,10 @@ impl Client {
     fn introduce(addr: SocketAddr, key: &NodePrivate) -> Self {
         let mut tcp = TcpStream::connect(addr).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        tcp.write_all(b"GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Fast-Start: 1\r\n\r\n").unwrap();
+        tcp.write_all(
+            b"GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Fast-Start: 1\r\n\r\n",
+        )
+        .unwrap();
         let mut client = Self(tcp);
         let (_, hello) = client.next().unwrap();
         let relay = NodePublic::from_bytes(*hello.last_chunk().unwrap());

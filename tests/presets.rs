@@ -8,13 +8,28 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 const NOWHERE: [&str; 5] = ["openssl-sys", "aws-lc-sys", "native-tls", "regex", "rusqlite"];
 /// The control server and what only it needs.
 const CONTROL: [&str; 11] = [
-    "hearthgate-server", "hearthgate-store", "hearthgate-core", "hearthgate-policy", "hearthgate-web", "hearthgate-oidc",
-    "hearthgate-import", "redb", "sled", "jsonwebtoken", "maud",
+    "hearthgate-server",
+    "hearthgate-store",
+    "hearthgate-core",
+    "hearthgate-policy",
+    "hearthgate-web",
+    "hearthgate-oidc",
+    "hearthgate-import",
+    "redb",
+    "sled",
+    "jsonwebtoken",
+    "maud",
 ];
 /// The router and what only it needs.
 const ROUTER: [&str; 8] = [
-    "hearthgate-client", "hearthgate-paths", "hearthgate-disco", "hearthgate-plane", "netlink-packet-wireguard", "netlink-sys",
-    "tun-rs", "rtnetlink",
+    "hearthgate-client",
+    "hearthgate-paths",
+    "hearthgate-disco",
+    "hearthgate-plane",
+    "netlink-packet-wireguard",
+    "netlink-sys",
+    "tun-rs",
+    "rtnetlink",
 ];
 
 /// The `key = "value"` of a target file.
@@ -42,12 +57,27 @@ fn targets() -> Vec<(String, String, String)> {
 fn linked(preset: &str, triple: &str, features: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["tree", "--locked", "--package", "hearthgate", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .args([
+            "tree",
+            "--locked",
+            "--package",
+            "hearthgate",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
         .args(["--no-default-features", "--features", &format!("{preset},{features}"), "--target", triple])
         .output()
         .expect("cargo");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect()
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|l| l.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn leaves_out(preset: &str, forbidden: &[&[&str]]) {
@@ -56,7 +86,8 @@ fn leaves_out(preset: &str, forbidden: &[&[&str]]) {
     for (name, triple, features) in targets {
         let crates = linked(preset, &triple, &features);
         assert!(crates.contains("hearthgate-cli"), "{crates:?}");
-        let wrong: Vec<_> = forbidden.iter().copied().flatten().chain(&NOWHERE).filter(|c| crates.contains(**c)).collect();
+        let wrong: Vec<_> =
+            forbidden.iter().copied().flatten().chain(&NOWHERE).filter(|c| crates.contains(**c)).collect();
         assert!(wrong.is_empty(), "{preset} on {name} links {wrong:?}");
         if name.starts_with("mips") {
             assert!(!crates.contains("sled"), "sled does not run on 32-bit MIPS");
@@ -88,7 +119,8 @@ fn router_only_has_neither_control_server_nor_its_stores() {
 fn cross_knows_every_target() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cross.toml")).expect("Cross.toml");
     for (name, triple, _) in targets() {
-        let section = text.split_once(&format!("[target.{triple}]\n")).map(|(_, rest)| rest.split("\n[").next().unwrap_or(rest));
+        let section =
+            text.split_once(&format!("[target.{triple}]\n")).map(|(_, rest)| rest.split("\n[").next().unwrap_or(rest));
         let section = section.unwrap_or_else(|| panic!("no {triple} in Cross.toml"));
         assert!(section.contains(&format!("build-std = {}", name.starts_with("mips"))), "{section}");
     }

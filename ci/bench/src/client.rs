@@ -2,7 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use hearthgate_keys::{DiscoPublic, MachinePrivate, NodePrivate, Secret};
-use hearthgate_tailcfg::{Hostinfo, MapRequest, NetInfo, RegisterRequest, RegisterResponse, RegisterResponseAuth, Service};
+use hearthgate_tailcfg::{
+    Hostinfo, MapRequest, NetInfo, RegisterRequest, RegisterResponse, RegisterResponseAuth, Service,
+};
 use hearthgate_transport::{connect, fetch_key};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -72,7 +74,9 @@ impl SimClient {
             hostname: self.name.clone(),
             os: "linux".into(),
             ipn_version: "1.102.5-t0000000-g0000000".into(),
-            services: ["peerapi4", "peerapi6"].map(|p| Service { proto: p.into(), port: 40_000, description: String::new() }).into(),
+            services: ["peerapi4", "peerapi6"]
+                .map(|p| Service { proto: p.into(), port: 40_000, description: String::new() })
+                .into(),
             net_info: Some(NetInfo { preferred_derp: 900, working_udp: Some(true), ..Default::default() }),
             ..Default::default()
         }
@@ -119,7 +123,11 @@ impl SimClient {
         let mut watcher = Watcher { messages: rx, received: received.clone() };
         tokio::spawn(read_messages(answer.into_body(), tx, received));
         let (_, first) = watcher.messages.recv().await.ok_or("the stream ended before the first map")?;
-        if first.windows(8).any(|w| w == b"\"Node\":{") { Ok(watcher) } else { Err("the first map lacks the node".into()) }
+        if first.windows(8).any(|w| w == b"\"Node\":{") {
+            Ok(watcher)
+        } else {
+            Err("the first map lacks the node".into())
+        }
     }
 }
 

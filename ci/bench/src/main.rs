@@ -53,7 +53,8 @@ fn main() {
     if let Ok((_, hard)) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE) {
         let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     if let Some(addr) = join {
         if let Err(e) = runtime.block_on(crowd(addr, &key, clients)) {
             eprintln!("the crowd did not get in: {e}");
@@ -79,7 +80,10 @@ async fn crowd(addr: SocketAddr, key: &str, count: usize) -> Result<(), Failure>
     std::future::pending().await
 }
 
-async fn measure(program: Program, count: usize) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
+async fn measure(
+    program: Program,
+    count: usize,
+) -> Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>> {
     let dir = std::env::temp_dir().join(format!("hearthgate-bench-{}", std::process::id()));
     let (mut server, first_answer) = Server::start(&program, &dir).await?;
     let idle_kib = server.rss_kib();
@@ -150,7 +154,11 @@ fn round(d: Duration) -> f64 {
 
 fn percentiles(mut samples: Vec<Duration>) -> serde_json::Value {
     samples.sort_unstable();
-    let at = |p: f64| samples.get(((samples.len() as f64 - 1.0) * p) as usize).map_or(0.0, |d| (d.as_secs_f64() * 10_000.0).round() / 10.0);
+    let at = |p: f64| {
+        samples
+            .get(((samples.len() as f64 - 1.0) * p) as usize)
+            .map_or(0.0, |d| (d.as_secs_f64() * 10_000.0).round() / 10.0)
+    };
     json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0), "samples": samples.len() })
 }
 
@@ -216,7 +224,11 @@ async fn settle(watchers: &mut [Watcher]) {
 async fn wait_all(watchers: &mut [Watcher], word: &str) -> Result<Vec<Instant>, Failure> {
     let mut seen = Vec::with_capacity(watchers.len());
     for watcher in watchers {
-        seen.push(tokio::time::timeout(PATIENCE, watcher.wait_for(word)).await.map_err(|_| format!("{word} was not seen by all"))??);
+        seen.push(
+            tokio::time::timeout(PATIENCE, watcher.wait_for(word))
+                .await
+                .map_err(|_| format!("{word} was not seen by all"))??,
+        );
     }
     Ok(seen)
 }

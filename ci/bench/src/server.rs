@@ -124,7 +124,8 @@ impl Server {
         /// Ticks a second; the kernel's interface to user space has been 100 for ever.
         const HZ: f64 = 100.0;
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let fields: Vec<f64> = text.rsplit(')').next().unwrap_or_default().split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
+        let fields: Vec<f64> =
+            text.rsplit(')').next().unwrap_or_default().split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
         fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / HZ)
     }
 }

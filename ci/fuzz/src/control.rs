@@ -67,13 +67,15 @@ pub(crate) const NOISE_INITIATION: Target = Target {
 pub(crate) const NOISE_RECORDS: Target = Target {
     name: "noise-records",
     run: |data| {
-        let accept = |ephemeral| respond_with_ephemeral(&server(), &initiation(), &[ephemeral; 32]).expect("it is a good one");
+        let accept =
+            |ephemeral| respond_with_ephemeral(&server(), &initiation(), &[ephemeral; 32]).expect("it is a good one");
         // As they come: the length is looked at before anything authenticates.
         let mut raw = data.to_vec();
         let _ = accept(13).session.opener.open(&mut raw);
         // Sealed by the peer, cut into pieces by the first byte: everything arrives, in order.
         let Some((piece, data)) = data.split_first() else { return };
-        let (initiator, message) = Initiator::start(&client(), &server().public(), 140, Some(&[11; 32])).expect("fixed keys are good");
+        let (initiator, message) =
+            Initiator::start(&client(), &server().public(), 140, Some(&[11; 32])).expect("fixed keys are good");
         let accepted = respond_with_ephemeral(&server(), &message, &[13; 32]).expect("it is a good one");
         let mut peer = initiator.finish(&accepted.response).expect("it answers the message");
         let mut opener = accepted.session.opener;
@@ -114,7 +116,9 @@ pub(crate) const TS2021_UPGRADE: Target = Target {
     },
     seeds: || {
         let handshake = STANDARD.encode(initiation());
-        let post = format!("POST /ts2021 HTTP/1.1\r\nUpgrade: tailscale-control-protocol\r\nX-Tailscale-Handshake: {handshake}\r\n\r\n");
+        let post = format!(
+            "POST /ts2021 HTTP/1.1\r\nUpgrade: tailscale-control-protocol\r\nX-Tailscale-Handshake: {handshake}\r\n\r\n"
+        );
         let query: String = handshake.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
         let get = format!(
             "GET /ts2021?X-Tailscale-Handshake={query} HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -8,7 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 fn round_trip<T: DeserializeOwned + Serialize>(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<T>(data) else { return };
     let once = serde_json::to_string(&value).expect("it was read, so it can be written");
-    let again: T = serde_json::from_str(&once).unwrap_or_else(|e| panic!("what was written cannot be read: {e}: {once}"));
+    let again: T =
+        serde_json::from_str(&once).unwrap_or_else(|e| panic!("what was written cannot be read: {e}: {once}"));
     assert_eq!(serde_json::to_string(&again).expect("written before"), once);
 }
 
@@ -43,7 +44,10 @@ pub(crate) const MAP_REQUEST: Target = Target {
     run: round_trip::<tailcfg::MapRequest>,
     seeds: || {
         let mut seeds = objects_with(CLIENT, &["KeepAlive", "Stream"]);
-        seeds.push(br#"{"Version":140,"NodeKey":"nodekey:","Endpoints":["1.2.3.4:5","[::]:0","x"],"EndpointTypes":[1,99]}"#.to_vec());
+        seeds.push(
+            br#"{"Version":140,"NodeKey":"nodekey:","Endpoints":["1.2.3.4:5","[::]:0","x"],"EndpointTypes":[1,99]}"#
+                .to_vec(),
+        );
         seeds
     },
 };

@@ -125,7 +125,12 @@ pub(crate) const CONFIGURATION: Target = Target {
     seeds: || {
         let example = include_str!("../../../docs/config.toml");
         let small = "server_url = \"https://a.example\"\n[derp.server]\nenabled = 3\n[dns]\nbase_domain = \"\"\nextra_records = [{name=1}]\n";
-        vec![example.into(), small.into(), b"server_url = \"x\"\nunix_socket = 1\noidc = true\n".to_vec(), b"[a\n".to_vec()]
+        vec![
+            example.into(),
+            small.into(),
+            b"server_url = \"x\"\nunix_socket = 1\noidc = true\n".to_vec(),
+            b"[a\n".to_vec(),
+        ]
     },
 };
 
@@ -139,6 +144,11 @@ pub(crate) const RECORDS: Target = Target {
     },
     seeds: || {
         let user = b"user/1\n{\"id\":1,\"name\":\"anna\",\"created\":\"2026-01-01T00:00:00Z\"}".to_vec();
-        vec![user, b"node/1\n{\"id\":1,\"given_name\":\"box\"}".to_vec(), b"meta/next-id\n7".to_vec(), b"apikey/x\n{}".to_vec()]
+        vec![
+            user,
+            b"node/1\n{\"id\":1,\"given_name\":\"box\"}".to_vec(),
+            b"meta/next-id\n7".to_vec(),
+            b"apikey/x\n{}".to_vec(),
+        ]
     },
 };

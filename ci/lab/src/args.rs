@@ -73,15 +73,13 @@ pub fn parse(words: &[String]) -> Outcome<(Task, Options)> {
         emulator: None,
         patience: 1,
         keep: false,
-        lab_dir: std::env::var_os("HEARTHGATE_LAB_DIR")
-            .map_or_else(|| target.join("lab"), PathBuf::from),
+        lab_dir: std::env::var_os("HEARTHGATE_LAB_DIR").map_or_else(|| target.join("lab"), PathBuf::from),
         clients_dir: folder("HEARTHGATE_CACHE", ".cache").join("clients"),
     };
     let mut names = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let mut value =
-            || words.next().cloned().ok_or_else(|| Failure(format!("{word} needs a value")));
+        let mut value = || words.next().cloned().ok_or_else(|| Failure(format!("{word} needs a value")));
         match word.as_str() {
             "--client" => {
                 options.versions = value()?.split(',').map(str::to_owned).collect();
@@ -117,9 +115,8 @@ pub fn parse(words: &[String]) -> Outcome<(Task, Options)> {
 /// The folder with the workspace's `Cargo.toml`, from here upwards.
 fn workspace_root() -> Outcome<PathBuf> {
     let here = std::env::current_dir()?;
-    let is_root = |dir: &&Path| {
-        std::fs::read_to_string(dir.join("Cargo.toml")).is_ok_and(|t| t.contains("[workspace]"))
-    };
+    let is_root =
+        |dir: &&Path| std::fs::read_to_string(dir.join("Cargo.toml")).is_ok_and(|t| t.contains("[workspace]"));
     Ok(here.ancestors().find(is_root).map_or_else(|| here.clone(), Path::to_path_buf))
 }
 
@@ -135,7 +132,8 @@ mod tests {
     #[test]
     fn names_and_options_may_be_mixed() {
         let (task, options) =
-            parsed("relay --client 1.80.3,1.102.5 restart --keep --hearthgate /bin/true --emulator qemu-mips-static").unwrap();
+            parsed("relay --client 1.80.3,1.102.5 restart --keep --hearthgate /bin/true --emulator qemu-mips-static")
+                .unwrap();
         let Task::Run(names) = task else { panic!("{task:?}") };
         assert_eq!(names, ["relay", "restart"]);
         assert_eq!(options.versions, ["1.80.3", "1.102.5"]);

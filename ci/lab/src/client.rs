@@ -207,12 +207,7 @@ impl Client {
         for _ in 0..count {
             let words = ["ping", "--until-direct=false", "-c", "1", "--timeout", "4s", peer];
             let output = self.tailscale(&words, ASK)?.ok()?;
-            ensure!(
-                output.stdout.contains("via DERP("),
-                "{} left the relay: {}",
-                self.name,
-                output.stdout.trim()
-            );
+            ensure!(output.stdout.contains("via DERP("), "{} left the relay: {}", self.name, output.stdout.trim());
             std::thread::sleep(Duration::from_secs(1));
         }
         Ok(())
@@ -258,9 +253,6 @@ impl Client {
 
 fn binaries(context: &Context, version: &str) -> Outcome<PathBuf> {
     let binaries = context.options.clients_dir.join(version);
-    ensure!(
-        binaries.join("tailscaled").exists(),
-        "client {version} is not built: run `ci/clients/build {version}`"
-    );
+    ensure!(binaries.join("tailscaled").exists(), "client {version} is not built: run `ci/clients/build {version}`");
     Ok(binaries)
 }

@@ -49,17 +49,15 @@ impl Context {
         let dir = options.lab_dir.join(scenario);
         fs::create_dir_all(&options.lab_dir)?;
         let lock = File::create(options.lab_dir.join(format!("{scenario}.lock")))?;
-        lock.try_lock().map_err(|e| {
-            Failure(format!("{} is another lab's ({e}); set HEARTHGATE_LAB_DIR", dir.display()))
-        })?;
+        lock.try_lock()
+            .map_err(|e| Failure(format!("{} is another lab's ({e}); set HEARTHGATE_LAB_DIR", dir.display())))?;
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
         }
         fs::create_dir_all(&dir)?;
         let prefix = format!("hgl{}-{number}", std::process::id());
         let short = std::env::temp_dir().join(&prefix);
-        std::os::unix::fs::symlink(&dir, &short)
-            .map_err(|e| Failure(format!("link {}: {e}", short.display())))?;
+        std::os::unix::fs::symlink(&dir, &short).map_err(|e| Failure(format!("link {}: {e}", short.display())))?;
         janitor.remember_link(&short)?;
         let log = RefCell::new(File::create(dir.join("commands.log"))?);
         let (started, patience) = (Instant::now(), options.patience);
@@ -94,12 +92,7 @@ impl Context {
     }
 
     /// Runs a command whose long answer is kept in a file of its own, the newest only.
-    pub fn run_quietly(
-        &self,
-        command: &mut std::process::Command,
-        limit: Duration,
-        file: &str,
-    ) -> Outcome<Output> {
+    pub fn run_quietly(&self, command: &mut std::process::Command, limit: Duration, file: &str) -> Outcome<Output> {
         let output = command::run(command, self.within(limit))?;
         if output.success() {
             fs::write(self.dir.join(file), &output.stdout)?;
@@ -118,12 +111,7 @@ impl Context {
 
     /// Looks again and again until `look` gives a value. `look` answers `Err` with what it saw
     /// instead, and the last such sight is in the failure.
-    pub fn eventually<T>(
-        &self,
-        what: &str,
-        limit: Duration,
-        mut look: impl FnMut() -> Outcome<T>,
-    ) -> Outcome<T> {
+    pub fn eventually<T>(&self, what: &str, limit: Duration, mut look: impl FnMut() -> Outcome<T>) -> Outcome<T> {
         let start = Instant::now();
         let limit = self.within(limit);
         loop {

@@ -40,11 +40,7 @@ pub fn report(options: &Options) -> bool {
     };
     need(Path::new("/dev/net/tun").exists(), "/dev/net/tun", ": modprobe tun");
     need(is_root(), "root", ": run as root, or in a privileged container");
-    need(
-        options.hearthgate.exists(),
-        &options.hearthgate.display().to_string(),
-        ": cargo build, or --hearthgate PATH",
-    );
+    need(options.hearthgate.exists(), &options.hearthgate.display().to_string(), ": cargo build, or --hearthgate PATH");
     for version in &options.versions {
         let binary = options.clients_dir.join(version).join("tailscaled");
         need(binary.exists(), &format!("client {version}"), &format!(": ci/clients/build {version}"));
@@ -56,9 +52,7 @@ pub fn report(options: &Options) -> bool {
 pub fn present(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-        || ["/usr/sbin", "/sbin", "/usr/local/go/bin"]
-            .iter()
-            .any(|dir| Path::new(dir).join(program).is_file())
+        || ["/usr/sbin", "/sbin", "/usr/local/go/bin"].iter().any(|dir| Path::new(dir).join(program).is_file())
 }
 
 /// Effective user id 0, as the kernel says it.

@@ -99,13 +99,7 @@ impl Internet {
         bridge(&host.ns, &format!("{stem}.1/24"))?;
         host.ns.sysctl("net.ipv4.ip_forward", "1")?;
         host.ns.nft(&nat::ruleset(kind))?;
-        Ok(Router {
-            ns: host.ns,
-            address: host.address,
-            lan: format!("{stem}.0/24"),
-            stem,
-            next_host: FIRST_HOST,
-        })
+        Ok(Router { ns: host.ns, address: host.address, lan: format!("{stem}.0/24"), stem, next_host: FIRST_HOST })
     }
 }
 
@@ -154,13 +148,7 @@ pub fn bridge(ns: &Namespace, address: &str) -> Outcome {
 }
 
 /// A cable from the bridge in `from` to a new interface in `to`.
-pub fn plug(
-    from: &Namespace,
-    to: &Namespace,
-    interface: &str,
-    address: &str,
-    gateway: Option<&str>,
-) -> Outcome {
+pub fn plug(from: &Namespace, to: &Namespace, interface: &str, address: &str, gateway: Option<&str>) -> Outcome {
     // The port's name has to be unique on the bridge's side only; roles are short.
     let port = format!("{}-{interface}", to.role);
     from.ip(&format!("link add {port} type veth peer name {interface} netns {}", to.name))?;

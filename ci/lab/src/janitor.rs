@@ -30,11 +30,8 @@ pub struct Janitor {
 impl Janitor {
     /// Starts the second process.
     pub fn start() -> Outcome<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(COMMAND)
-            .stdin(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
+        let mut child =
+            Command::new(std::env::current_exe()?).arg(COMMAND).stdin(Stdio::piped()).process_group(0).spawn()?;
         let pipe = Mutex::new(child.stdin.take());
         Ok(Self { child: Mutex::new(child), pipe })
     }

@@ -88,8 +88,7 @@ impl Namespace {
 
     /// Runs a program inside to its end.
     pub fn run(&self, words: &[&str], limit: Duration) -> Outcome<Output> {
-        let (program, arguments) =
-            words.split_first().ok_or_else(|| Failure("an empty command".into()))?;
+        let (program, arguments) = words.split_first().ok_or_else(|| Failure("an empty command".into()))?;
         self.context.run(self.command(program).args(arguments), limit)
     }
 

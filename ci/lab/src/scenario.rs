@@ -64,8 +64,7 @@ impl Scenario {
             return Verdict::Failed;
         }
         let start = Instant::now();
-        let context =
-            Context::new(self.name, number, self.limit, options.clone(), janitor.clone());
+        let context = Context::new(self.name, number, self.limit, options.clone(), janitor.clone());
         let context = match context {
             Ok(context) => context,
             Err(failure) => {

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::command::Output;
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::ensure;
-use crate::command::Output;
 use crate::internet::{Host, SERVER};
 use crate::outcome::{Failure, Outcome};
 use crate::server_config::{self, PORT};
@@ -49,8 +49,16 @@ impl Server {
         let state = context.folder("server/state")?;
         let file = context.folder("server")?.join("config.toml");
         std::fs::write(&file, config)?;
-        let mut server =
-            Self { host, url: url.to_owned(), config: file, state, engine: None, more: environment, daemon: None, context };
+        let mut server = Self {
+            host,
+            url: url.to_owned(),
+            config: file,
+            state,
+            engine: None,
+            more: environment,
+            daemon: None,
+            context,
+        };
         server.launch()?;
         Ok(server)
     }
@@ -257,8 +265,7 @@ fn id(value: &Value) -> Outcome<String> {
 }
 
 fn names(nodes: &[Value]) -> String {
-    let names: Vec<String> =
-        nodes.iter().map(|n| field(n, "givenName", "given_name").to_string()).collect();
+    let names: Vec<String> = nodes.iter().map(|n| field(n, "givenName", "given_name").to_string()).collect();
     format!("[{}]", names.join(", "))
 }
 

@@ -12,8 +12,7 @@ pub struct Status(Value);
 impl Status {
     /// Reads the command's output.
     pub fn read(text: &str) -> Outcome<Self> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|e| Failure(format!("status is not JSON: {e}")))?;
+        let value: Value = serde_json::from_str(text).map_err(|e| Failure(format!("status is not JSON: {e}")))?;
         if value["BackendState"].is_string() {
             Ok(Self(value))
         } else {

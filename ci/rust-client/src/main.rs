@@ -12,10 +12,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let args: Vec<String> = std::env::args().collect();
-    let [_, url, key, name, peer @ ..] = args.as_slice() else { return Err("usage: URL AUTHKEY NAME [PEER:PORT]".into()) };
-    let config = Config { control_server_url: url.parse()?, requested_hostname: Some(name.clone()), ..Config::default() };
+    let [_, url, key, name, peer @ ..] = args.as_slice() else {
+        return Err("usage: URL AUTHKEY NAME [PEER:PORT]".into());
+    };
+    let config =
+        Config { control_server_url: url.parse()?, requested_hostname: Some(name.clone()), ..Config::default() };
     let device = Device::new(&config, Some(key.clone())).await?;
     let address = device.ipv4_addr().await?;
     println!("address {address}");

@@ -10,7 +10,11 @@ pub(crate) fn settings(config: &AcmeConfig) -> Settings {
         directory: config.url.clone(),
         email: config.email.clone(),
         host: config.hostname.to_ascii_lowercase(),
-        challenge: if config.challenge_type == "TLS-ALPN-01" { ChallengeKind::TlsAlpn01 } else { ChallengeKind::Http01 },
+        challenge: if config.challenge_type == "TLS-ALPN-01" {
+            ChallengeKind::TlsAlpn01
+        } else {
+            ChallengeKind::Http01
+        },
     }
 }
 

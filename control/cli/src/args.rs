@@ -101,7 +101,13 @@ impl Args {
 
     /// Values with commas between them.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
-        self.value(name).unwrap_or_default().split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+        self.value(name)
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|t| !t.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -137,7 +143,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Fa
                 continue;
             }
             lexopt::Arg::Short('h') => "help",
-            lexopt::Arg::Short(s) => long_of(s, &parsed.words).ok_or_else(|| Failure::Usage(format!("unknown flag -{s}")))?,
+            lexopt::Arg::Short(s) => {
+                long_of(s, &parsed.words).ok_or_else(|| Failure::Usage(format!("unknown flag -{s}")))?
+            }
             lexopt::Arg::Long(l) => {
                 let known = VALUES.iter().map(|(n, _)| *n).chain(SWITCHES.iter().copied()).find(|n| *n == l);
                 known.ok_or_else(|| Failure::Usage(format!("unknown flag --{l}")))?

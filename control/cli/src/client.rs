@@ -65,9 +65,13 @@ pub(crate) fn good(status: u16, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if (200..300).contains(&status) {
         return Ok(body);
     }
-    let value: Value = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-    let detail = value.get("detail").or_else(|| value.get("message")).and_then(Value::as_str).or_else(|| value.as_str());
-    Err(Failure::Failed(detail.filter(|d| !d.is_empty()).map_or_else(|| format!("the server answered {status}"), str::to_owned)))
+    let value: Value =
+        serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    let detail =
+        value.get("detail").or_else(|| value.get("message")).and_then(Value::as_str).or_else(|| value.as_str());
+    Err(Failure::Failed(
+        detail.filter(|d| !d.is_empty()).map_or_else(|| format!("the server answered {status}"), str::to_owned),
+    ))
 }
 
 /// A path segment or query value with everything unusual as `%XX`.

@@ -1,12 +1,14 @@
 //! What each command does.
 
 use crate::{
-    Failure, import,
+    Failure,
     args::{Args, Output},
     client::encode,
-    oauth, offline,
+    import, oauth, offline,
     output::show,
-    policy, remote::call, serve, setup,
+    policy,
+    remote::call,
+    serve, setup,
 };
 use hearthgate_config::parse_duration;
 use serde_json::{Value, json};
@@ -54,9 +56,15 @@ const NODE_COLUMNS: [(&str, &str); 8] = [
     ("Tags", "tags"),
     ("Hostname", "name"),
 ];
-const ROUTE_COLUMNS: [(&str, &str); 5] =
-    [("ID", "id"), ("Name", "givenName"), ("Approved", "approvedRoutes"), ("Available", "availableRoutes"), ("Serving", "subnetRoutes")];
-const USER_COLUMNS: [(&str, &str); 5] = [("ID", "id"), ("Name", "name"), ("Display name", "displayName"), ("Email", "email"), ("Created", "createdAt")];
+const ROUTE_COLUMNS: [(&str, &str); 5] = [
+    ("ID", "id"),
+    ("Name", "givenName"),
+    ("Approved", "approvedRoutes"),
+    ("Available", "availableRoutes"),
+    ("Serving", "subnetRoutes"),
+];
+const USER_COLUMNS: [(&str, &str); 5] =
+    [("ID", "id"), ("Name", "name"), ("Display name", "displayName"), ("Email", "email"), ("Created", "createdAt")];
 const KEY_COLUMNS: [(&str, &str); 8] = [
     ("ID", "id"),
     ("Key", "key"),
@@ -67,7 +75,8 @@ const KEY_COLUMNS: [(&str, &str); 8] = [
     ("Expiration", "expiration"),
     ("Tags", "aclTags"),
 ];
-const API_KEY_COLUMNS: [(&str, &str); 4] = [("ID", "id"), ("Prefix", "prefix"), ("Expiration", "expiration"), ("Created", "createdAt")];
+const API_KEY_COLUMNS: [(&str, &str); 4] =
+    [("ID", "id"), ("Prefix", "prefix"), ("Expiration", "expiration"), ("Created", "createdAt")];
 const PENDING_COLUMNS: [(&str, &str); 3] = [("Login", "authId"), ("Hostname", "hostname"), ("OS", "os")];
 const CHECK_COLUMNS: [(&str, &str); 4] = [("Check", "authId"), ("From", "from"), ("To", "to"), ("Login", "login")];
 
@@ -109,7 +118,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["nodes" | "node", rest @ ..] => nodes(&args, rest),
         ["auth", rest @ ..] => auth(&args, rest),
         ["admin", "setup-code"] => simple(&args, "GET", "/api/v1/admin/setup-code", None, None, &ADMIN_COLUMNS),
-        ["admin", "reset-password"] => simple(&args, "POST", "/api/v1/admin/reset-password", None, None, &ADMIN_COLUMNS),
+        ["admin", "reset-password"] => {
+            simple(&args, "POST", "/api/v1/admin/reset-password", None, None, &ADMIN_COLUMNS)
+        }
         ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
         ["oauth-clients" | "oauth-client" | "oauth", rest @ ..] => oauth::run(&args, rest),
         ["policy", rest @ ..] => policy::run(&args, rest),
@@ -118,7 +129,11 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn version(args: &Args) -> Result<(), Failure> {
-    show(&hearthgate_server::version(), args.output, &[("Version", "version"), ("Newest client", "capabilityVersion"), ("Oldest client", "oldestCapabilityVersion")]);
+    show(
+        &hearthgate_server::version(),
+        args.output,
+        &[("Version", "version"), ("Newest client", "capabilityVersion"), ("Oldest client", "oldestCapabilityVersion")],
+    );
     Ok(())
 }
 
@@ -141,7 +156,14 @@ pub(crate) fn ask(args: &Args, method: &str, path: &str, body: Option<&Value>) -
 }
 
 /// Sends a request and shows the field `field` of the answer, or all of it.
-fn simple(args: &Args, method: &str, path: &str, body: Option<Value>, field: Option<&str>, columns: &[(&str, &str)]) -> Result<(), Failure> {
+fn simple(
+    args: &Args,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+    field: Option<&str>,
+    columns: &[(&str, &str)],
+) -> Result<(), Failure> {
     let answer = ask(args, method, path, body.as_ref())?;
     let shown = field.and_then(|f| answer.get(f)).unwrap_or(&answer);
     if columns.is_empty() && args.output == Output::Table {
@@ -171,7 +193,8 @@ fn users(args: &Args, words: &[&str]) -> Result<(), Failure> {
             simple(args, "GET", &format!("/api/v1/user?{}", query.join("&")), None, Some("users"), &USER_COLUMNS)
         }
         ["rename" | "mv"] => {
-            let path = format!("/api/v1/user/{}/rename/{}", user_id(args)?, encode(args.need("new-name", "the new name")?));
+            let path =
+                format!("/api/v1/user/{}/rename/{}", user_id(args)?, encode(args.need("new-name", "the new name")?));
             simple(args, "POST", &path, None, Some("user"), &USER_COLUMNS)
         }
         ["role", role] => {
@@ -200,7 +223,9 @@ fn time_from_now(text: &str) -> Result<String, Failure> {
         let span = jiff::SignedDuration::try_from(span)?;
         return Ok(jiff::Timestamp::now().checked_add(span)?.to_string());
     }
-    let time: jiff::Timestamp = text.parse().map_err(|_| Failure::Usage(format!("{text:?} is neither a duration like 24h nor a time like 2030-01-31T12:00:00Z")))?;
+    let time: jiff::Timestamp = text.parse().map_err(|_| {
+        Failure::Usage(format!("{text:?} is neither a duration like 24h nor a time like 2030-01-31T12:00:00Z"))
+    })?;
     Ok(time.to_string())
 }
 
@@ -223,26 +248,40 @@ fn preauthkeys(args: &Args, words: &[&str]) -> Result<(), Failure> {
             Ok(())
         }
         ["list" | "ls" | "show"] => simple(args, "GET", "/api/v1/preauthkey", None, Some("preAuthKeys"), &KEY_COLUMNS),
-        ["expire" | "revoke" | "exp" | "e"] => {
-            simple(args, "POST", "/api/v1/preauthkey/expire", Some(json!({ "id": args.need("id", "the key")? })), None, &[])
-        }
-        ["delete" | "del" | "rm" | "d"] => {
-            simple(args, "DELETE", &format!("/api/v1/preauthkey?id={}", encode(args.need("id", "the key")?)), None, None, &[])
-        }
+        ["expire" | "revoke" | "exp" | "e"] => simple(
+            args,
+            "POST",
+            "/api/v1/preauthkey/expire",
+            Some(json!({ "id": args.need("id", "the key")? })),
+            None,
+            &[],
+        ),
+        ["delete" | "del" | "rm" | "d"] => simple(
+            args,
+            "DELETE",
+            &format!("/api/v1/preauthkey?id={}", encode(args.need("id", "the key")?)),
+            None,
+            None,
+            &[],
+        ),
         _ => Err(Failure::Usage("preauthkeys: create, list, expire or delete".into())),
     }
 }
 
 fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
     let id = || args.need("identifier", "the node").map(encode);
-    let one = |method: &str, path: String, body: Option<Value>| simple(args, method, &path, body, Some("node"), &NODE_COLUMNS);
+    let one = |method: &str, path: String, body: Option<Value>| {
+        simple(args, method, &path, body, Some("node"), &NODE_COLUMNS)
+    };
     match words {
         ["list" | "ls" | "show"] => {
             let query = args.value("user").map(|u| format!("?user={}", encode(u))).unwrap_or_default();
             simple(args, "GET", &format!("/api/v1/node{query}"), None, Some("nodes"), &NODE_COLUMNS)
         }
         ["list-routes" | "lsr" | "routes"] => match args.value("identifier") {
-            Some(id) => simple(args, "GET", &format!("/api/v1/node/{}", encode(id)), None, Some("node"), &ROUTE_COLUMNS),
+            Some(id) => {
+                simple(args, "GET", &format!("/api/v1/node/{}", encode(id)), None, Some("node"), &ROUTE_COLUMNS)
+            }
             None => simple(args, "GET", "/api/v1/node", None, Some("nodes"), &ROUTE_COLUMNS),
         },
         ["approve-routes"] => {
@@ -251,14 +290,22 @@ fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
         }
         ["expire" | "logout" | "exp" | "e"] => {
             let expiry = args.value("expiry").map(time_from_now).transpose()?;
-            one("POST", format!("/api/v1/node/{}/expire", id()?), Some(json!({ "expiry": expiry, "disableExpiry": args.has("disable") })))
+            one(
+                "POST",
+                format!("/api/v1/node/{}/expire", id()?),
+                Some(json!({ "expiry": expiry, "disableExpiry": args.has("disable") })),
+            )
         }
         ["rename", name] => one("POST", format!("/api/v1/node/{}/rename/{}", id()?, encode(name)), None),
         ["delete" | "del"] => simple(args, "DELETE", &format!("/api/v1/node/{}", id()?), None, None, &[]),
-        ["tag" | "tags" | "t"] => one("POST", format!("/api/v1/node/{}/tags", id()?), Some(json!({ "tags": args.list("tags") }))),
+        ["tag" | "tags" | "t"] => {
+            one("POST", format!("/api/v1/node/{}/tags", id()?), Some(json!({ "tags": args.list("tags") })))
+        }
         ["backfillips"] => simple(args, "POST", "/api/v1/node/backfillips?confirmed=true", None, Some("changes"), &[]),
         ["register"] => register(args, "key"),
-        _ => Err(Failure::Usage("nodes: list, list-routes, approve-routes, expire, rename NEW, delete, tag or backfillips".into())),
+        _ => Err(Failure::Usage(
+            "nodes: list, list-routes, approve-routes, expire, rename NEW, delete, tag or backfillips".into(),
+        )),
     }
 }
 
@@ -267,8 +314,22 @@ fn auth(args: &Args, words: &[&str]) -> Result<(), Failure> {
         ["list" | "ls"] => simple(args, "GET", "/api/v1/auth", None, Some("pending"), &PENDING_COLUMNS),
         ["checks"] => simple(args, "GET", "/api/v1/auth", None, Some("checks"), &CHECK_COLUMNS),
         ["register"] => register(args, "auth-id"),
-        ["reject"] => simple(args, "POST", "/api/v1/auth/reject", Some(json!({ "authId": args.need("auth-id", "the login")? })), None, &[]),
-        ["approve"] => simple(args, "POST", "/api/v1/auth/approve", Some(json!({ "authId": args.need("auth-id", "the check")? })), None, &[]),
+        ["reject"] => simple(
+            args,
+            "POST",
+            "/api/v1/auth/reject",
+            Some(json!({ "authId": args.need("auth-id", "the login")? })),
+            None,
+            &[],
+        ),
+        ["approve"] => simple(
+            args,
+            "POST",
+            "/api/v1/auth/approve",
+            Some(json!({ "authId": args.need("auth-id", "the check")? })),
+            None,
+            &[],
+        ),
         _ => Err(Failure::Usage("auth: list, checks, register, approve or reject".into())),
     }
 }

@@ -4,8 +4,8 @@ use crate::{Failure, acme, args::Args, logging, place};
 use hearthgate_acme::{Keeper, serve_http};
 use hearthgate_config::{AcmeConfig, RelayConfig, parse_duration};
 use hearthgate_derp::{
-    Admission, AllowAll, BootstrapDns, Front, Gate, MeshPeer, Pages, Rate, Relay, RelayLimits, RelayOptions, StunMetrics, TrustedProxies, UrlCheck,
-    identity, run_mesh, run_stun, serve_pages,
+    Admission, AllowAll, BootstrapDns, Front, Gate, MeshPeer, Pages, Rate, Relay, RelayLimits, RelayOptions,
+    StunMetrics, TrustedProxies, UrlCheck, identity, run_mesh, run_stun, serve_pages,
     tls::{AlpnChallenges, Certificates, PemPair, pin_of},
 };
 use hearthgate_fetch::Fetch;
@@ -80,7 +80,8 @@ async fn run(config: &RelayConfig) -> Result<(), Failure> {
     let (mut hangup, mut terminate, mut interrupt) =
         (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listen = config.listen().ok_or_else(|| Failure::Failed("listen_addr is no address".into()))?;
-    let state_dir = if config.state_dir.as_os_str().is_empty() { place::usual_state_dir() } else { config.state_dir.clone() };
+    let state_dir =
+        if config.state_dir.as_os_str().is_empty() { place::usual_state_dir() } else { config.state_dir.clone() };
     place::make_state_dir(&state_dir)?;
     let fetch = Fetch::new();
     let key = identity::relay_key(&state_dir)?;
@@ -101,25 +102,36 @@ async fn run(config: &RelayConfig) -> Result<(), Failure> {
         gate: Gate::new(config.connections_per_address),
         proxies: proxies.clone(),
     };
-    let listener = TcpListener::bind(listen).await.map_err(|e| Failure::Failed(format!("listening on {listen}: {e}")))?;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|e| Failure::Failed(format!("listening on {listen}: {e}")))?;
     let listen = listener.local_addr()?;
-    let pages = Pages { relay: relay.clone(), stun: stun.clone(), bootstrap_dns: BootstrapDns::new(), proxies, metrics_for_all: false };
+    let pages = Pages {
+        relay: relay.clone(),
+        stun: stun.clone(),
+        bootstrap_dns: BootstrapDns::new(),
+        proxies,
+        metrics_for_all: false,
+    };
     if let Some(addr) = config.metrics_listen() {
-        let listener = TcpListener::bind(addr).await.map_err(|e| Failure::Failed(format!("listening on {addr}: {e}")))?;
+        let listener =
+            TcpListener::bind(addr).await.map_err(|e| Failure::Failed(format!("listening on {addr}: {e}")))?;
         let open = Arc::new(Pages { metrics_for_all: true, ..pages.clone() });
         let front = Front { relay: None, ..front.clone() };
         tokio::spawn(front.serve(listener, move |stream, remote| serve_pages(open.clone(), stream, remote)));
     }
     let pages = Arc::new(pages);
-    let accepting = tokio::spawn(front.serve(listener, move |stream, remote| serve_pages(pages.clone(), stream, remote)));
+    let accepting =
+        tokio::spawn(front.serve(listener, move |stream, remote| serve_pages(pages.clone(), stream, remote)));
     if let Some(addr) = config.stun_listen() {
-        let socket = UdpSocket::bind(addr).await.map_err(|e| Failure::Failed(format!("listening for STUN on {addr}: {e}")))?;
+        let socket =
+            UdpSocket::bind(addr).await.map_err(|e| Failure::Failed(format!("listening for STUN on {addr}: {e}")))?;
         tokio::spawn(run_stun(socket, stun, pending()));
     }
     for peer in mesh {
         let (relay, host) = (relay.clone(), peer.host.clone());
         tokio::spawn(async move {
-            let report = |e: &hearthgate_derp::MeshError| tracing::warn!(peer = %peer.host, error = %e, "mesh connection ended");
+            let report =
+                |e: &hearthgate_derp::MeshError| tracing::warn!(peer = %peer.host, error = %e, "mesh connection ended");
             if let Err(e) = run_mesh(relay, peer.clone(), report, pending()).await {
                 tracing::error!(peer = %host, error = %e, "not meshed");
             }
@@ -170,7 +182,9 @@ async fn keep_certificate(
     let keeper = keeper(keys, state_dir, alpn.clone());
     place::make_state_dir(&keeper.dir)?;
     if let Some(addr) = keys.listen().filter(|_| keys.challenge_type == "HTTP-01") {
-        let listener = TcpListener::bind(addr).await.map_err(|e| Failure::Failed(format!("listening for HTTP-01 on {addr}: {e}")))?;
+        let listener = TcpListener::bind(addr)
+            .await
+            .map_err(|e| Failure::Failed(format!("listening for HTTP-01 on {addr}: {e}")))?;
         tokio::spawn(serve_http(listener, keeper.http.clone(), keeper.settings.host.clone()));
     }
     let certificates = certificates.clone();
@@ -219,7 +233,8 @@ fn limits(config: &RelayConfig) -> RelayLimits {
 
 fn options(config: &RelayConfig) -> Result<RelayOptions, Failure> {
     let limits = &config.limits;
-    let mesh_key = if config.mesh.key_path.as_os_str().is_empty() { None } else { Some(mesh_key(&config.mesh.key_path)?) };
+    let mesh_key =
+        if config.mesh.key_path.as_os_str().is_empty() { None } else { Some(mesh_key(&config.mesh.key_path)?) };
     let accept = Rate { per_second: limits.accept_per_second, burst: limits.accept_burst.max(1) };
     let rate = Rate::of_bytes(limits.client_bytes_per_second, limits.client_bytes_burst);
     Ok(RelayOptions { mesh_key, rate, accept, ..RelayOptions::default() })
@@ -229,7 +244,10 @@ fn mesh_key(path: &PathBuf) -> Result<Secret, Failure> {
     let text = read(path)?;
     let key = text.trim();
     if decode_fixed::<KEY_LEN>(key).is_err() {
-        return Err(Failure::Failed(format!("{} holds no mesh key: 64 hexadecimal digits, for instance from `openssl rand -hex 32`", path.display())));
+        return Err(Failure::Failed(format!(
+            "{} holds no mesh key: 64 hexadecimal digits, for instance from `openssl rand -hex 32`",
+            path.display()
+        )));
     }
     Ok(Secret::new(key.to_ascii_lowercase()))
 }
@@ -240,8 +258,10 @@ fn mesh_peers(config: &RelayConfig, fetch: &Fetch) -> Result<Vec<MeshPeer>, Fail
             Some(rest) => (None, rest),
             None => (Some(fetch.tls()?), text.strip_prefix("https://").unwrap_or(text)),
         };
-        let authority: http::uri::Authority =
-            rest.trim_end_matches('/').parse().map_err(|_| Failure::Failed(format!("{text:?} is no relay: host, host:port or http://host:port")))?;
+        let authority: http::uri::Authority = rest
+            .trim_end_matches('/')
+            .parse()
+            .map_err(|_| Failure::Failed(format!("{text:?} is no relay: host, host:port or http://host:port")))?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let port = authority.port_u16().unwrap_or(if tls.is_some() { HTTPS } else { 80 });
         Ok(MeshPeer { host, dial: format!("{}:{port}", authority.host()), tls, index: index as u64 })
@@ -254,7 +274,10 @@ fn greet(config: &RelayConfig, pair: &PemPair, relay: &Relay, listen: SocketAddr
     println!("hearthgate {} relay is running.", env!("CARGO_PKG_VERSION"));
     println!();
     println!("  listening on      {listen}, TLS and plain");
-    println!("  STUN              {}", if config.stun_listen_addr.is_empty() { "none" } else { &config.stun_listen_addr });
+    println!(
+        "  STUN              {}",
+        if config.stun_listen_addr.is_empty() { "none" } else { &config.stun_listen_addr }
+    );
     println!("  key               {}", relay.public_key());
     if config.tls_cert_path.as_os_str().is_empty() && config.acme().is_none() {
         println!("  CertName          {}", pin_of(pair)?);

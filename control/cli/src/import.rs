@@ -20,9 +20,13 @@ const KEY_MAX: u64 = 4096;
 /// `hearthgate import headscale …`.
 pub(crate) fn run(args: &Args, rest: &[&str]) -> Result<(), Failure> {
     if rest != ["headscale"] {
-        return Err(Failure::Usage("say what to import: hearthgate import headscale --db /var/lib/headscale/db.sqlite".into()));
+        return Err(Failure::Usage(
+            "say what to import: hearthgate import headscale --db /var/lib/headscale/db.sqlite".into(),
+        ));
     }
-    let db = args.value("db").ok_or_else(|| Failure::Usage("name Headscale's database: --db /var/lib/headscale/db.sqlite".into()))?;
+    let db = args
+        .value("db")
+        .ok_or_else(|| Failure::Usage("name Headscale's database: --db /var/lib/headscale/db.sqlite".into()))?;
     let db = Path::new(db);
     let beside = |name: &str| db.with_file_name(name);
     let noise = args.value("noise-key").map_or_else(|| beside("noise_private.key"), PathBuf::from);
@@ -32,14 +36,22 @@ pub(crate) fn run(args: &Args, rest: &[&str]) -> Result<(), Failure> {
     let mut wal = db.as_os_str().to_owned();
     wal.push("-wal");
     let wal = Path::new(&wal).exists().then(|| read(Path::new(&wal), DATABASE_MAX)).transpose()?;
-    let mut found = headscale::read(&file, wal.as_deref(), jiff::Timestamp::now()).map_err(|e| Failure::Failed(format!("{}: {e}", db.display())))?;
+    let mut found = headscale::read(&file, wal.as_deref(), jiff::Timestamp::now())
+        .map_err(|e| Failure::Failed(format!("{}: {e}", db.display())))?;
     let noise_key = key_text(&noise)?;
-    MachinePrivate::parse(&noise_key)
-        .map_err(|e| Failure::Failed(format!("{}: {e}: without Headscale's Noise key every client has to log in again; name it with --noise-key", noise.display())))?;
+    MachinePrivate::parse(&noise_key).map_err(|e| {
+        Failure::Failed(format!(
+            "{}: {e}: without Headscale's Noise key every client has to log in again; name it with --noise-key",
+            noise.display()
+        ))
+    })?;
     let derp_key = match key_text(&derp) {
         Ok(text) if NodePrivate::parse(&text).is_ok() => Some(text),
         _ => {
-            found.remarks.push(format!("there is no relay key in {}: a new one will be made, which clients do not mind", derp.display()));
+            found.remarks.push(format!(
+                "there is no relay key in {}: a new one will be made, which clients do not mind",
+                derp.display()
+            ));
             None
         }
     };
@@ -70,7 +82,8 @@ fn report(found: &Found) {
     }
     println!("{} node(s):", found.nodes.len());
     for node in &found.nodes {
-        let addresses: Vec<String> = node.ipv4.iter().map(ToString::to_string).chain(node.ipv6.iter().map(ToString::to_string)).collect();
+        let addresses: Vec<String> =
+            node.ipv4.iter().map(ToString::to_string).chain(node.ipv6.iter().map(ToString::to_string)).collect();
         let owner = if node.tags.is_empty() { format!("user {}", node.user) } else { node.tags.join(",") };
         println!("  {} {} {} of {owner}", node.id, node.given_name, addresses.join(" "));
     }
@@ -82,10 +95,19 @@ fn report(found: &Found) {
     }
 }
 
-fn take_over(found: &Found, state: &Path, engine: hearthgate_store::EngineKind, noise_key: &str, derp_key: Option<&str>) -> Result<(), Failure> {
+fn take_over(
+    found: &Found,
+    state: &Path,
+    engine: hearthgate_store::EngineKind,
+    noise_key: &str,
+    derp_key: Option<&str>,
+) -> Result<(), Failure> {
     let mut store = open(&state.join("store"), engine)?;
     if hearthgate_core::Stored::PREFIXES.iter().any(|p| store.scan(p.as_bytes()).is_ok_and(|r| !r.is_empty())) {
-        return Err(Failure::Failed(format!("{} already holds a tailnet: import into an empty state folder (--config or HEARTHGATE_STATE_DIR)", state.display())));
+        return Err(Failure::Failed(format!(
+            "{} already holds a tailnet: import into an empty state folder (--config or HEARTHGATE_STATE_DIR)",
+            state.display()
+        )));
     }
     // Keys first: if this is cut off, the folder holds no tailnet yet and the import can be repeated.
     write_private(&state.join("noise_private.key"), noise_key)?;

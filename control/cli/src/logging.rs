@@ -51,7 +51,8 @@ fn quiet(target: &str) -> Level {
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Of other crates only what somebody should act on. WireGuard in user space warns of each peer that is asleep.
-        *metadata.level() <= self.level && (metadata.target().starts_with("hearthgate") || *metadata.level() <= quiet(metadata.target()))
+        *metadata.level() <= self.level
+            && (metadata.target().starts_with("hearthgate") || *metadata.level() <= quiet(metadata.target()))
     }
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)

@@ -8,13 +8,17 @@ use std::path::Path;
 /// `hearthgate backup FILE`: through the running server if there is one, else from its folder.
 pub(crate) fn make_backup(args: &Args) -> Result<(), Failure> {
     let config = setup::usable(args)?;
-    let [_, file] = args.words.as_slice() else { return Err(Failure::Usage("name the file: hearthgate backup FILE".into())) };
+    let [_, file] = args.words.as_slice() else {
+        return Err(Failure::Usage("name the file: hearthgate backup FILE".into()));
+    };
     let state = setup::state_dir(&config);
     let socket = setup::socket(&config);
     let bytes = match std::os::unix::net::UnixStream::connect(&socket) {
         _ if remote::is_remote(&config) => remote::fetch(&config, "/api/v1/backup")?,
         Ok(_) => remote::fetch(&config, "/api/v1/backup")?,
-        Err(_) if !state.exists() => return Err(Failure::Failed(format!("there is no state in {}: nothing to back up", state.display()))),
+        Err(_) if !state.exists() => {
+            return Err(Failure::Failed(format!("there is no state in {}: nothing to back up", state.display())));
+        }
         Err(_) => {
             let store = open(&state.join("store"), config.store.engine.parse()?)?;
             with_key_files(&state, store.scan(b"")?)?
@@ -28,7 +32,9 @@ pub(crate) fn make_backup(args: &Args) -> Result<(), Failure> {
 /// `hearthgate restore FILE`.
 pub(crate) fn take_backup(args: &Args) -> Result<(), Failure> {
     let config = setup::usable(args)?;
-    let [_, file] = args.words.as_slice() else { return Err(Failure::Usage("name the file: hearthgate restore FILE".into())) };
+    let [_, file] = args.words.as_slice() else {
+        return Err(Failure::Usage("name the file: hearthgate restore FILE".into()));
+    };
     let state = setup::state_dir(&config);
     let engine = args.value("engine").unwrap_or(&config.store.engine).parse()?;
     let dir = state.join("store");

@@ -22,13 +22,16 @@ fn table(value: &Value, columns: &[(&str, &str)]) -> String {
             Value::Null => "-".to_owned(),
             Value::String(s) if s.is_empty() => "-".to_owned(),
             Value::String(s) => s.clone(),
-            Value::Array(a) => a.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(", "),
+            Value::Array(a) => {
+                a.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
+            }
             other => other.to_string(),
         }
     };
     let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|(title, _)| (*title).to_owned()).collect()];
     lines.extend(rows.iter().map(|row| columns.iter().map(|(_, path)| cell(row, path)).collect()));
-    let widths: Vec<usize> = (0..columns.len()).map(|c| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> =
+        (0..columns.len()).map(|c| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0)).collect();
     lines.iter().fold(String::new(), |mut out, line| {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(text, width)| format!("{text:width$}")).collect();
         out.push_str(cells.join("  ").trim_end());
@@ -45,7 +48,8 @@ fn yaml(value: &Value, depth: usize) -> String {
         Value::Object(o) if o.is_empty() => "{}".to_owned(),
         v => v.to_string(),
     };
-    let nested = |v: &Value| matches!(v, Value::Array(a) if !a.is_empty()) || matches!(v, Value::Object(o) if !o.is_empty());
+    let nested =
+        |v: &Value| matches!(v, Value::Array(a) if !a.is_empty()) || matches!(v, Value::Object(o) if !o.is_empty());
     match value {
         Value::Array(items) if !items.is_empty() => items.iter().fold(String::new(), |mut out, item| {
             if nested(item) {
@@ -75,7 +79,8 @@ mod tests {
 
     #[test]
     fn tables_align_and_mark_what_is_missing() {
-        let value = json!([{ "id": "1", "user": { "name": "ann" }, "tags": ["tag:a", "tag:b"] }, { "id": "20", "user": null }]);
+        let value =
+            json!([{ "id": "1", "user": { "name": "ann" }, "tags": ["tag:a", "tag:b"] }, { "id": "20", "user": null }]);
         let got = table(&value, &[("ID", "id"), ("User", "user.name"), ("Tags", "tags")]);
         assert_eq!(got, "ID  User  Tags\n1   ann   tag:a, tag:b\n20  -     -\n");
     }

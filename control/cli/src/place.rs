@@ -28,7 +28,8 @@ pub(crate) fn usual_state_dir() -> PathBuf {
 /// Each client needs a file descriptor or two; the usual soft limit of 1,024 would end at five hundred clients.
 pub(crate) fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(e) = raised {
         tracing::warn!(error = %e, "the limit of open files could not be raised");
     }

@@ -155,8 +155,7 @@ fn explain(args: &Args) -> Result<(), Failure> {
     let (name, port) = Endpoint::split(to);
     let (sources, target) = (endpoint(&engine, from)?, endpoint(&engine, &name)?);
     let pairs = sources.machines.iter().flat_map(|f| target.machines.iter().map(move |t| (*f, *t)));
-    let all: Vec<_> =
-        pairs.filter(|(f, t)| f != t).map(|(f, t)| engine.explain(f, t, target.address, port)).collect();
+    let all: Vec<_> = pairs.filter(|(f, t)| f != t).map(|(f, t)| engine.explain(f, t, target.address, port)).collect();
     tell(args, &serde_json::to_value(all)?, policy_text::explanations)
 }
 

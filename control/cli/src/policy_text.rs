@@ -13,7 +13,9 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 }
 
 fn rules(explanation: &Value) -> impl Iterator<Item = String> {
-    list(&explanation["rules"], "").iter().map(|r| format!("{}[{}] {}", word(r, "section"), r["index"], word(r, "allows")))
+    list(&explanation["rules"], "")
+        .iter()
+        .map(|r| format!("{}[{}] {}", word(r, "section"), r["index"], word(r, "allows")))
 }
 
 /// Whether, and by which rules, each pair is connected.
@@ -56,7 +58,8 @@ pub(crate) fn difference(answer: &Value) -> String {
 pub(crate) fn versions(answer: &Value) -> String {
     let mut out = String::new();
     for v in list(answer, "versions") {
-        let _ = writeln!(out, "{}  {}  {}  {} bytes", word(v, "version"), word(v, "time"), word(v, "author"), v["bytes"]);
+        let _ =
+            writeln!(out, "{}  {}  {}  {} bytes", word(v, "version"), word(v, "time"), word(v, "author"), v["bytes"]);
     }
     if out.is_empty() { "no policy was ever set\n".into() } else { out }
 }
@@ -70,7 +73,8 @@ mod tests {
     fn each_answer_reads_as_lines() {
         let rule = json!({ "section": "acls", "index": 0, "allows": "tcp:22" });
         let yes = json!({ "from": "a", "to": "b", "allowed": true, "visible": true, "rules": [rule], "whyNot": [] });
-        let no = json!({ "from": "b", "to": "a", "allowed": false, "visible": true, "rules": [], "whyNot": ["no rule"] });
+        let no =
+            json!({ "from": "b", "to": "a", "allowed": false, "visible": true, "rules": [], "whyNot": ["no rule"] });
         // With and without a server the list stands in another place.
         let text = explanations(&json!({ "explanations": [yes, no] }));
         assert_eq!(text, explanations(&json!([yes, no])));

@@ -5,7 +5,10 @@ use crate::router::own::{OwnRouter, Server};
 use crate::{Failure, args::Args, logging, place, setup};
 use hearthgate_config::Config;
 use hearthgate_server::{Options, Running};
-use std::{fs, time::{Duration, SystemTime}};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the files of extra records and certificates are looked at.

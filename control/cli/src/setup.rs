@@ -5,7 +5,9 @@ use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, Settings};
 use hearthgate_derp::tls::PemPair;
 use hearthgate_oidc::{Client, PkceMethod, Rules};
-use hearthgate_server::{AcmeOptions, AdminOptions, ImageOptions, OidcOptions, DerpOptions, Options, guess_lan_address};
+use hearthgate_server::{
+    AcmeOptions, AdminOptions, DerpOptions, ImageOptions, OidcOptions, Options, guess_lan_address,
+};
 use hearthgate_tailcfg::DnsRecord;
 use hearthgate_web::gate::{Gate, LAN};
 use std::{
@@ -20,7 +22,10 @@ pub(crate) fn read(args: &Args) -> Result<Loaded, Failure> {
     let from_env = env.iter().find(|(n, _)| n == "HEARTHGATE_CONFIG").map(|(_, v)| v.clone());
     let file = args.value("config").map(str::to_owned).or(from_env);
     let text = match &file {
-        Some(name) => Some(fs::read_to_string(name).map_err(|e| Failure::Failed(format!("the configuration {name} cannot be read: {e}")))?),
+        Some(name) => Some(
+            fs::read_to_string(name)
+                .map_err(|e| Failure::Failed(format!("the configuration {name} cannot be read: {e}")))?,
+        ),
         None => None,
     };
     Ok(load(file.as_deref().zip(text.as_deref()), &env))
@@ -32,7 +37,11 @@ pub(crate) fn usable(args: &Args) -> Result<Config, Failure> {
     for problem in &loaded.problems {
         eprintln!("{problem}");
     }
-    if loaded.is_usable() { Ok(loaded.config) } else { Err(Failure::Failed("the configuration has mistakes; see above".into())) }
+    if loaded.is_usable() {
+        Ok(loaded.config)
+    } else {
+        Err(Failure::Failed("the configuration has mistakes; see above".into()))
+    }
 }
 
 /// Folder of the state.
@@ -45,7 +54,11 @@ pub(crate) fn state_dir(config: &Config) -> PathBuf {
 
 /// Path of the socket for the command line.
 pub(crate) fn socket(config: &Config) -> PathBuf {
-    if config.unix_socket.as_os_str().is_empty() { state_dir(config).join("hearthgate.sock") } else { config.unix_socket.clone() }
+    if config.unix_socket.as_os_str().is_empty() {
+        state_dir(config).join("hearthgate.sock")
+    } else {
+        config.unix_socket.clone()
+    }
 }
 
 /// What the server is started with.
@@ -62,7 +75,9 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
     let certificate = if config.tls_cert_path.as_os_str().is_empty() {
         None
     } else {
-        let read = |p: &Path| fs::read_to_string(p).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", p.display())));
+        let read = |p: &Path| {
+            fs::read_to_string(p).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", p.display())))
+        };
         Some(PemPair { certificate: read(&config.tls_cert_path)?, key: read(&config.tls_key_path)? })
     };
     let settings = Settings {
@@ -71,7 +86,11 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         base_domain: config.dns.base_domain.clone(),
         prefix_v4: config.prefixes.v4,
         prefix_v6: config.prefixes.v6,
-        allocation: if config.prefixes.allocation == "random" { AddressAllocation::Random } else { AddressAllocation::Sequential },
+        allocation: if config.prefixes.allocation == "random" {
+            AddressAllocation::Random
+        } else {
+            AddressAllocation::Sequential
+        },
         magic_dns: config.dns.magic_dns,
         override_local_dns: config.dns.override_local_dns,
         resolvers: config.dns.nameservers.global.clone(),
@@ -114,11 +133,18 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
             ipv4: derp.ipv4,
             ipv6: derp.ipv6,
             urls: config.derp.urls.clone(),
-            update_every: if config.derp.auto_update_enabled { seconds(&config.derp.update_frequency) } else { Duration::ZERO },
+            update_every: if config.derp.auto_update_enabled {
+                seconds(&config.derp.update_frequency)
+            } else {
+                Duration::ZERO
+            },
             paths: config.derp.paths.clone(),
         },
         oidc: oidc(config)?,
-        image: ImageOptions { upgrade_dir: given(&config.image.upgrade_dir), status_file: given(&config.image.status_file) },
+        image: ImageOptions {
+            upgrade_dir: given(&config.image.upgrade_dir),
+            status_file: given(&config.image.status_file),
+        },
         admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),
@@ -140,7 +166,8 @@ fn oidc(config: &Config) -> Result<Option<OidcOptions>, Failure> {
         c.client_secret.clone()
     } else {
         let path = &c.client_secret_path;
-        let text = fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
+        let text =
+            fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
         text.trim().to_owned()
     };
     let method = if c.pkce.method == "plain" { PkceMethod::Plain } else { PkceMethod::S256 };
@@ -181,9 +208,19 @@ fn gate(config: &Config) -> Gate {
 fn extra_records(config: &Config) -> Result<Vec<DnsRecord>, Failure> {
     let path = &config.dns.extra_records_path;
     if path.as_os_str().is_empty() {
-        let record = |r: &hearthgate_config::ExtraRecord| DnsRecord { name: r.name.clone(), kind: r.kind.clone(), value: r.value.to_string() };
+        let record = |r: &hearthgate_config::ExtraRecord| DnsRecord {
+            name: r.name.clone(),
+            kind: r.kind.clone(),
+            value: r.value.to_string(),
+        };
         return Ok(config.dns.extra_records.iter().map(record).collect());
     }
-    let text = fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
-    serde_json::from_str(&text).map_err(|e| Failure::Failed(format!("{}: not a list of records like [{{\"name\":…,\"type\":\"A\",\"value\":…}}]: {e}", path.display())))
+    let text =
+        fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
+    serde_json::from_str(&text).map_err(|e| {
+        Failure::Failed(format!(
+            "{}: not a list of records like [{{\"name\":…,\"type\":\"A\",\"value\":…}}]: {e}",
+            path.display()
+        ))
+    })
 }

@@ -18,24 +18,33 @@ const ANSWER_MAX: u64 = 64 * 1024;
 
 /// Carries out the command.
 pub(crate) fn send(args: &Args) -> Result<(), Failure> {
-    let [_, file] = args.words.as_slice() else { return Err(Failure::Usage("name the file: hearthgate upgrade FILE".into())) };
+    let [_, file] = args.words.as_slice() else {
+        return Err(Failure::Usage("name the file: hearthgate upgrade FILE".into()));
+    };
     let config = setup::usable(args)?;
     let file = File::open(file).map_err(|e| Failure::Failed(format!("{file}: {e}")))?;
     let length = file.metadata()?.len();
     let (address, key) = (config.cli.address.as_str(), config.cli.api_key.as_str());
     if address.is_empty() {
         let socket = setup::socket(&config);
-        let stream = UnixStream::connect(&socket)
-            .map_err(|e| Failure::Failed(format!("no server answers on {} ({e}); for another machine set HEARTHGATE_CLI_ADDRESS", socket.display())))?;
+        let stream = UnixStream::connect(&socket).map_err(|e| {
+            Failure::Failed(format!(
+                "no server answers on {} ({e}); for another machine set HEARTHGATE_CLI_ADDRESS",
+                socket.display()
+            ))
+        })?;
         stream.set_read_timeout(Some(WAIT))?;
         stream.set_write_timeout(Some(WAIT))?;
         put(stream, "local", "", file, length)?;
     } else {
-        let host = address
-            .strip_prefix("http://")
-            .map(|rest| rest.trim_end_matches('/'))
-            .ok_or_else(|| Failure::Failed("HEARTHGATE_CLI_ADDRESS has to be an http:// address on the LAN here".into()))?;
-        let with_port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) { host.to_owned() } else { format!("{host}:80") };
+        let host = address.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).ok_or_else(|| {
+            Failure::Failed("HEARTHGATE_CLI_ADDRESS has to be an http:// address on the LAN here".into())
+        })?;
+        let with_port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+            host.to_owned()
+        } else {
+            format!("{host}:80")
+        };
         let stream = TcpStream::connect(&with_port).map_err(|e| Failure::Failed(format!("{with_port}: {e}")))?;
         stream.set_read_timeout(Some(WAIT))?;
         stream.set_write_timeout(Some(WAIT))?;
@@ -96,8 +105,12 @@ mod tests {
         put(TcpStream::connect(at).unwrap(), "box", "hskey-api-x", open(), 8).unwrap();
         let got = String::from_utf8(serving.join().unwrap()).unwrap();
         assert!(got.starts_with("PUT /api/v1/image/upgrade HTTP/1.1\r\n"), "{got}");
-        assert!(got.contains("Authorization: Bearer hskey-api-x\r\n") && got.contains("Content-Length: 8\r\n"), "{got}");
-        let (at, serving) = serve_once("HTTP/1.1 400 Bad Request\r\ncontent-length: 23\r\n\r\n{\"detail\":\"not a file\"}");
+        assert!(
+            got.contains("Authorization: Bearer hskey-api-x\r\n") && got.contains("Content-Length: 8\r\n"),
+            "{got}"
+        );
+        let (at, serving) =
+            serve_once("HTTP/1.1 400 Bad Request\r\ncontent-length: 23\r\n\r\n{\"detail\":\"not a file\"}");
         let refused = put(TcpStream::connect(at).unwrap(), "box", "", open(), 8).unwrap_err();
         serving.join().unwrap();
         assert!(refused.to_string().contains("not a file"), "{refused}");

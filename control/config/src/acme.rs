@@ -59,9 +59,13 @@ impl AcmeConfig {
             found.push(("tls_letsencrypt_hostname", message));
         }
         let name = &self.hostname;
-        let public = name.contains('.') && name.split('.').all(|l| !l.is_empty()) && name.parse::<std::net::IpAddr>().is_err();
+        let public =
+            name.contains('.') && name.split('.').all(|l| !l.is_empty()) && name.parse::<std::net::IpAddr>().is_err();
         if !public || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') {
-            found.push(("tls_letsencrypt_hostname", format!("{name:?} is no public name: write it like vpn.example.org")));
+            found.push((
+                "tls_letsencrypt_hostname",
+                format!("{name:?} is no public name: write it like vpn.example.org"),
+            ));
         }
         if !self.url.starts_with("https://") {
             found.push(("acme_url", format!("{:?} is no https URL of an authority's directory", self.url)));
@@ -72,7 +76,8 @@ impl AcmeConfig {
                 found.push(("tls_letsencrypt_listen", message));
             }
             "HTTP-01" | "TLS-ALPN-01" => {}
-            other => found.push(("tls_letsencrypt_challenge_type", format!("{other:?} is no challenge: HTTP-01 or TLS-ALPN-01"))),
+            other => found
+                .push(("tls_letsencrypt_challenge_type", format!("{other:?} is no challenge: HTTP-01 or TLS-ALPN-01"))),
         }
         found
     }

@@ -25,7 +25,11 @@ impl AdminConfig {
     /// The networks; those that cannot be read are left out (and are mistakes). `lan` is what the caller says it is.
     pub fn networks(&self, lan: &[&str]) -> Vec<IpNet> {
         let one = |text: &String| -> Vec<IpNet> {
-            if text == "lan" { lan.iter().filter_map(|n| n.parse().ok()).collect() } else { text.parse().ok().into_iter().collect() }
+            if text == "lan" {
+                lan.iter().filter_map(|n| n.parse().ok()).collect()
+            } else {
+                text.parse().ok().into_iter().collect()
+            }
         };
         self.networks.iter().flat_map(one).collect()
     }

@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn the_forms_people_write() {
-        for (text, secs) in [("0", 0), ("30s", 30), ("5m", 300), ("168h", 604_800), ("90d", 7_776_000), ("1h30m", 5400)] {
+        for (text, secs) in [("0", 0), ("30s", 30), ("5m", 300), ("168h", 604_800), ("90d", 7_776_000), ("1h30m", 5400)]
+        {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(secs)), "{text}");
         }
         assert_eq!(parse_duration("800ms"), Some(Duration::from_millis(800)));

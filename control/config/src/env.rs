@@ -114,6 +114,8 @@ pub(crate) fn value_of(kind: Kind, text: &str) -> Result<toml::Value, String> {
         Kind::Text => Ok(text.into()),
         Kind::Number => text.parse::<i64>().map(Into::into).map_err(|_| format!("{text:?} is not a whole number")),
         Kind::Bool => text.parse::<bool>().map(Into::into).map_err(|_| format!("{text:?} is neither true nor false")),
-        Kind::List => Ok(toml::Value::Array(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect())),
+        Kind::List => {
+            Ok(toml::Value::Array(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect()))
+        }
     }
 }

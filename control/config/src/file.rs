@@ -186,7 +186,10 @@ pub struct Prefixes {
 
 impl Default for Prefixes {
     fn default() -> Self {
-        let (v4, v6) = (Ipv4Net::new(Ipv4Addr::new(100, 64, 0, 0), 10), Ipv6Net::new(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0), 48));
+        let (v4, v6) = (
+            Ipv4Net::new(Ipv4Addr::new(100, 64, 0, 0), 10),
+            Ipv6Net::new(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0), 48),
+        );
         Self { v4: v4.ok(), v6: v6.ok(), allocation: "sequential".into() }
     }
 }

@@ -18,14 +18,15 @@ mod router;
 
 pub use acme::AcmeConfig;
 pub use admin::AdminConfig;
-pub use image::ImageConfig;
 pub use duration::parse_duration;
 pub use env::{KEYS, Kind, env_name};
 pub use file::{
-    CliConfig, Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers, NodeConfig, PolicyConfig, Prefixes, Routes, StoreConfig, Switch,
+    CliConfig, Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers,
+    NodeConfig, PolicyConfig, Prefixes, Routes, StoreConfig, Switch,
 };
+pub use image::ImageConfig;
 pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};
 pub use problem::{Problem, Severity};
-pub use router::RouterConfig;
 pub use relay::{MeshConfig, RelayConfig, RelayLimitsConfig, VerifyConfig};
+pub use router::RouterConfig;

@@ -1,9 +1,6 @@
 //! From file text and environment to a configuration, with all mistakes that were found.
 
-use crate::{
-    Config, KEYS, Problem, Severity, env_name, parse_duration,
-    env::value_of,
-};
+use crate::{Config, KEYS, Problem, Severity, env::value_of, env_name, parse_duration};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::SocketAddr;
 
@@ -54,7 +51,14 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
     for &(key, advice) in FOREIGN {
         if table.remove(key).is_some() {
             let (line, column) = place_of_key(text, key);
-            problems.push(Problem { place: name.into(), line, column, key: key.into(), message: advice.into(), severity: Severity::Warning });
+            problems.push(Problem {
+                place: name.into(),
+                line,
+                column,
+                key: key.into(),
+                message: advice.into(),
+                severity: Severity::Warning,
+            });
             usable = toml::to_string(&table).unwrap_or_default();
         }
     }
@@ -73,13 +77,28 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
         }
         match value_of(kind, value) {
             Ok(value) => set(&mut table, key, value),
-            Err(message) => problems.push(Problem { place: variable, line: 0, column: 0, key: key.into(), message, severity: Severity::Error }),
+            Err(message) => problems.push(Problem {
+                place: variable,
+                line: 0,
+                column: 0,
+                key: key.into(),
+                message,
+                severity: Severity::Error,
+            }),
         }
     }
-    for (variable, _) in env.iter().filter(|(n, _)| n.starts_with("HEARTHGATE_") && !n.starts_with("HEARTHGATE_TEST_")) {
+    for (variable, _) in env.iter().filter(|(n, _)| n.starts_with("HEARTHGATE_") && !n.starts_with("HEARTHGATE_TEST_"))
+    {
         if !KEYS.iter().any(|(key, _)| env_name(key) == *variable) {
             let message = "no key of this name; names are HEARTHGATE_ and the key in capitals, with _ for dots".into();
-            problems.push(Problem { place: variable.clone(), line: 0, column: 0, key: String::new(), message, severity: Severity::Warning });
+            problems.push(Problem {
+                place: variable.clone(),
+                line: 0,
+                column: 0,
+                key: String::new(),
+                message,
+                severity: Severity::Warning,
+            });
         }
     }
     // As text once more, not by a second deserializer: that one alone would be a fiftieth of a MIPS binary.
@@ -95,7 +114,14 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
     };
     for (key, message) in relations(&config) {
         let (line, column) = place_of_key(text, key.rsplit('.').next().unwrap_or(key));
-        problems.push(Problem { place: name.into(), line, column, key: key.into(), message, severity: Severity::Error });
+        problems.push(Problem {
+            place: name.into(),
+            line,
+            column,
+            key: key.into(),
+            message,
+            severity: Severity::Error,
+        });
     }
     Loaded { config, problems }
 }
@@ -107,35 +133,60 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     if !c.server_url.is_empty() {
         let rest = c.server_url.strip_prefix("http://").or_else(|| c.server_url.strip_prefix("https://"));
         match rest.map(|r| r.trim_end_matches('/')) {
-            None | Some("") => wrong("server_url", format!("{:?} is no URL: write it like http://192.168.1.1:8080 or https://vpn.example.org", c.server_url)),
-            Some(r) if r.contains('/') => wrong("server_url", "the URL must not have a path: clients put their own paths behind the host".into()),
+            None | Some("") => wrong(
+                "server_url",
+                format!(
+                    "{:?} is no URL: write it like http://192.168.1.1:8080 or https://vpn.example.org",
+                    c.server_url
+                ),
+            ),
+            Some(r) if r.contains('/') => {
+                wrong("server_url", "the URL must not have a path: clients put their own paths behind the host".into())
+            }
             Some(r) => {
                 let host = r.rsplit_once(':').map_or(r, |(h, _)| h);
                 if host == c.dns.base_domain || host.ends_with(&format!(".{}", c.dns.base_domain)) {
-                    wrong("dns.base_domain", format!("the server's own name {host} lies within it, so clients would look it up inside the tailnet and lock themselves out: choose another suffix"));
+                    wrong(
+                        "dns.base_domain",
+                        format!(
+                            "the server's own name {host} lies within it, so clients would look it up inside the tailnet and lock themselves out: choose another suffix"
+                        ),
+                    );
                 }
             }
         }
     }
     if listen(&c.listen_addr).is_none() {
-        wrong("listen_addr", format!("{:?} is no address to listen on: write it like 0.0.0.0:8080 or :8080", c.listen_addr));
+        wrong(
+            "listen_addr",
+            format!("{:?} is no address to listen on: write it like 0.0.0.0:8080 or :8080", c.listen_addr),
+        );
     }
     let stun = &c.derp.server.stun_listen_addr;
     if !stun.is_empty() && listen(stun).is_none() {
-        wrong("derp.server.stun_listen_addr", format!("{stun:?} is no address to listen on: write it like 0.0.0.0:3478, or leave it empty for none"));
+        wrong(
+            "derp.server.stun_listen_addr",
+            format!("{stun:?} is no address to listen on: write it like 0.0.0.0:3478, or leave it empty for none"),
+        );
     }
     if !(1..=999).contains(&c.derp.server.region_id) {
         wrong("derp.server.region_id", "a region number is 1 to 999; 900 to 999 are for self-hosters".into());
     }
     if c.tls_cert_path.as_os_str().is_empty() != c.tls_key_path.as_os_str().is_empty() {
-        wrong("tls_cert_path", "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into());
+        wrong(
+            "tls_cert_path",
+            "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into(),
+        );
     }
     for (key, message) in c.acme().map(|a| a.problems(!c.tls_cert_path.as_os_str().is_empty())).unwrap_or_default() {
         wrong(key, message);
     }
     if !c.metrics_listen_addr.is_empty() && c.metrics_listen().is_none() {
         let value = &c.metrics_listen_addr;
-        wrong("metrics_listen_addr", format!("{value:?} is no address to listen on: write it like 127.0.0.1:9090, or leave it empty for none"));
+        wrong(
+            "metrics_listen_addr",
+            format!("{value:?} is no address to listen on: write it like 127.0.0.1:9090, or leave it empty for none"),
+        );
     }
     if let Some(bad) = c.derp.urls.iter().find(|u| !u.starts_with("https://") && !u.starts_with("http://")) {
         wrong("derp.urls", format!("{bad:?} is no URL: write it like https://example.org/derp.json"));
@@ -144,7 +195,10 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
         wrong("store.engine", format!("{:?} is no store engine: log, redb or sled", c.store.engine));
     }
     if !matches!(c.prefixes.allocation.as_str(), "sequential" | "random") {
-        wrong("prefixes.allocation", format!("{:?} is no way to pick addresses: sequential or random", c.prefixes.allocation));
+        wrong(
+            "prefixes.allocation",
+            format!("{:?} is no way to pick addresses: sequential or random", c.prefixes.allocation),
+        );
     }
     let within = |net: IpNet, all: &str| all.parse::<IpNet>().is_ok_and(|all| all.contains(&net));
     if c.prefixes.v4.is_some_and(|p: Ipv4Net| !within(p.into(), "100.64.0.0/10")) {
@@ -157,13 +211,19 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
         wrong("prefixes.v4", "nodes need addresses of one family at least".into());
     }
     if u32::from_str_radix(&c.unix_socket_permission, 8).is_err() {
-        wrong("unix_socket_permission", format!("{:?} is no file mode: write it like \"0770\"", c.unix_socket_permission));
+        wrong(
+            "unix_socket_permission",
+            format!("{:?} is no file mode: write it like \"0770\"", c.unix_socket_permission),
+        );
     }
     if !is_domain(&c.dns.base_domain) {
         wrong("dns.base_domain", format!("{:?} is no DNS suffix: write it like tail.example.org", c.dns.base_domain));
     }
     if c.dns.override_local_dns && c.dns.nameservers.global.is_empty() {
-        wrong("dns.override_local_dns", "clients would be left without DNS: name at least one resolver in dns.nameservers.global".into());
+        wrong(
+            "dns.override_local_dns",
+            "clients would be left without DNS: name at least one resolver in dns.nameservers.global".into(),
+        );
     }
     if let Some(bad) = c.dns.search_domains.iter().chain(c.dns.nameservers.split.keys()).find(|d| !is_domain(d)) {
         wrong("dns", format!("{bad:?} is no domain"));
@@ -182,7 +242,8 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
             wrong(key, format!("{value:?} is no duration: write it like 30s, 5m, 168h or 0"));
         }
     }
-    if let (Some(every), Some(wait)) = (parse_duration(&c.node.routes.ha.probe_interval), parse_duration(&c.node.routes.ha.probe_timeout))
+    if let (Some(every), Some(wait)) =
+        (parse_duration(&c.node.routes.ha.probe_interval), parse_duration(&c.node.routes.ha.probe_timeout))
         && !every.is_zero()
         && wait >= every
     {
@@ -242,7 +303,10 @@ pub(crate) fn listen(text: &str) -> Option<SocketAddr> {
 
 fn is_domain(text: &str) -> bool {
     let label = |l: &str| {
-        (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') && !l.starts_with('-') && !l.ends_with('-')
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
     };
     text.len() <= 200 && text.split('.').all(label)
 }
@@ -263,8 +327,19 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) {
 
 pub(crate) fn at(name: &str, text: &str, e: &toml::de::Error, key: &str) -> Problem {
     let (line, column) = e.span().map_or((0, 0), |span| line_and_column(text, span.start));
-    let key = if key.is_empty() { text.lines().nth(line.wrapping_sub(1)).and_then(|l| l.split('=').next()).map_or("", str::trim) } else { key };
-    Problem { place: name.into(), line, column, key: key.into(), message: remedy(e.message()), severity: Severity::Error }
+    let key = if key.is_empty() {
+        text.lines().nth(line.wrapping_sub(1)).and_then(|l| l.split('=').next()).map_or("", str::trim)
+    } else {
+        key
+    };
+    Problem {
+        place: name.into(),
+        line,
+        column,
+        key: key.into(),
+        message: remedy(e.message()),
+        severity: Severity::Error,
+    }
 }
 
 /// serde's words for an unknown field list all known ones: that is the remedy.
@@ -290,4 +365,3 @@ pub(crate) fn place_of_key(text: &str, key: &str) -> (usize, usize) {
     }
     (0, 0)
 }
-

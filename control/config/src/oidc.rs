@@ -83,7 +83,10 @@ impl OidcConfig {
             return found;
         }
         if !self.issuer.starts_with("https://") && !self.issuer.starts_with("http://") {
-            found.push(("oidc.issuer", format!("{:?} is no URL: write it like https://accounts.example.org", self.issuer)));
+            found.push((
+                "oidc.issuer",
+                format!("{:?} is no URL: write it like https://accounts.example.org", self.issuer),
+            ));
         }
         if self.client_id.is_empty() {
             found.push(("oidc.client_id", "the provider gives it to you when you register this server there".into()));

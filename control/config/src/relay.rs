@@ -145,22 +145,38 @@ impl RelayConfig {
     pub fn problems(&self, name: &str, text: &str) -> Vec<Problem> {
         let mut found: Vec<(&str, String)> = Vec::new();
         if self.listen().is_none() {
-            found.push(("listen_addr", format!("{:?} is no address to listen on: write it like 0.0.0.0:8443 or :8443", self.listen_addr)));
+            found.push((
+                "listen_addr",
+                format!("{:?} is no address to listen on: write it like 0.0.0.0:8443 or :8443", self.listen_addr),
+            ));
         }
-        for (key, value) in [("stun_listen_addr", &self.stun_listen_addr), ("metrics_listen_addr", &self.metrics_listen_addr)] {
+        for (key, value) in
+            [("stun_listen_addr", &self.stun_listen_addr), ("metrics_listen_addr", &self.metrics_listen_addr)]
+        {
             if !value.is_empty() && listen(value).is_none() {
-                found.push((key, format!("{value:?} is no address to listen on: write it like 0.0.0.0:3478, or leave it empty for none")));
+                found.push((
+                    key,
+                    format!(
+                        "{value:?} is no address to listen on: write it like 0.0.0.0:3478, or leave it empty for none"
+                    ),
+                ));
             }
         }
         if self.tls_cert_path.as_os_str().is_empty() != self.tls_key_path.as_os_str().is_empty() {
-            found.push(("tls_cert_path", "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into()));
+            found.push((
+                "tls_cert_path",
+                "certificate and key belong together: set both tls_cert_path and tls_key_path, or none".into(),
+            ));
         }
         found.extend(self.acme().map(|a| a.problems(!self.tls_cert_path.as_os_str().is_empty())).unwrap_or_default());
         if !self.mesh.with.is_empty() && self.mesh.key_path.as_os_str().is_empty() {
             found.push(("with", "a mesh needs a key that all its relays have: set mesh.key_path".into()));
         }
         if parse_duration(&self.limits.write_timeout).is_none() {
-            found.push(("write_timeout", format!("{:?} is no duration: write it like 2s or 0", self.limits.write_timeout)));
+            found.push((
+                "write_timeout",
+                format!("{:?} is no duration: write it like 2s or 0", self.limits.write_timeout),
+            ));
         }
         let problem = |(key, message): (&str, String)| {
             let (line, column) = place_of_key(text, key);

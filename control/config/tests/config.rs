@@ -1,6 +1,6 @@
 //! The example, the environment, and every kind of mistake.
 
-use hearthgate_config::{Config, KEYS, Kind, Severity, env_name, load, RelayConfig};
+use hearthgate_config::{Config, KEYS, Kind, RelayConfig, Severity, env_name, load};
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../../docs/config.toml");
@@ -47,12 +47,19 @@ fn every_key_can_come_from_the_environment() {
             (_, "node.routes.ha.probe_timeout") => "1s",
             (_, k) if k.starts_with("node.") => "30s",
             (Kind::Number, _) => "901",
-            (Kind::Bool, "taildrop.enabled" | "dns.magic_dns" | "admin.enabled" | "oidc.only_start_if_oidc_is_available") => "false",
+            (
+                Kind::Bool,
+                "taildrop.enabled" | "dns.magic_dns" | "admin.enabled" | "oidc.only_start_if_oidc_is_available",
+            ) => "false",
             (_, "router.advertise_routes") => "192.168.1.0/24",
             (_, "router.tags") => "tag:box",
             (_, "router.data_plane") => "kernel",
-            (Kind::Bool, "router.accept_dns" | "router.exit_node_allow_lan_access" | "router.snat_subnet_routes") => "false",
-            (Kind::Bool, k) if k.starts_with("derp.") || k.starts_with("oidc.email") || k.starts_with("oidc.pkce") => "false",
+            (Kind::Bool, "router.accept_dns" | "router.exit_node_allow_lan_access" | "router.snat_subnet_routes") => {
+                "false"
+            }
+            (Kind::Bool, k) if k.starts_with("derp.") || k.starts_with("oidc.email") || k.starts_with("oidc.pkce") => {
+                "false"
+            }
             (Kind::Bool, _) => "true",
             (Kind::List, _) => "one.example,two.example",
             (Kind::Text, _) => "x.example",
@@ -76,7 +83,11 @@ fn mistakes_name_place_key_and_remedy() {
         ("server_url = \"https://a.b/path\"", "f.toml:1:1", "must not have a path"),
         ("\nlisten_addr = \"8080\"", "f.toml:2:1", "write it like"),
         ("[dns]\noverride_local_dns = true", "f.toml:2:1", "at least one resolver"),
-        ("server_url = \"https://h.t.example\"\n[dns]\nbase_domain = \"t.example\"", "f.toml:3:1", "lock themselves out"),
+        (
+            "server_url = \"https://h.t.example\"\n[dns]\nbase_domain = \"t.example\"",
+            "f.toml:3:1",
+            "lock themselves out",
+        ),
         ("[prefixes]\nv4 = \"10.0.0.0/8\"", "f.toml:2:1", "within 100.64.0.0/10"),
         ("[node]\nexpiry = \"5 days\"", "f.toml:2:1", "write it like 30s"),
         ("[node.routes.ha]\nprobe_timeout = \"20s\"", "f.toml:2:1", "shorter than probe_interval"),

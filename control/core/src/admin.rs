@@ -44,10 +44,14 @@ impl World {
     /// No such node, no tags, or a malformed tag.
     pub fn set_node_tags(&mut self, id: NodeId, tags: Vec<String>) -> Result<()> {
         if tags.is_empty() {
-            return Err(CoreError::invalid("a tagged node keeps at least one tag: log it in again as a user to take the tags off"));
+            return Err(CoreError::invalid(
+                "a tagged node keeps at least one tag: log it in again as a user to take the tags off",
+            ));
         }
         if let Some(bad) = tags.iter().find(|t| !names::is_tag(t)) {
-            return Err(CoreError::invalid(format!("{bad:?} is not a tag: write tag: and a letter, then letters, digits and '-'")));
+            return Err(CoreError::invalid(format!(
+                "{bad:?} is not a tag: write tag: and a letter, then letters, digits and '-'"
+            )));
         }
         let mut tags = tags;
         tags.sort();

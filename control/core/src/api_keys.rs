@@ -35,7 +35,12 @@ impl ApiKey {
 
 impl World {
     /// Makes an API key. The text in the answer is the only time the secret is seen.
-    pub fn create_api_key(&mut self, expiration: Option<Timestamp>, now: Now, rng: &mut dyn Entropy) -> (ApiKey, MintedKey) {
+    pub fn create_api_key(
+        &mut self,
+        expiration: Option<Timestamp>,
+        now: Now,
+        rng: &mut dyn Entropy,
+    ) -> (ApiKey, MintedKey) {
         let minted = credentials::mint(KIND, rng);
         let key = ApiKey {
             id: self.next_id(),
@@ -57,7 +62,9 @@ impl World {
     /// The number of the key that `text` is, if it works now. Its last use is kept, without a flash write.
     pub fn use_api_key(&mut self, text: &str, now: Now) -> Option<u64> {
         let (prefix, secret) = credentials::split(KIND, text)?;
-        let fits = |k: &&ApiKey| k.prefix == prefix && k.expiration.is_none_or(|e| e > now.wall) && credentials::matches(secret, &k.hash);
+        let fits = |k: &&ApiKey| {
+            k.prefix == prefix && k.expiration.is_none_or(|e| e > now.wall) && credentials::matches(secret, &k.hash)
+        };
         let id = self.api_keys.values().find(fits)?.id;
         if let Some(key) = Arc::make_mut(&mut self.api_keys).get_mut(&id) {
             key.last_seen = Some(now.wall);

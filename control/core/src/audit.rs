@@ -41,7 +41,8 @@ impl World {
     /// Adds an entry that is lost at a restart.
     pub fn note(&mut self, actor: &str, action: &str, subject: &str, now: Now) -> AuditEntry {
         let id = self.audit.last().map_or(1, |e| e.id + 1);
-        let entry = AuditEntry { id, at: now.wall, actor: short(actor), action: short(action), subject: short(subject) };
+        let entry =
+            AuditEntry { id, at: now.wall, actor: short(actor), action: short(action), subject: short(subject) };
         let log = Arc::make_mut(&mut self.audit);
         if log.len() >= AUDIT_MAX {
             log.remove(0);

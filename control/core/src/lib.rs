@@ -44,12 +44,14 @@ mod world;
 
 pub use api_keys::ApiKey;
 pub use audit::{AUDIT_MAX, AuditEntry};
+pub use checks::{CHECK_LIFETIME_MS, CHECKS_MAX, PendingCheck, SshAnswer, SshAttempt};
 pub use credentials::MintedKey;
 pub use enforce::{Enforced, PolicyProblem, tailnet_of};
 pub use error::{CoreError, Result};
-pub use model::{MAX_ROUTES_PER_NODE, Node, NodeId, NodeRecord, PathFacts, RegisterMethod, TAGGED_DEVICES, User, UserId};
+pub use model::{
+    MAX_ROUTES_PER_NODE, Node, NodeId, NodeRecord, PathFacts, RegisterMethod, TAGGED_DEVICES, User, UserId,
+};
 pub use now::{Entropy, Now};
-pub use checks::{CHECK_LIFETIME_MS, CHECKS_MAX, PendingCheck, SshAnswer, SshAttempt};
 pub use pending::{AuthId, PENDING_LIFETIME_MS, PENDING_MAX, PendingLogin};
 pub use persist::{LoadError, Stored, Write};
 pub use policies::PolicyVersion;

@@ -83,8 +83,9 @@ impl Pending {
         let logins = Arc::make_mut(&mut self.logins);
         logins.retain(|_, l| now.mono_ms.saturating_sub(l.since_ms) < PENDING_LIFETIME_MS);
         let node_key = request.node_key;
-        if let Some((id, login)) =
-            logins.iter_mut().find(|(_, l)| l.machine_key == machine_key && l.node_key == node_key && l.verdict == Verdict::Waiting)
+        if let Some((id, login)) = logins
+            .iter_mut()
+            .find(|(_, l)| l.machine_key == machine_key && l.node_key == node_key && l.verdict == Verdict::Waiting)
         {
             login.request = Arc::new(request);
             return id.clone();
@@ -104,7 +105,16 @@ impl Pending {
             }
         }
         let node_key = request.node_key;
-        logins.insert(id, PendingLogin { machine_key, node_key, request: Arc::new(request), since_ms: now.mono_ms, verdict: Verdict::Waiting });
+        logins.insert(
+            id,
+            PendingLogin {
+                machine_key,
+                node_key,
+                request: Arc::new(request),
+                since_ms: now.mono_ms,
+                verdict: Verdict::Waiting,
+            },
+        );
     }
 
     pub(crate) fn get(&self, id: &AuthId, now: Now) -> Option<&PendingLogin> {

@@ -1,7 +1,10 @@
 //! What the world looks like on flash: one record a thing, JSON, keyed so that things of a kind lie together.
 
 use crate::{ApiKey, AuditEntry, Node, NodeId, NodeRecord, PolicyVersion, PreAuthKey, User, UserId};
-use crate::{audit::AUDIT, records::{RECORD_PREFIX, Records}};
+use crate::{
+    audit::AUDIT,
+    records::{RECORD_PREFIX, Records},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 const USER: &str = "user/";

@@ -73,7 +73,12 @@ impl World {
     ///
     /// # Errors
     /// Neither user nor tags, an unknown user, or a malformed tag.
-    pub fn create_preauth_key(&mut self, new: NewPreAuthKey, now: Now, rng: &mut dyn Entropy) -> Result<(PreAuthKey, MintedKey)> {
+    pub fn create_preauth_key(
+        &mut self,
+        new: NewPreAuthKey,
+        now: Now,
+        rng: &mut dyn Entropy,
+    ) -> Result<(PreAuthKey, MintedKey)> {
         match new.user {
             Some(id) if !self.users.contains_key(&id) => return Err(CoreError::not_found(format!("user {id}"))),
             None if new.tags.is_empty() => {
@@ -82,7 +87,9 @@ impl World {
             _ => {}
         }
         if let Some(bad) = new.tags.iter().find(|t| !is_tag(t)) {
-            return Err(CoreError::invalid(format!("{bad:?} is not a tag: write tag: and a letter, then letters, digits and '-'")));
+            return Err(CoreError::invalid(format!(
+                "{bad:?} is not a tag: write tag: and a letter, then letters, digits and '-'"
+            )));
         }
         if new.description.len() > DESCRIPTION_MAX {
             return Err(CoreError::invalid(format!("a description has at most {DESCRIPTION_MAX} bytes")));
@@ -116,7 +123,8 @@ impl World {
     /// # Errors
     /// No such key.
     pub fn expire_preauth_key(&mut self, id: u64, now: Now) -> Result<()> {
-        let mut key = self.preauth.get(&id).cloned().ok_or_else(|| CoreError::not_found(format!("pre-auth key {id}")))?;
+        let mut key =
+            self.preauth.get(&id).cloned().ok_or_else(|| CoreError::not_found(format!("pre-auth key {id}")))?;
         key.expiration = Some(now.wall);
         key.revoked = Some(now.wall);
         self.put_preauth(key);
@@ -128,7 +136,9 @@ impl World {
     /// # Errors
     /// No such key.
     pub fn delete_preauth_key(&mut self, id: u64) -> Result<()> {
-        Arc::make_mut(&mut self.preauth).remove(&id).ok_or_else(|| CoreError::not_found(format!("pre-auth key {id}")))?;
+        Arc::make_mut(&mut self.preauth)
+            .remove(&id)
+            .ok_or_else(|| CoreError::not_found(format!("pre-auth key {id}")))?;
         self.write(Write::delete_preauth(id));
         Ok(())
     }

@@ -65,6 +65,7 @@ impl World {
         let wishes = [person.name.as_str(), person.email.as_str(), local];
         let numbered = (2..TRIES).map(|n| format!("{}-{n}", if local.is_empty() { "user" } else { local }));
         let mut all = wishes.into_iter().map(str::to_owned).chain(numbered);
-        all.find(|name| self.check_user_name(name).is_ok()).unwrap_or_else(|| format!("user-{}", self.users.keys().last().map_or(1, |id| id.0 + 1)))
+        all.find(|name| self.check_user_name(name).is_ok())
+            .unwrap_or_else(|| format!("user-{}", self.users.keys().last().map_or(1, |id| id.0 + 1)))
     }
 }

@@ -35,7 +35,8 @@ impl World {
     /// It is larger than [`RECORD_BYTES_MAX`], there are [`RECORDS_MAX`] already, or it has no JSON form.
     pub fn put_record(&mut self, key: &str, value: &impl Serialize) -> Result<()> {
         let key = format!("{RECORD_PREFIX}{key}");
-        let bytes = serde_json::to_vec(value).map_err(|e| CoreError::invalid(format!("{key} cannot be stored: {e}")))?;
+        let bytes =
+            serde_json::to_vec(value).map_err(|e| CoreError::invalid(format!("{key} cannot be stored: {e}")))?;
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(CoreError::Full(format!("{key} is larger than {RECORD_BYTES_MAX} bytes")));
         }
@@ -53,7 +54,7 @@ impl World {
         let there = Arc::make_mut(&mut self.records).remove(&key).is_some();
         if there {
             self.write(Write { key, value: None });
-            }
+        }
         there
     }
 }

@@ -4,8 +4,8 @@
 //! again after a restart): logout, wrong machine, restart, expired, follow-up, auth key, interactive.
 
 use crate::{
-    Change, ChangeBits, CoreError, Entropy, Fact, Node, NodeId, NodeRecord, Now, PathFacts, PendingLogin, PreAuthKey, RegisterMethod, Result,
-    UserId, World,
+    Change, ChangeBits, CoreError, Entropy, Fact, Node, NodeId, NodeRecord, Now, PathFacts, PendingLogin, PreAuthKey,
+    RegisterMethod, Result, UserId, World,
     names::{self, is_tag},
     pending::{AuthId, Verdict},
     report::stored_hostinfo,
@@ -45,7 +45,13 @@ struct Admission<'a> {
 
 impl World {
     /// Answers a register request of the machine that `machine` authenticated as.
-    pub fn register(&mut self, machine: MachinePublic, req: &RegisterRequest, now: Now, rng: &mut dyn Entropy) -> Registration {
+    pub fn register(
+        &mut self,
+        machine: MachinePublic,
+        req: &RegisterRequest,
+        now: Now,
+        rng: &mut dyn Entropy,
+    ) -> Registration {
         let respond = |r: RegisterResponse| Registration::Respond(Box::new(r));
         let refuse = |text: &str| respond(RegisterResponse { error: text.to_owned(), ..Default::default() });
         if req.node_key.is_zero() {
@@ -98,7 +104,8 @@ impl World {
     /// # Errors
     /// Unknown or too old.
     pub fn pending_login(&self, id: &AuthId, now: Now) -> Result<&PendingLogin> {
-        let missing = || CoreError::not_found(format!("login request {id} (they last 15 minutes; run `tailscale up` again)"));
+        let missing =
+            || CoreError::not_found(format!("login request {id} (they last 15 minutes; run `tailscale up` again)"));
         self.pending.get(id, now).filter(|l| l.verdict == Verdict::Waiting).ok_or_else(missing)
     }
 
@@ -116,7 +123,14 @@ impl World {
     ///
     /// # Errors
     /// Unknown login or user, tags that the user may not give, a full address pool.
-    pub fn approve_login(&mut self, id: &AuthId, user: UserId, method: RegisterMethod, now: Now, rng: &mut dyn Entropy) -> Result<Registered> {
+    pub fn approve_login(
+        &mut self,
+        id: &AuthId,
+        user: UserId,
+        method: RegisterMethod,
+        now: Now,
+        rng: &mut dyn Entropy,
+    ) -> Result<Registered> {
         let login = self.pending_login(id, now)?.clone();
         let owner = self.users.get(&user).cloned().ok_or_else(|| CoreError::not_found(format!("user {user}")))?;
         let tags = login.request.hostinfo.as_ref().map(|h| h.request_tags.clone()).unwrap_or_default();
@@ -157,7 +171,8 @@ impl World {
         if let Some(node) = existing.filter(|n| !n.is_expired(now.wall)) {
             // A client that starts again sends its key again, spent or deleted as it may be. Only another key that
             // works makes it somebody else's.
-            let other = key.as_ref().filter(|k| node.preauth_key != Some(k.id) && Self::preauth_refusal(k, now).is_none());
+            let other =
+                key.as_ref().filter(|k| node.preauth_key != Some(k.id) && Self::preauth_refusal(k, now).is_none());
             if other.is_none_or(|k| owned_by_key(node, k)) {
                 self.take_hostinfo_at_register(node.id, req)?;
                 return self.node(node.id).cloned();
@@ -169,7 +184,10 @@ impl World {
         }
         let asked = req.hostinfo.as_ref().map(|h| h.request_tags.clone()).unwrap_or_default();
         let owner = key.user.and_then(|u| self.users.get(&u));
-        let may = |t: &String| key.tags.contains(t) || owner.is_some_and(|u| key.tags.is_empty() && is_tag(t) && self.policy.may_use_tag(u, t));
+        let may = |t: &String| {
+            key.tags.contains(t)
+                || owner.is_some_and(|u| key.tags.is_empty() && is_tag(t) && self.policy.may_use_tag(u, t))
+        };
         if let Some(bad) = asked.iter().find(|t| !may(t)) {
             return Err(CoreError::denied(format!("requested tags [{bad}] are invalid or not permitted")));
         }
@@ -189,7 +207,14 @@ impl World {
     }
 
     /// Lets a client in: the machine's node of the same owner with its new key, or a new node.
-    fn admit(&mut self, machine: MachinePublic, req: &RegisterRequest, how: Admission<'_>, now: Now, rng: &mut dyn Entropy) -> Result<Arc<Node>> {
+    fn admit(
+        &mut self,
+        machine: MachinePublic,
+        req: &RegisterRequest,
+        how: Admission<'_>,
+        now: Now,
+        rng: &mut dyn Entropy,
+    ) -> Result<Arc<Node>> {
         if self.nodes.by_key(&req.node_key).is_some_and(|n| n.machine_key != machine) {
             return Err(CoreError::denied("this node key belongs to another machine"));
         }
@@ -229,7 +254,9 @@ impl World {
             }
             None => {
                 if mine.len() >= NODES_PER_MACHINE_MAX {
-                    return Err(CoreError::Full(format!("this machine owns {NODES_PER_MACHINE_MAX} nodes already: delete some")));
+                    return Err(CoreError::Full(format!(
+                        "this machine owns {NODES_PER_MACHINE_MAX} nodes already: delete some"
+                    )));
                 }
                 if let Some(other) = same_key {
                     // Another user logged in on this machine with the same node key: a key belongs to one node only.
@@ -320,7 +347,13 @@ impl World {
                 profile_pic_url: picture.clone(),
                 ..Default::default()
             },
-            login: Login { id: owner.0.cast_signed(), login_name, display_name, profile_pic_url: picture, ..Default::default() },
+            login: Login {
+                id: owner.0.cast_signed(),
+                login_name,
+                display_name,
+                profile_pic_url: picture,
+                ..Default::default()
+            },
             machine_authorized: true,
             ..Default::default()
         }
@@ -350,11 +383,13 @@ impl World {
         }
         let base = names::sanitize_hostname(&node.hostinfo.hostname);
         let follows = node.given_name.strip_prefix(&base).is_some_and(|rest| {
-            rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+            rest.is_empty()
+                || rest.strip_prefix('-').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         });
         if !follows && !base.is_empty() {
             let id = node.id;
-            node.record.given_name = names::free_label(&node.hostinfo.hostname, |l| self.nodes.name_taken_by_other(l, id));
+            node.record.given_name =
+                names::free_label(&node.hostinfo.hostname, |l| self.nodes.name_taken_by_other(l, id));
         }
     }
 }

@@ -51,7 +51,9 @@ impl World {
                 new.path.endpoint_types = req.endpoint_types.iter().copied().take(ENDPOINTS_MAX).collect();
             }
         }
-        if let Some(hostinfo) = req.hostinfo.as_ref().filter(|h| !req.stream || !h.hostname.is_empty() || !h.os.is_empty()) {
+        if let Some(hostinfo) =
+            req.hostinfo.as_ref().filter(|h| !req.stream || !h.hostname.is_empty() || !h.os.is_empty())
+        {
             // 0 and absent mean "not measured yet", not "no relay".
             let home = hostinfo.net_info.as_ref().map_or(0, |n| n.preferred_derp);
             if let Some(home) = u32::try_from(home).ok().filter(|h| *h != 0 && *h != new.path.home_derp) {

@@ -71,7 +71,9 @@ impl World {
             approved.extend(exit_routes());
         }
         if approved.len() > before {
-            self.edit_node(id, true, Change::Upserted(id), |n| n.record.approved_routes = approved.into_iter().collect())?;
+            self.edit_node(id, true, Change::Upserted(id), |n| {
+                n.record.approved_routes = approved.into_iter().collect()
+            })?;
         }
         Ok(())
     }
@@ -111,7 +113,8 @@ impl World {
         touched.extend(old.iter().filter(|(r, _)| !chosen.contains_key(r)).map(|(_, id)| *id));
         self.primaries.by_prefix = Arc::new(chosen);
         for id in touched {
-            let mine: Vec<IpNet> = self.primaries.by_prefix.iter().filter(|(_, n)| **n == id).map(|(r, _)| *r).collect();
+            let mine: Vec<IpNet> =
+                self.primaries.by_prefix.iter().filter(|(_, n)| **n == id).map(|(r, _)| *r).collect();
             let edited = self.edit_node(id, false, Change::Upserted(id), |n| n.primary_routes = mine);
             // A node that was just deleted has no routes to lose.
             debug_assert!(matches!(edited, Ok(_) | Err(CoreError::NotFound(_))));

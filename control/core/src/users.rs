@@ -117,7 +117,11 @@ impl World {
 
     pub(crate) fn check_user_name(&self, name: &str) -> Result<()> {
         let allowed = |c: char| c.is_alphanumeric() || "-_.@+".contains(c);
-        if name.len() < 2 || name.len() > NAME_MAX || !name.starts_with(char::is_alphabetic) || !name.chars().all(allowed) {
+        if name.len() < 2
+            || name.len() > NAME_MAX
+            || !name.starts_with(char::is_alphabetic)
+            || !name.chars().all(allowed)
+        {
             return Err(CoreError::invalid(format!(
                 "{name:?} is not a user name: two to {NAME_MAX} characters, a letter first, then letters, digits and - _ . @ +"
             )));

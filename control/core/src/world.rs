@@ -1,8 +1,15 @@
 //! The state of the control plane and what one batch of commands did to it.
 
 use crate::{
-    AuditEntry, Change, CoreError, Enforced, Entropy, Node, NodeId, Now, PathFacts, Policy, PolicyVersion, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User,
-    UserId, Write, address, api_keys::ApiKey, checks::Checks, nodes::Nodes, pending::{AuthId, Pending}, presence::Presence, records::Records, routes::Primaries,
+    AuditEntry, Change, CoreError, Enforced, Entropy, Node, NodeId, Now, PathFacts, Policy, PolicyVersion, PreAuthKey,
+    Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User, UserId, Write, address,
+    api_keys::ApiKey,
+    checks::Checks,
+    nodes::Nodes,
+    pending::{AuthId, Pending},
+    presence::Presence,
+    records::Records,
+    routes::Primaries,
 };
 use hearthgate_keys::NodePublic;
 use hearthgate_tailcfg::DerpMap;
@@ -230,7 +237,8 @@ impl World {
 
     /// Works the DERP map out anew, after the policy changed.
     pub(crate) fn settle_derp_map(&mut self) {
-        let named = self.enforced.as_ref().and_then(|e| e.engine().policy().derp_map().map(|m| m.over(&self.own_derp_map)));
+        let named =
+            self.enforced.as_ref().and_then(|e| e.engine().policy().derp_map().map(|m| m.over(&self.own_derp_map)));
         let map = named.map_or_else(|| self.own_derp_map.clone(), Arc::new);
         if self.derp_map != map {
             self.derp_map = map;
@@ -239,11 +247,16 @@ impl World {
     }
 
     /// Addresses of both families for a new node; the policy may name pools for the IPv4 address.
-    pub(crate) fn allocate(&mut self, pools: &[IpNet], rng: &mut dyn Entropy) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
+    pub(crate) fn allocate(
+        &mut self,
+        pools: &[IpNet],
+        rng: &mut dyn Entropy,
+    ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
         let how = self.settings.allocation;
         let nodes = &self.nodes;
         let taken = |ip: &IpAddr| nodes.ip_taken(ip);
-        let full = |net: String| CoreError::Full(format!("no free address left in {net}: widen the prefix or delete nodes"));
+        let full =
+            |net: String| CoreError::Full(format!("no free address left in {net}: widen the prefix or delete nodes"));
         let mut named = pools.iter().filter_map(|p| if let IpNet::V4(net) = p { Some(*net) } else { None });
         let v4 = match self.settings.prefix_v4 {
             None => None,
@@ -289,7 +302,13 @@ impl World {
     }
 
     /// Changes one node by a function on a copy.
-    pub(crate) fn edit_node(&mut self, id: NodeId, durable: bool, change: Change, edit: impl FnOnce(&mut Node)) -> Result<Arc<Node>> {
+    pub(crate) fn edit_node(
+        &mut self,
+        id: NodeId,
+        durable: bool,
+        change: Change,
+        edit: impl FnOnce(&mut Node),
+    ) -> Result<Arc<Node>> {
         let mut node = Node::clone(self.node(id)?);
         edit(&mut node);
         self.put_node(node, durable, change);

@@ -28,7 +28,15 @@ struct Client {
 
 impl Client {
     fn open(snap: &Snapshot, viewer: NodeId, now: Timestamp) -> Self {
-        let mut client = Self { viewer, cursor: snap.seq, own: None, peers: BTreeMap::new(), owners: Vec::new(), filter: Vec::new(), ssh: None };
+        let mut client = Self {
+            viewer,
+            cursor: snap.seq,
+            own: None,
+            peers: BTreeMap::new(),
+            owners: Vec::new(),
+            filter: Vec::new(),
+            ssh: None,
+        };
         client.whole(snap, &BTreeSet::new(), now);
         client
     }
@@ -117,7 +125,11 @@ impl Client {
             // A set of endpoints that only shrank is deliberately not told (disco finds out by itself), so a client
             // may know too many; it must never miss one.
             let actual = &expected.get(id).expect("a peer that is gone").endpoints;
-            assert!(actual.iter().all(|e| peer.endpoints.contains(e)), "node {} misses an endpoint of {id}", self.viewer);
+            assert!(
+                actual.iter().all(|e| peer.endpoints.contains(e)),
+                "node {} misses an endpoint of {id}",
+                self.viewer
+            );
             peer.endpoints.clone_from(actual);
         }
         assert_eq!(known, expected, "what node {} knows", self.viewer);

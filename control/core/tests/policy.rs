@@ -38,11 +38,13 @@ fn at_start_the_newest_good_version_comes_back_and_a_broken_one_opens_nothing() 
     let load = |texts: &[&str]| {
         let mut stored = Stored::default();
         for (i, text) in texts.iter().enumerate() {
-            let record = serde_json::json!({ "version": i, "text": text, "author": "x", "time": "2026-01-01T00:00:00Z" });
+            let record =
+                serde_json::json!({ "version": i, "text": text, "author": "x", "time": "2026-01-01T00:00:00Z" });
             stored.add(&format!("policy/{i:016x}"), record.to_string().as_bytes()).unwrap();
         }
         let now = Lab::new().now;
-        let mut world = World::load(stored, Settings::default(), Arc::new(AllowAll), hearthgate_tailcfg::DerpMap::default(), now);
+        let mut world =
+            World::load(stored, Settings::default(), Arc::new(AllowAll), hearthgate_tailcfg::DerpMap::default(), now);
         let problems = world.restore_policy().len();
         (world, problems)
     };
@@ -82,7 +84,8 @@ fn the_policy_gives_tags_and_approves_routes() {
     lab.world.set_policy_text(text, "api", now).unwrap();
     let id = lab.join(1, &key);
     lab.update(1, |r| {
-        r.hostinfo.as_mut().unwrap().routable_ips = ["10.1.0.0/16", "192.168.1.0/24", "0.0.0.0/0", "::/0"].map(|t| t.parse().unwrap()).to_vec();
+        r.hostinfo.as_mut().unwrap().routable_ips =
+            ["10.1.0.0/16", "192.168.1.0/24", "0.0.0.0/0", "::/0"].map(|t| t.parse().unwrap()).to_vec();
     });
     lab.world.take_batch();
     assert_eq!(lab.world.node(id).unwrap().approved_routes, ["10.1.0.0/16".parse().unwrap()]);
@@ -103,7 +106,11 @@ fn an_ssh_check_is_asked_once_and_holds_for_its_period() {
     lab.world.set_policy_text(policy, "api", lab.now).unwrap();
     let machine = lab.world.node(lab.id(2)).unwrap().machine_key;
     let attempt = SshAttempt { from: lab.id(1), to: lab.id(2), login: "root".into(), check: None };
-    fn ask(lab: &mut Lab, machine: hearthgate_keys::MachinePublic, attempt: &SshAttempt) -> Result<SshAnswer, CoreError> {
+    fn ask(
+        lab: &mut Lab,
+        machine: hearthgate_keys::MachinePublic,
+        attempt: &SshAttempt,
+    ) -> Result<SshAnswer, CoreError> {
         let now = lab.now;
         let mut seed = now.mono_ms as u8;
         lab.world.ssh_attempt(machine, attempt, now, &mut |b: &mut [u8]| {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use hearthgate_core::{Fact, NewPreAuthKey, RegisterMethod, Registration, AuthId};
+use hearthgate_core::{AuthId, Fact, NewPreAuthKey, RegisterMethod, Registration};
 use jiff::ToSpan;
 use support::{Lab, node_key, request};
 
@@ -61,7 +61,8 @@ fn a_login_waits_for_a_person_and_is_held_meanwhile() {
     // The same client asking anew gets the same login, so strangers cannot fill the list with one key.
     assert_eq!(lab.answer(1, &request(1, None)).auth_url, url);
     lab.world.take_batch();
-    let registered = lab.world.approve_login(&id, user, RegisterMethod::Cli, lab.now, &mut |b: &mut [u8]| b.fill(1)).unwrap();
+    let registered =
+        lab.world.approve_login(&id, user, RegisterMethod::Cli, lab.now, &mut |b: &mut [u8]| b.fill(1)).unwrap();
     assert_eq!(lab.world.take_batch().facts, [Fact::LoginFinished(id.clone())]);
     let answer = lab.answer(1, &again);
     assert!(answer.machine_authorized && answer.login.login_name == "alice@hearthgate.internal");

@@ -71,7 +71,9 @@ fn a_route_needs_advertisement_and_approval_and_approval_outlives_withdrawal() {
 #[test]
 fn default_routes_are_approved_in_pairs_and_have_no_primary() {
     let (mut lab, a, _) = two_routers();
-    lab.update(1, |r| r.hostinfo.as_mut().unwrap().routable_ips = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
+    lab.update(1, |r| {
+        r.hostinfo.as_mut().unwrap().routable_ips = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]
+    });
     lab.world.approve_routes(a, &["0.0.0.0/0".parse().unwrap()]).unwrap();
     let node = lab.world.node(a).unwrap();
     assert_eq!(node.approved_routes.len(), 2);

@@ -33,7 +33,9 @@ pub enum FetchError {
     #[error("{0:?} is no http or https URL")]
     Url(String),
     /// No certificate authority is known.
-    #[error("no certificate authorities are installed ({0}): install the package ca-certificates (OpenWrt: ca-bundle), or name a file with SSL_CERT_FILE")]
+    #[error(
+        "no certificate authorities are installed ({0}): install the package ca-certificates (OpenWrt: ca-bundle), or name a file with SSL_CERT_FILE"
+    )]
     NoAuthorities(String),
     /// The server cannot be reached, or broke off.
     #[error("{host} cannot be reached: {why}")]
@@ -125,9 +127,13 @@ impl Fetch {
             _ => return Err(wrong()),
         };
         let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-        let unreachable = |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.clone(), why: e.to_string() };
+        let unreachable =
+            |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.clone(), why: e.to_string() };
         let slow = |_| FetchError::Slow(host.clone());
-        let tcp = timeout(CONNECT_WITHIN, TcpStream::connect((host.as_str(), port))).await.map_err(slow)?.map_err(|e| unreachable(&e))?;
+        let tcp = timeout(CONNECT_WITHIN, TcpStream::connect((host.as_str(), port)))
+            .await
+            .map_err(slow)?
+            .map_err(|e| unreachable(&e))?;
         // Servers expect the path alone, and the name in a header.
         *request.uri_mut() = uri.path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| wrong())?;
         let authority = uri.authority().map_or("", |a| a.as_str());
@@ -177,13 +183,19 @@ fn request(uri: &Uri, what: Send<'_>) -> Result<Request<Bytes>, http::Error> {
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>, host: &str, max: usize) -> Result<Response<Bytes>, FetchError>
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    host: &str,
+    max: usize,
+) -> Result<Response<Bytes>, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + std::marker::Send + 'static,
 {
     let unreachable = |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.to_owned(), why: e.to_string() };
     let whole = async {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
         let asking = async {
             let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
             let (head, body) = answer.into_parts();

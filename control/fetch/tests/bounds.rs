@@ -25,7 +25,8 @@ async fn answering(bytes: Vec<u8>) -> (String, tokio::task::JoinHandle<String>) 
 #[tokio::test]
 async fn an_answer_comes_whole() {
     let (url, asked) = answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno".to_vec()).await;
-    let send = Send { body: Some(("a=1".into(), "application/x-www-form-urlencoded")), authorization: Some("Basic eDp5") };
+    let send =
+        Send { body: Some(("a=1".into(), "application/x-www-form-urlencoded")), authorization: Some("Basic eDp5") };
     let answer = Fetch::new().send(&url, send).await.unwrap();
     assert_eq!((answer.status, &answer.body[..]), (404, &b"no"[..]));
     let asked = asked.await.unwrap().to_ascii_lowercase();

@@ -32,7 +32,9 @@ pub enum ImportError {
     #[error("there is no table {0:?} in it: is it Headscale's database?")]
     NoTable(&'static str),
     /// Too old.
-    #[error("it was written by a Headscale before 0.26: upgrade Headscale to 0.26 or later first, step by step, then import")]
+    #[error(
+        "it was written by a Headscale before 0.26: upgrade Headscale to 0.26 or later first, step by step, then import"
+    )]
     TooOld,
     /// A row that would be lost.
     #[error("{table} {id}: {what} cannot be read ({value:?})")]
@@ -160,7 +162,9 @@ fn orphans(found: &mut Found) {
         std::mem::take(&mut found.nodes).into_iter().partition(|n| !n.tags.is_empty() || users.contains(&n.user));
     found.nodes = kept;
     for node in lost {
-        found.remarks.push(format!("node {} ({}) is not taken over: its user does not exist", node.id, node.given_name));
+        found
+            .remarks
+            .push(format!("node {} ({}) is not taken over: its user does not exist", node.id, node.given_name));
     }
 }
 

@@ -36,7 +36,13 @@ fn the_world_loads_what_was_taken_over_and_goes_on_counting() {
         stored.add(&write.key, &write.value.unwrap()).unwrap();
     }
     let now = Now { wall: now(), mono_ms: 0 };
-    let mut world = World::load(stored, Settings::default(), std::sync::Arc::new(hearthgate_core::AllowAll), Default::default(), now);
+    let mut world = World::load(
+        stored,
+        Settings::default(),
+        std::sync::Arc::new(hearthgate_core::AllowAll),
+        Default::default(),
+        now,
+    );
     assert_eq!(world.nodes().count(), 2);
     let new = world.create_user(hearthgate_core::NewUser { name: "otto".into(), ..Default::default() }, now).unwrap();
     assert!(new.id.0 > 2, "number {} was a node's or a user's", new.id);

@@ -18,7 +18,11 @@ fn every_row_of_a_deep_tree_is_read() {
     for (i, row) in (1i64..).zip(&rows[..400]) {
         assert_eq!(row["id"], Value::Int(i * 3));
         assert_eq!(text(row, "name"), format!("name {i}"));
-        let size = if i % 4 == 0 { row["size"] == Value::Int(i / 4) || row["size"] == Value::Real(i as f64 / 4.0) } else { row["size"] == Value::Real(i as f64 / 4.0) };
+        let size = if i % 4 == 0 {
+            row["size"] == Value::Int(i / 4) || row["size"] == Value::Real(i as f64 / 4.0)
+        } else {
+            row["size"] == Value::Real(i as f64 / 4.0)
+        };
         assert!(size, "{:?}", row["size"]);
         let data = if i % 7 == 0 { Value::Null } else { Value::Blob(vec![i as u8; (i % 5) as usize]) };
         assert_eq!(row["data"], data);

@@ -1,6 +1,8 @@
 //! The text forms against values that the official Go code produced (`vectors/keys.json`).
 
-use hearthgate_keys::{ChallengePublic, DiscoPublic, MachinePrivate, MachinePublic, NlPublic, NodePrivate, NodePublic, decode_fixed};
+use hearthgate_keys::{
+    ChallengePublic, DiscoPublic, MachinePrivate, MachinePublic, NlPublic, NodePrivate, NodePublic, decode_fixed,
+};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -43,11 +45,8 @@ fn parsing_accepts_and_refuses_what_the_official_code_does() {
 
 #[test]
 fn boxes_open_only_between_their_keys() {
-    let (a, b, c) = (
-        NodePrivate::from_random([1; 32]),
-        NodePrivate::from_random([2; 32]),
-        NodePrivate::from_random([3; 32]),
-    );
+    let (a, b, c) =
+        (NodePrivate::from_random([1; 32]), NodePrivate::from_random([2; 32]), NodePrivate::from_random([3; 32]));
     let sealed = a.seal_to(&b.public(), [9; 24], b"hello");
     assert_eq!(b.open_from(&a.public(), &sealed).unwrap(), b"hello");
     assert!(c.open_from(&a.public(), &sealed).is_err());

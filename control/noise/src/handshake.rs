@@ -63,11 +63,19 @@ pub fn respond(key: &MachinePrivate, initiation: &[u8]) -> Result<Accepted, Hand
 /// # Errors
 /// As [`respond`].
 #[doc(hidden)]
-pub fn respond_with_ephemeral(key: &MachinePrivate, initiation: &[u8], ephemeral: &[u8; KEY_LEN]) -> Result<Accepted, HandshakeError> {
+pub fn respond_with_ephemeral(
+    key: &MachinePrivate,
+    initiation: &[u8],
+    ephemeral: &[u8; KEY_LEN],
+) -> Result<Accepted, HandshakeError> {
     respond_inner(key, initiation, Some(ephemeral))
 }
 
-fn respond_inner(key: &MachinePrivate, initiation: &[u8], ephemeral: Option<&[u8; KEY_LEN]>) -> Result<Accepted, HandshakeError> {
+fn respond_inner(
+    key: &MachinePrivate,
+    initiation: &[u8],
+    ephemeral: Option<&[u8; KEY_LEN]>,
+) -> Result<Accepted, HandshakeError> {
     let initiation: &[u8; INITIATION_LEN] = initiation.try_into().map_err(|_| HandshakeError::Malformed)?;
     let [v0, v1, kind, l0, l1, message @ ..] = initiation;
     if *kind != TYPE_INITIATION || usize::from(u16::from_be_bytes([*l0, *l1])) != message.len() {
@@ -87,7 +95,12 @@ fn respond_inner(key: &MachinePrivate, initiation: &[u8], ephemeral: Option<&[u8
     response[..3].copy_from_slice(&[TYPE_RESPONSE, 0, 48]);
     state.write_message(&[], &mut response[3..])?;
     let (c2s, s2c) = split(&mut state);
-    Ok(Accepted { version, machine, response, session: Session { sealer: Sealer::new(&s2c), opener: Opener::new(&c2s) } })
+    Ok(Accepted {
+        version,
+        machine,
+        response,
+        session: Session { sealer: Sealer::new(&s2c), opener: Opener::new(&c2s) },
+    })
 }
 
 /// The client's side of a handshake.
@@ -105,7 +118,8 @@ impl Initiator {
         ephemeral: Option<&[u8; KEY_LEN]>,
     ) -> Result<(Self, [u8; INITIATION_LEN]), HandshakeError> {
         let prologue = prologue(version);
-        let mut builder = builder(&prologue)?.local_private_key(key.secret_bytes())?.remote_public_key(server.as_bytes())?;
+        let mut builder =
+            builder(&prologue)?.local_private_key(key.secret_bytes())?.remote_public_key(server.as_bytes())?;
         if let Some(e) = ephemeral {
             builder = builder.fixed_ephemeral_key_for_testing_only(e);
         }

@@ -64,7 +64,10 @@ impl Sealer {
             out.extend_from_slice(&len.to_be_bytes());
             let start = out.len();
             out.extend_from_slice(chunk);
-            let tag = self.cipher.encrypt_in_place_detached(&nonce, &[], &mut out[start..]).map_err(|_| RecordError::Exhausted)?;
+            let tag = self
+                .cipher
+                .encrypt_in_place_detached(&nonce, &[], &mut out[start..])
+                .map_err(|_| RecordError::Exhausted)?;
             out.extend_from_slice(&tag);
         }
         Ok(())
@@ -93,7 +96,9 @@ impl Opener {
         let Some(sealed) = body.get_mut(..len) else { return Ok(None) };
         let nonce = next_nonce(&mut self.counter)?;
         let (text, tag) = sealed.split_at_mut(len - TAG_LEN);
-        self.cipher.decrypt_in_place_detached(&nonce, &[], text, Tag::from_slice(tag)).map_err(|_| RecordError::Forged)?;
+        self.cipher
+            .decrypt_in_place_detached(&nonce, &[], text, Tag::from_slice(tag))
+            .map_err(|_| RecordError::Forged)?;
         Ok(Some((RECORD_HEADER + len, RECORD_HEADER..RECORD_HEADER + len - TAG_LEN)))
     }
 }

@@ -2,7 +2,8 @@
 
 use hearthgate_keys::MachinePrivate;
 use hearthgate_noise::{
-    EARLY_MAGIC, Initiator, MAX_PLAINTEXT, MAX_RECORD, Opener, RECORD_HEADER, RecordError, Sealer, TAG_LEN, encode_early, parse_early_head, respond,
+    EARLY_MAGIC, Initiator, MAX_PLAINTEXT, MAX_RECORD, Opener, RECORD_HEADER, RecordError, Sealer, TAG_LEN,
+    encode_early, parse_early_head, respond,
 };
 use proptest::prelude::*;
 

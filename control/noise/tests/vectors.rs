@@ -79,7 +79,8 @@ fn a_long_write_is_cut_as_the_official_code_cuts_it() {
         let (mut session, mut accepted) = recorded(&h);
         let mut long = 0;
         for r in h["records"].as_array().unwrap() {
-            let sealer = if r["direction"] == "client->server" { &mut session.sealer } else { &mut accepted.session.sealer };
+            let sealer =
+                if r["direction"] == "client->server" { &mut session.sealer } else { &mut accepted.session.sealer };
             let mut out = Vec::new();
             let Some(sum) = r["wire_sha256"].as_str() else {
                 sealer.seal(&hex(&r["plaintext_hex"]), &mut out).unwrap();
@@ -105,7 +106,8 @@ fn a_long_write_is_cut_as_the_official_code_cuts_it() {
 #[test]
 fn the_early_payload_and_the_header_are_the_recorded_ones() {
     for h in handshakes() {
-        let said: Vec<u8> = h["records"].as_array().unwrap()[1..4].iter().flat_map(|r| hex(&r["plaintext_hex"])).collect();
+        let said: Vec<u8> =
+            h["records"].as_array().unwrap()[1..4].iter().flat_map(|r| hex(&r["plaintext_hex"])).collect();
         assert_eq!(encode_early(h["early_noise_json"].as_str().unwrap().as_bytes()), said);
         assert_eq!(parse_early_head(&said[..9].try_into().unwrap()), Some(said.len() - 9));
         let header = h["x_tailscale_handshake"].as_str().unwrap();

@@ -1,7 +1,10 @@
 //! The client's side of the code flow (OpenID Connect Core 1.0, section 3.1).
 
 use crate::{Metadata, OidcError};
-use base64::{Engine, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use form_urlencoded::Serializer;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt};

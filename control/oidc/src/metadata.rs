@@ -38,7 +38,10 @@ impl Metadata {
         let metadata: Self = serde_json::from_slice(json).map_err(|e| OidcError::Metadata(e.to_string()))?;
         // Some providers write their own name with a slash at its end and some do not.
         if metadata.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
-            let why = format!("it is of {:?}, not of {issuer:?}: set oidc.issuer to what the provider calls itself", metadata.issuer);
+            let why = format!(
+                "it is of {:?}, not of {issuer:?}: set oidc.issuer to what the provider calls itself",
+                metadata.issuer
+            );
             return Err(OidcError::Metadata(why));
         }
         let plain_issuer = issuer.starts_with("http://");
@@ -56,6 +59,8 @@ impl Metadata {
     /// Whether the secret goes into the form instead of the header.
     pub(crate) fn secret_in_form(&self) -> bool {
         let methods = &self.token_endpoint_auth_methods_supported;
-        !methods.is_empty() && !methods.iter().any(|m| m == "client_secret_basic") && methods.iter().any(|m| m == "client_secret_post")
+        !methods.is_empty()
+            && !methods.iter().any(|m| m == "client_secret_basic")
+            && methods.iter().any(|m| m == "client_secret_post")
     }
 }

@@ -27,7 +27,10 @@ impl Rules {
         }
         let by_mail = !self.domains.is_empty() || !self.users.is_empty();
         if self.verified_email && !claims.email_verified && (by_mail || !claims.email.is_empty()) {
-            return no(format!("the provider has not verified the address {:?} (oidc.email_verified_required)", claims.email));
+            return no(format!(
+                "the provider has not verified the address {:?} (oidc.email_verified_required)",
+                claims.email
+            ));
         }
         let domain = claims.email.rsplit_once('@').map_or("", |(_, d)| d);
         if !self.domains.is_empty() && !self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)) {

@@ -50,14 +50,18 @@ impl Tokens {
             error_description: String,
         }
         if let Ok(refusal) = serde_json::from_slice::<Refusal>(json) {
-            return Err(OidcError::Refused(format!("{} {}", refusal.error, refusal.error_description).trim().to_owned()));
+            return Err(OidcError::Refused(
+                format!("{} {}", refusal.error, refusal.error_description).trim().to_owned(),
+            ));
         }
         if status != 200 {
             return Err(OidcError::Answer(format!("status {status}")));
         }
         let tokens: Self = serde_json::from_slice(json).map_err(|e| OidcError::Answer(e.to_string()))?;
         if tokens.id_token.is_empty() {
-            return Err(OidcError::Answer("there is no id_token in it: is the scope openid allowed for this client?".into()));
+            return Err(OidcError::Answer(
+                "there is no id_token in it: is the scope openid allowed for this client?".into(),
+            ));
         }
         Ok(tokens)
     }
@@ -67,7 +71,14 @@ impl Tokens {
 ///
 /// # Errors
 /// What is wrong with it. A key that is not in `jwks` may be new there: fetch them again, once.
-pub fn verify(jwks: &Keys, id_token: &str, metadata: &Metadata, client: &Client, flow: &Flow, now: i64) -> Result<Claims, OidcError> {
+pub fn verify(
+    jwks: &Keys,
+    id_token: &str,
+    metadata: &Metadata,
+    client: &Client,
+    flow: &Flow,
+    now: i64,
+) -> Result<Claims, OidcError> {
     let bad = |why: String| OidcError::Token(why);
     let header = decode_header(id_token).map_err(|e| bad(e.to_string()))?;
     if !ALGORITHMS.contains(&header.alg) {
@@ -116,7 +127,10 @@ impl Keys {
     pub fn parse(json: &[u8]) -> Result<Self, OidcError> {
         // Kinds of keys that the library does not know must not spoil the others.
         let all: serde_json::Value = serde_json::from_slice(json).map_err(|e| OidcError::Answer(e.to_string()))?;
-        let keys = all.get("keys").and_then(serde_json::Value::as_array).ok_or_else(|| OidcError::Answer("it is no key set".into()))?;
+        let keys = all
+            .get("keys")
+            .and_then(serde_json::Value::as_array)
+            .ok_or_else(|| OidcError::Answer("it is no key set".into()))?;
         let keys = keys.iter().filter_map(|k| serde_json::from_value(k.clone()).ok()).collect();
         Ok(Self(JwkSet { keys }))
     }

@@ -1,7 +1,9 @@
 //! A whole login with a provider's keys made here, and every way in which it must fail.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hearthgate_oidc::{Claims, Client, Flow, Keys, Metadata, OidcError, PkceMethod, RANDOM_BYTES, Rules, Tokens, discovery_url, verify};
+use hearthgate_oidc::{
+    Claims, Client, Flow, Keys, Metadata, OidcError, PkceMethod, RANDOM_BYTES, Rules, Tokens, discovery_url, verify,
+};
 use ring::{rand::SystemRandom, signature};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -179,26 +181,43 @@ fn a_provider_that_is_not_what_it_says_is_refused() {
     assert!(parse(document("https://id.example/", "https://a/t"), ISSUER).is_ok());
     assert!(parse(document("https://other.example", "https://a/t"), ISSUER).is_err());
     assert!(parse(document(ISSUER, "http://a/t"), ISSUER).is_err(), "the secret would go over an open line");
-    assert!(parse(document("http://10.0.0.1", "http://10.0.0.1/t"), "http://10.0.0.1").is_ok(), "an open provider is the operator's choice");
+    assert!(
+        parse(document("http://10.0.0.1", "http://10.0.0.1/t"), "http://10.0.0.1").is_ok(),
+        "an open provider is the operator's choice"
+    );
     assert!(parse("{}".into(), ISSUER).is_err());
 }
 
 #[test]
 fn answers_of_the_token_endpoint() {
     assert!(Tokens::parse(200, br#"{"id_token":"a.b.c","access_token":"t"}"#).is_ok());
-    assert!(matches!(Tokens::parse(400, br#"{"error":"invalid_grant","error_description":"too late"}"#), Err(OidcError::Refused(w)) if w == "invalid_grant too late"));
+    assert!(
+        matches!(Tokens::parse(400, br#"{"error":"invalid_grant","error_description":"too late"}"#), Err(OidcError::Refused(w)) if w == "invalid_grant too late")
+    );
     assert!(matches!(Tokens::parse(200, br#"{"access_token":"t"}"#), Err(OidcError::Answer(_))));
     assert!(matches!(Tokens::parse(502, b"<html>"), Err(OidcError::Answer(_))));
     assert_eq!(Client::code_of("state=x&code=a%2Fb"), Ok("a/b".into()));
-    assert!(matches!(Client::code_of("error=access_denied&error_description=no+thanks"), Err(OidcError::Refused(w)) if w.contains("no thanks")));
+    assert!(
+        matches!(Client::code_of("error=access_denied&error_description=no+thanks"), Err(OidcError::Refused(w)) if w.contains("no thanks"))
+    );
 }
 
 #[test]
 fn rules_say_who_may_come_in() {
-    let anna = Claims { email: "anna@home.example".into(), email_verified: true, groups: vec!["family".into()], ..Claims::default() };
+    let anna = Claims {
+        email: "anna@home.example".into(),
+        email_verified: true,
+        groups: vec!["family".into()],
+        ..Claims::default()
+    };
     let unverified = Claims { email_verified: false, ..anna.clone() };
     let list = |s: &str| vec![s.to_owned()];
-    let all = Rules { domains: list("HOME.example"), users: list("Anna@home.example"), groups: list("family"), verified_email: true };
+    let all = Rules {
+        domains: list("HOME.example"),
+        users: list("Anna@home.example"),
+        groups: list("family"),
+        verified_email: true,
+    };
     assert_eq!(all.check(&anna), Ok(()));
     assert!(all.check(&unverified).is_err());
     assert!(Rules { verified_email: false, ..all.clone() }.check(&unverified).is_ok());
@@ -216,6 +235,12 @@ fn user_info_fills_gaps_and_changes_nobody() {
     let mut known = Claims { sub: "1".into(), email: "a@b".into(), ..Claims::default() };
     known.merge(Claims { sub: "2".into(), name: "Otto".into(), ..Claims::default() });
     assert_eq!(known.name, "");
-    known.merge(Claims { sub: "1".into(), email: "x@y".into(), email_verified: true, name: "Anna".into(), ..Claims::default() });
+    known.merge(Claims {
+        sub: "1".into(),
+        email: "x@y".into(),
+        email_verified: true,
+        name: "Anna".into(),
+        ..Claims::default()
+    });
     assert_eq!((known.email.as_str(), known.email_verified, known.name.as_str()), ("a@b", false, "Anna"));
 }

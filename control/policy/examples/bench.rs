@@ -119,7 +119,11 @@ fn machine(n: usize, owner: Option<usize>, tags: Vec<String>) -> Machine {
     let n32 = u32::try_from(n).unwrap_or(0);
     let v4 = Ipv4Addr::from(0x6440_0001 + n32);
     let v6 = Ipv6Addr::from(0xfd7a_115c_a1e0_0000_0000_0000_0000_0001 + u128::from(n32));
-    let subnets = if n % 100 == 1 { vec![format!("10.{}.{}.0/24", n / 25_000, n / 100 % 250).parse().expect("a prefix")] } else { Vec::new() };
+    let subnets = if n % 100 == 1 {
+        vec![format!("10.{}.{}.0/24", n / 25_000, n / 100 % 250).parse().expect("a prefix")]
+    } else {
+        Vec::new()
+    };
     Machine { name: format!("n{n}"), owner, tags, ips: vec![v4.into(), v6.into()], subnets, ..Machine::default() }
 }
 
@@ -137,7 +141,11 @@ fn tailnet(nodes: usize) -> Tailnet {
         0 => machine(n, None, vec![tag(n / 3)]),
         _ => machine(n, Some(n * 17 % users), Vec::new()),
     };
-    Tailnet { people: (0..users).map(person).collect(), machines: (0..nodes).map(one).map(Arc::new).collect(), ..Tailnet::default() }
+    Tailnet {
+        people: (0..users).map(person).collect(),
+        machines: (0..nodes).map(one).map(Arc::new).collect(),
+        ..Tailnet::default()
+    }
 }
 
 /// Resident memory of this process in KiB; 0 where the system does not tell.

@@ -74,8 +74,7 @@ fn node(engine: &Engine, machine: usize, serving: &[Vec<ipnet::IpNet>]) -> Value
         let primary: Vec<_> = routes.iter().filter(|r| r.prefix_len() > 0).collect();
         let exit = exit_routes().iter().all(|e| routes.contains(e));
         let caps = engine.peer_capabilities(i, exit);
-        peers
-            .insert(other.name.clone(), json!({ "allowed_ips": allowed, "primary_routes": primary, "capmap": caps }));
+        peers.insert(other.name.clone(), json!({ "allowed_ips": allowed, "primary_routes": primary, "capmap": caps }));
     }
     json!({
         "packet_filter_rules": engine.filter(machine),

@@ -35,9 +35,11 @@ impl Policy {
         if !seen.insert(tag) {
             return false;
         }
-        self.tag_owners.get(tag).into_iter().flatten().any(|owner| {
-            fits(&owner.value) || matches!(&owner.value, Selector::Tag(t) if self.owns(r, t, seen, fits))
-        })
+        self.tag_owners
+            .get(tag)
+            .into_iter()
+            .flatten()
+            .any(|owner| fits(&owner.value) || matches!(&owner.value, Selector::Tag(t) if self.owns(r, t, seen, fits)))
     }
 
     /// Whether a route that a machine advertises is approved without a person.

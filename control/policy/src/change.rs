@@ -1,6 +1,11 @@
 //! What a changed tailnet means for machines that did not change themselves.
 
-use crate::{bits::Bits, compile::{Entry, Rule}, engine::Engine, filter::overlapping};
+use crate::{
+    bits::Bits,
+    compile::{Entry, Rule},
+    engine::Engine,
+    filter::overlapping,
+};
 use ipnet::IpNet;
 use std::{collections::HashSet, sync::Arc};
 
@@ -30,7 +35,10 @@ impl<'a> Comparison<'a> {
         for (i, (a, b)) in new.rules.rules.iter().zip(&old.rules.rules).enumerate() {
             // Rules with equal sources are joined where the first of them stands, be it another machine's rule.
             let place = |e: &'a Engine, r: &Rule| -> Vec<Option<u32>> {
-                let ports = r.entries.iter().filter_map(|x| if let Entry::Ports { protocol, .. } = x { Some(*protocol) } else { None });
+                let ports = r
+                    .entries
+                    .iter()
+                    .filter_map(|x| if let Entry::Ports { protocol, .. } = x { Some(*protocol) } else { None });
                 ports.map(|p| e.rules.head(r.source_id, p)).collect()
             };
             let joined_elsewhere = place(new, a) != place(old, b);

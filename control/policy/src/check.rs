@@ -77,9 +77,7 @@ fn known(policy: &Policy, s: &Located<Selector>, prefix: &str) -> Checked {
         Selector::Group(g) if !policy.groups.contains_key(g) && !g.contains('@') => {
             refuse(s.at, format!("{prefix}group not found: {g:?}"))
         }
-        Selector::Tag(t) if !policy.tag_owners.contains_key(t) => {
-            refuse(s.at, format!("{prefix}tag not found: {t:?}"))
-        }
+        Selector::Tag(t) if !policy.tag_owners.contains_key(t) => refuse(s.at, format!("{prefix}tag not found: {t:?}")),
         Selector::Host(h) if !policy.hosts.contains_key(h) => refuse(s.at, format!("{prefix}host not found: {h:?}")),
         Selector::IpSet(i) if !policy.ip_sets.contains_key(i) => {
             refuse(s.at, format!("{prefix}ipset not found: {i:?}"))
@@ -101,9 +99,7 @@ fn sources(policy: &Policy, src: &Selectors, prefix: &str) -> Checked {
 fn destination(s: &Located<Selector>) -> Checked {
     match s.value {
         Selector::Auto(AutoGroup::DangerAll) => refuse(s.at, "cannot use autogroup:danger-all as a dst"),
-        Selector::Auto(AutoGroup::NonRoot) => {
-            refuse(s.at, "\"autogroup:nonroot\" not valid on the dst side of a rule")
-        }
+        Selector::Auto(AutoGroup::NonRoot) => refuse(s.at, "\"autogroup:nonroot\" not valid on the dst side of a rule"),
         _ => Ok(()),
     }
 }
@@ -310,9 +306,8 @@ pub(crate) fn check_people(policy: &Policy, net: &Tailnet) -> Checked {
         Some(all) => all.iter().any(|d| d.eq_ignore_ascii_case(domain)),
         None => net.owner().and_then(|o| o.domain()).is_some_and(|d| d.eq_ignore_ascii_case(domain)),
     };
-    let foreign = |d: &str| {
-        format!("{d} is not associated with this Tailnet and cannot be used in user:*@<domain> expressions")
-    };
+    let foreign =
+        |d: &str| format!("{d} is not associated with this Tailnet and cannot be used in user:*@<domain> expressions");
     for (section, s) in all_selectors(policy) {
         match &s.value {
             Selector::Domain(d) if !associated(d) => return refuse(s.at, format!("[{section}] {}", foreign(d))),

@@ -144,7 +144,9 @@ impl Rule {
         let (a, b) = (&self.source, &other.source);
         Arc::ptr_eq(a, b)
             || Arc::ptr_eq(&a.key, &b.key) && a.subnets == b.subnets
-            || (a.set == b.set && a.wildcard == b.wildcard && (!a.wildcard || (a.subnets == b.subnets && a.named == b.named)))
+            || (a.set == b.set
+                && a.wildcard == b.wildcard
+                && (!a.wildcard || (a.subnets == b.subnets && a.named == b.named)))
     }
 }
 
@@ -356,10 +358,17 @@ impl Compiler<'_, '_> {
     }
 
     /// Takes a rule over if nothing it names has changed.
-    fn keep<'s>(&mut self, section: &str, index: usize, names: impl Iterator<Item = &'s Selector>, posture: bool) -> bool {
+    fn keep<'s>(
+        &mut self,
+        section: &str,
+        index: usize,
+        names: impl Iterator<Item = &'s Selector>,
+        posture: bool,
+    ) -> bool {
         let Some((before, touched)) = self.before else { return false };
         // Whom a posture fits may change with any machine.
-        let old = before.rules.get(self.out.rules.len()).filter(|r| r.origin.section == section && r.origin.index == index);
+        let old =
+            before.rules.get(self.out.rules.len()).filter(|r| r.origin.section == section && r.origin.index == index);
         let Some(old) = old.filter(|_| !posture) else { return false };
         if names.into_iter().any(|s| touched.contains(s)) {
             return false;

@@ -12,8 +12,8 @@ use crate::{
     compile::{Destination, Entry, Rule, Rules, compile, depends_on_owner},
     ipset::{IpSet, internet},
     parse::parse,
-    policy::Policy,
     people::PeopleIndex,
+    policy::Policy,
     resolve::{Resolver, SetMemo},
     ssh::{SshRules, compile_ssh},
     tailnet::{Machine, Tailnet},
@@ -253,9 +253,10 @@ impl Engine {
         if machine.exit {
             let allowed = match self.steered(class, None) {
                 Some(tags) => machine.tags.iter().any(|t| tags.contains(t)),
-                None => class.from.iter().any(|r| {
-                    self.rules.rules[r].via.is_empty() && self.rules.rules[r].to.iter().any(|d| d.goes_out())
-                }),
+                None => class
+                    .from
+                    .iter()
+                    .any(|r| self.rules.rules[r].via.is_empty() && self.rules.rules[r].to.iter().any(|d| d.goes_out())),
             };
             if allowed {
                 out.extend(exit_routes());
@@ -324,8 +325,7 @@ pub(crate) fn routes_via(rule: &Rule, machine: &Machine) -> bool {
     machine.tags.iter().any(|t| rule.via.contains(t))
         && rule.entries.iter().any(|e| matches!(e, Entry::Ports { .. }))
         && rule.to.iter().any(|d| {
-            (d.is_internet() && machine.exit)
-                || machine.subnets.iter().any(|s| !d.is_internet() && d.set.overlaps(*s))
+            (d.is_internet() && machine.exit) || machine.subnets.iter().any(|s| !d.is_internet() && d.set.overlaps(*s))
         })
 }
 
@@ -403,9 +403,7 @@ impl Index {
     fn senders(&self, net: &Tailnet, rule: &Rule) -> Vec<u32> {
         let mut out = self.within(&rule.source.set);
         out.extend(
-            self.routers
-                .iter()
-                .filter(|r| net.machines[**r as usize].subnets.iter().any(|s| rule.source.overlaps(*s))),
+            self.routers.iter().filter(|r| net.machines[**r as usize].subnets.iter().any(|s| rule.source.overlaps(*s))),
         );
         out
     }

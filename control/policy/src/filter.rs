@@ -228,13 +228,8 @@ impl Drafts<'_> {
         }
         let here: Vec<IpNet> = self.machine.ips.iter().map(|ip| IpNet::from(*ip)).collect();
         self.push(order, sorted(source.strings()), grant(here, CapMap::clone(caps)).into_iter().collect());
-        let all = self
-            .engine
-            .own
-            .get(person)
-            .into_iter()
-            .flatten()
-            .filter_map(|i| self.engine.net.machines.get(*i as usize));
+        let all =
+            self.engine.own.get(person).into_iter().flatten().filter_map(|i| self.engine.net.machines.get(*i as usize));
         let src: Vec<String> = all.flat_map(|m| &m.ips).map(ToString::to_string).collect();
         let mine: Vec<IpNet> =
             self.machine.ips.iter().filter(|ip| source.contains(**ip)).map(|ip| IpNet::from(*ip)).collect();

@@ -53,9 +53,9 @@ impl Value {
             Kind::Number(n) => serde_json::from_str(n).ok()?,
             Kind::String(s) => Json::String(s.clone()),
             Kind::Array(items) => Json::Array(items.iter().map(Self::to_json).collect::<Option<_>>()?),
-            Kind::Object(members) => Json::Object(
-                members.iter().map(|m| Some((m.name.clone(), m.value.to_json()?))).collect::<Option<_>>()?,
-            ),
+            Kind::Object(members) => {
+                Json::Object(members.iter().map(|m| Some((m.name.clone(), m.value.to_json()?))).collect::<Option<_>>()?)
+            }
         })
     }
 

@@ -120,7 +120,8 @@ impl Engine {
         let policy = self.policy.clone();
         let mut r = Resolver::with_index(&policy, net, self.people.clone());
         let stays = |s: &Selector| !changed.touches(&r, &policy, s, 0);
-        let memo: SetMemo = self.memo.iter().filter(|(s, _)| stays(s)).map(|(s, set)| (s.clone(), set.clone())).collect();
+        let memo: SetMemo =
+            self.memo.iter().filter(|(s, _)| stays(s)).map(|(s, set)| (s.clone(), set.clone())).collect();
         let touched: HashSet<Selector> = self.memo.keys().filter(|s| !memo.contains_key(*s)).cloned().collect();
         r.remember(memo);
         let rules = compile(&r, Some((&self.rules, &touched)));
@@ -129,7 +130,8 @@ impl Engine {
         }
         let moved: Vec<usize> =
             (0..rules.rules.len()).filter(|i| !Arc::ptr_eq(&rules.rules[*i], &self.rules.rules[*i])).collect();
-        let ssh_stays = !self.ssh_selectors().any(|s| touched.contains(s)) && !policy.ssh.iter().any(|s| !s.posture.is_empty());
+        let ssh_stays =
+            !self.ssh_selectors().any(|s| touched.contains(s)) && !policy.ssh.iter().any(|s| !s.posture.is_empty());
         let ssh = if ssh_stays { self.ssh.clone() } else { Arc::new(compile_ssh(&r)) };
         let attributes = attrs::compile(&r);
         let own = (0..net.people.len()).map(|p| r.machines_of(p).to_vec()).collect();

@@ -35,8 +35,8 @@ mod selector;
 mod ssh;
 mod tailnet;
 
-pub use change::Comparison;
 pub use answer::{answer_line, check_answer, eval_answer};
+pub use change::Comparison;
 pub use compile::Origin;
 pub use derp::PolicyDerpMap;
 pub use engine::Engine;

@@ -4,7 +4,6 @@
 //! tested before anybody joins. Every device of the source has to agree.
 
 use crate::{
-    ssh::may_log_in,
     compile::{Entry, Rule},
     engine::Engine,
     ipset::IpSet,
@@ -13,6 +12,7 @@ use crate::{
     ports::{DEFAULT_PROTOCOLS, protocol_name},
     resolve::Resolver,
     selector::{AutoGroup, Selector},
+    ssh::may_log_in,
 };
 use hearthgate_tailcfg::PortRange;
 use serde::Serialize;
@@ -127,11 +127,8 @@ impl Engine {
             return Err("it means no address".into());
         }
         let one = |ip: Option<IpAddr>| {
-            self.rules
-                .rules
-                .iter()
-                .filter(|rule| rule.via.is_empty() && from_subject(r, self, rule, subject, ip))
-                .any(|rule| {
+            self.rules.rules.iter().filter(|rule| rule.via.is_empty() && from_subject(r, self, rule, subject, ip)).any(
+                |rule| {
                     rule.entries.iter().any(|e| match e {
                         Entry::Ports { protocol, to: d, ports, .. } => {
                             let reached = d.is_any()
@@ -141,26 +138,17 @@ impl Engine {
                         }
                         _ => false,
                     })
-                })
+                },
+            )
         };
         Ok(if subject.ips.is_empty() { one(None) } else { subject.ips.iter().all(|ip| one(Some(*ip))) })
     }
 
-    fn own_reach(
-        &self,
-        r: &Resolver<'_>,
-        subject: &Subject,
-        person: usize,
-        port: PortRange,
-        protocols: &[u8],
-    ) -> bool {
+    fn own_reach(&self, r: &Resolver<'_>, subject: &Subject, person: usize, port: PortRange, protocols: &[u8]) -> bool {
         let theirs = r.set(&Selector::Auto(AutoGroup::Member));
         let one = |ip: Option<IpAddr>| {
-            self.rules
-                .rules
-                .iter()
-                .filter(|rule| rule.via.is_empty() && from_subject(r, self, rule, subject, ip))
-                .any(|rule| {
+            self.rules.rules.iter().filter(|rule| rule.via.is_empty() && from_subject(r, self, rule, subject, ip)).any(
+                |rule| {
                     rule.entries.iter().any(|e| match e {
                         Entry::OwnPorts { protocol, ports, .. } => lets(*protocol, ports, protocols, port),
                         Entry::Ports { protocol, to, ports, .. } => {
@@ -175,7 +163,8 @@ impl Engine {
                         }
                         _ => false,
                     })
-                })
+                },
+            )
         };
         if subject.ips.is_empty() { one(None) } else { subject.ips.iter().all(|ip| one(Some(*ip))) }
     }
@@ -263,8 +252,7 @@ impl Engine {
             _ => r.set(&selector),
         };
         let hit = |m: &crate::tailnet::Machine| m.ips.iter().any(|ip| set.contains(*ip));
-        let found: Vec<usize> =
-            self.net.machines.iter().enumerate().filter(|(_, m)| hit(m)).map(|(i, _)| i).collect();
+        let found: Vec<usize> = self.net.machines.iter().enumerate().filter(|(_, m)| hit(m)).map(|(i, _)| i).collect();
         if found.is_empty() { Err("it means no device".into()) } else { Ok(found) }
     }
 }

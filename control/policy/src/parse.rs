@@ -63,10 +63,9 @@ pub(crate) fn parse(source: &str) -> Result<Policy, Refusal> {
     if let Some(v) = f.get(&["postures"]) {
         for m in object(v, "postures")? {
             let parse = |t: Located<String>| Assertion::parse(&t.value).map_err(|why| Refusal::new(t.at, why));
-            policy.postures.insert(
-                m.name.clone(),
-                texts(&m.value, "postures")?.into_iter().map(parse).collect::<Result<_, _>>()?,
-            );
+            policy
+                .postures
+                .insert(m.name.clone(), texts(&m.value, "postures")?.into_iter().map(parse).collect::<Result<_, _>>()?);
         }
     }
     if let Some(v) = f.get(&["ipsets"]) {
@@ -111,10 +110,7 @@ fn groups(value: &Value) -> Result<BTreeMap<String, Vec<Selector>>, Refusal> {
     let mut out = BTreeMap::new();
     for group in members {
         if !group.name.starts_with("group:") {
-            return Err(Refusal::new(
-                group.at,
-                format!("group names must start with 'group:', got {:?}", group.name),
-            ));
+            return Err(Refusal::new(group.at, format!("group names must start with 'group:', got {:?}", group.name)));
         }
         let mut list = Vec::new();
         for member in texts(&group.value, "groups")? {
@@ -143,9 +139,8 @@ fn hosts(value: &Value) -> Result<BTreeMap<String, ipnet::IpNet>, Refusal> {
         if m.name.is_empty() || m.name.contains([':', '@', '/']) || m.name == "*" {
             return Err(Refusal::new(m.at, format!("invalid host name {:?}", m.name)));
         }
-        let net = parse_net(address).ok_or_else(|| {
-            Refusal::new(m.value.at, format!("hosts[{:?}]: invalid IP address {address:?}", m.name))
-        })?;
+        let net = parse_net(address)
+            .ok_or_else(|| Refusal::new(m.value.at, format!("hosts[{:?}]: invalid IP address {address:?}", m.name)))?;
         out.insert(m.name.clone(), net);
     }
     Ok(out)
@@ -174,13 +169,7 @@ fn acl(value: &Value) -> Result<Acl, Refusal> {
         None => None,
     };
     let dst = f.texts(&["dst", "ports"])?.into_iter().map(target).collect::<Result<_, _>>()?;
-    Ok(Acl {
-        at: f.at,
-        protocol,
-        src: f.selectors(&["src", "users"])?,
-        dst,
-        posture: f.plain_texts(&["srcPosture"])?,
-    })
+    Ok(Acl { at: f.at, protocol, src: f.selectors(&["src", "users"])?, dst, posture: f.plain_texts(&["srcPosture"])? })
 }
 
 pub(crate) fn target(t: Located<String>) -> Result<Target, Refusal> {

@@ -67,9 +67,7 @@ pub(crate) fn parse_ports(text: &str) -> Result<Vec<PortRange>, String> {
     if text == "*" {
         return Ok(vec![ALL_PORTS]);
     }
-    text.split(',')
-        .map(|part| parse_range(part.trim()).map_err(|why| format!("port range {text:?}: {why}")))
-        .collect()
+    text.split(',').map(|part| parse_range(part.trim()).map_err(|why| format!("port range {text:?}: {why}"))).collect()
 }
 
 fn parse_range(text: &str) -> Result<PortRange, &'static str> {

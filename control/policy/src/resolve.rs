@@ -167,9 +167,9 @@ impl<'a> Resolver<'a> {
             Selector::Domain(d) => p.domain().is_some_and(|x| x.eq_ignore_ascii_case(d)),
             Selector::Auto(AutoGroup::Role(role)) => has_role(self.net.role(person), *role),
             Selector::Group(name) => match self.policy.groups.get(name) {
-                Some(members) => {
-                    members.iter().any(|m| if let Selector::User(token) = m { p.is(token) } else { self.people(m).contains(&person) })
-                }
+                Some(members) => members.iter().any(|m| {
+                    if let Selector::User(token) = m { p.is(token) } else { self.people(m).contains(&person) }
+                }),
                 None => p.in_provider_group(name),
             },
             _ => true,

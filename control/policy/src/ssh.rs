@@ -129,8 +129,7 @@ impl Engine {
         for rule in &self.ssh.rules {
             let is_dst = m.ips.iter().any(|ip| rule.dst.contains(*ip));
             let is_src = m.ips.iter().any(|ip| rule.src.contains(*ip));
-            let mut emit =
-                |who: Vec<SshPrincipal>, person: Option<usize>| self.emit(&mut out, rule, who, person, base);
+            let mut emit = |who: Vec<SshPrincipal>, person: Option<usize>| self.emit(&mut out, rule, who, person, base);
             if let Some(person) = m.person().filter(|_| rule.own) {
                 emit(self.sources_of(rule, person), Some(person));
             }

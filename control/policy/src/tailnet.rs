@@ -184,8 +184,7 @@ fn machine(name: &str, value: &Value, people: &[Person]) -> Result<Machine, Refu
         let text = word(value, family)?;
         if !text.is_empty() {
             ips.push(
-                text.parse()
-                    .map_err(|_| Refusal::new(value.at, format!("node {name:?}: invalid address {text:?}")))?,
+                text.parse().map_err(|_| Refusal::new(value.at, format!("node {name:?}: invalid address {text:?}")))?,
             );
         }
     }

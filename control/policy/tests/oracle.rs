@@ -85,7 +85,12 @@ fn rule() -> impl Strategy<Value = Rule> {
         (src, dst)
     });
     let ends = prop_oneof![3 => others, 1 => own];
-    (any::<bool>(), ends, proptest::sample::select(&PORTS[..]), proptest::sample::select(&["", "tcp", "udp", "icmp"][..]))
+    (
+        any::<bool>(),
+        ends,
+        proptest::sample::select(&PORTS[..]),
+        proptest::sample::select(&["", "tcp", "udp", "icmp"][..]),
+    )
         .prop_map(|(grant, (src, dst), ports, proto)| {
             let ports = if proto == "icmp" { "*" } else { ports };
             Rule { grant, src, dst, ports, proto }

@@ -52,10 +52,7 @@ fn wording() {
         ),
         (grant(r#""src": ["*"], "dst": ["autogroup:self"], "ip": ["*"]"#), own),
         (ssh(r#""action": "accept", "src": ["ann@"], "dst": ["tag:web"]"#), "users must be specified"),
-        (
-            ssh(r#""action": "accept", "src": ["ann@"], "dst": ["tag:web"], "users": ["*"]"#),
-            r#"user "*" is not valid"#,
-        ),
+        (ssh(r#""action": "accept", "src": ["ann@"], "dst": ["tag:web"], "users": ["*"]"#), r#"user "*" is not valid"#),
         (ssh(r#""src": ["ann@"], "dst": ["tag:web"], "users": ["root"]"#), "action must be specified"),
         (
             ssh(r#""action": "x", "src": ["ann@"], "dst": ["tag:web"], "users": ["root"]"#),
@@ -67,9 +64,7 @@ fn wording() {
             "acceptEnv values cannot be empty",
         ),
         (
-            ssh(
-                r#""action": "check", "src": ["ann@"], "dst": ["tag:web"], "users": ["root"], "checkPeriod": "200h""#,
-            ),
+            ssh(r#""action": "check", "src": ["ann@"], "dst": ["tag:web"], "users": ["root"], "checkPeriod": "200h""#),
             "checkPeriod 200h0m0s is above the max (168h)",
         ),
         (

@@ -75,9 +75,7 @@ fn attributes_add_up() {
             {"target": ["ann@"], "app": {"a.example/x": [{"y": 1}]}}], "randomizeClientPort": true,"#,
     );
     let has = |node: &str, cap: &str| nodes[node]["capmap"].get(cap).is_some();
-    assert!(
-        has("web", "funnel") && has("web", "nextdns:abc") && has("bobs", "nextdns:abc") && !has("bobs", "funnel")
-    );
+    assert!(has("web", "funnel") && has("web", "nextdns:abc") && has("bobs", "nextdns:abc") && !has("bobs", "funnel"));
     assert_eq!(nodes["phone"]["capmap"]["a.example/x"], json!([{ "y": 1 }]));
     assert!(has("exit", "randomize-client-port"));
 }

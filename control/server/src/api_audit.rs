@@ -39,7 +39,9 @@ pub(crate) fn describe(world: &World, method: &Method, parts: &[String], query: 
         ("DELETE", ["preauthkey"]) => ("deleted key for devices", id.to_owned()),
         ("POST", ["apikey"]) => ("made API key", String::new()),
         ("POST", ["apikey", "expire"]) => ("expired API key", String::new()),
-        ("DELETE", ["apikey", prefix]) => ("deleted API key", if id.is_empty() { (*prefix).to_owned() } else { id.to_owned() }),
+        ("DELETE", ["apikey", prefix]) => {
+            ("deleted API key", if id.is_empty() { (*prefix).to_owned() } else { id.to_owned() })
+        }
         ("DELETE", ["node", id]) => ("removed device", node(world, id)),
         ("POST", ["node", id, "expire"]) => ("set expiry of device", node(world, id)),
         ("POST", ["node", id, "rename", _]) => ("renamed device", node(world, id)),

@@ -30,7 +30,12 @@ const fn get(path: &'static str, summary: &'static str, query: Query, answer: &'
     Endpoint { method: "get", path, summary, query, body: None, answer }
 }
 
-const fn post(path: &'static str, summary: &'static str, body: Option<(&'static str, bool)>, answer: &'static str) -> Endpoint {
+const fn post(
+    path: &'static str,
+    summary: &'static str,
+    body: Option<(&'static str, bool)>,
+    answer: &'static str,
+) -> Endpoint {
     Endpoint { method: "post", path, summary, query: &[], body, answer }
 }
 
@@ -46,11 +51,21 @@ const ENDPOINTS: [Endpoint; 30] = [
     post("/user/{id}/role", "Give a user a role that policies may name", Some(("UserRole", true)), "OneUser"),
     delete("/user/{id}", "Remove a user who has no nodes", &[]),
     get("/preauthkey", "Pre-auth keys, without their secrets", &[], "PreAuthKeys"),
-    post("/preauthkey", "Make a pre-auth key; the answer is the only one with its secret", Some(("NewPreAuthKey", true)), "OnePreAuthKey"),
+    post(
+        "/preauthkey",
+        "Make a pre-auth key; the answer is the only one with its secret",
+        Some(("NewPreAuthKey", true)),
+        "OnePreAuthKey",
+    ),
     post("/preauthkey/expire", "Make a pre-auth key stop working", Some(("Id", true)), "Nothing"),
     delete("/preauthkey", "Forget a pre-auth key", &[("id", true)]),
     get("/apikey", "API keys, without their secrets", &[], "ApiKeys"),
-    post("/apikey", "Make an API key; the answer is the only one with its secret", Some(("NewApiKey", false)), "NewApiKeyAnswer"),
+    post(
+        "/apikey",
+        "Make an API key; the answer is the only one with its secret",
+        Some(("NewApiKey", false)),
+        "NewApiKeyAnswer",
+    ),
     post("/apikey/expire", "Make an API key stop working", Some(("ApiKeyName", true)), "Nothing"),
     delete("/apikey/{prefix}", "Forget an API key, by its prefix or by ?id=", &[("id", false)]),
     get("/node", "Nodes, all or those of a user", &[("user", false)], "Nodes"),
@@ -197,8 +212,13 @@ fn description() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     let problem = json!({ "description": "What is wrong", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     for e in &ENDPOINTS {
-        let in_path = e.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')).map(|p| parameter(p, "path", true));
-        let parameters: Vec<Value> = in_path.chain(e.query.iter().map(|(name, required)| parameter(name, "query", *required))).collect();
+        let in_path = e
+            .path
+            .split('/')
+            .filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'))
+            .map(|p| parameter(p, "path", true));
+        let parameters: Vec<Value> =
+            in_path.chain(e.query.iter().map(|(name, required)| parameter(name, "query", *required))).collect();
         let mut operation = json!({
             "summary": e.summary,
             "operationId": format!("{}{}", e.method, e.path.replace(['/', '{', '}'], "_")),
@@ -209,8 +229,7 @@ fn description() -> Value {
             },
         });
         if let Some((schema, required)) = e.body {
-            operation["requestBody"] =
-                json!({ "required": required, "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
+            operation["requestBody"] = json!({ "required": required, "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
         }
         let path = paths.entry(format!("/api/v1{}", e.path)).or_insert_with(|| json!({}));
         path[e.method] = operation;
@@ -238,7 +257,14 @@ pub(crate) fn serve(path: &str) -> Option<Reply> {
 fn docs() -> Reply {
     let rows: String = ENDPOINTS
         .iter()
-        .map(|e| format!("<li><code>{} /api/v1{}</code><br>{}</li>", e.method.to_uppercase(), escape(e.path), escape(e.summary)))
+        .map(|e| {
+            format!(
+                "<li><code>{} /api/v1{}</code><br>{}</li>",
+                e.method.to_uppercase(),
+                escape(e.path),
+                escape(e.summary)
+            )
+        })
         .collect();
     page(
         StatusCode::OK,

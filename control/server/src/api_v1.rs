@@ -40,7 +40,12 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         Origin::Local => "console".to_owned(),
         Origin::Network(_) => match authorised(&app, &req).await {
             Some(id) => format!("API key {id}"),
-            None => return problem(StatusCode::UNAUTHORIZED, "an API key is needed: make one with `hearthgate apikeys create` and send it as Bearer token"),
+            None => {
+                return problem(
+                    StatusCode::UNAUTHORIZED,
+                    "an API key is needed: make one with `hearthgate apikeys create` and send it as Bearer token",
+                );
+            }
         },
     };
     let method = req.method().clone();
@@ -66,7 +71,8 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if let Some(allowed) = api_schema::other_methods(&method, &parts) {
         return api_schema::not_this_method(allowed);
     }
-    let answer = app.control.call(move |world, context| perform(world, context, &actor, &method, &parts, &query, &body)).await;
+    let answer =
+        app.control.call(move |world, context| perform(world, context, &actor, &method, &parts, &query, &body)).await;
     match answer {
         Ok(Some(Ok(value))) => json(&value),
         Ok(Some(Err(e))) => problem(status_of(&e), &e.to_string()),
@@ -115,7 +121,8 @@ pub(crate) fn perform(
 ) -> Option<Answer> {
     let words: Vec<&str> = parts.iter().map(String::as_str).collect();
     // These only ask, with a policy in the body.
-    let asks = method == Method::GET || matches!(words.as_slice(), ["policy", "check" | "diff" | "explain" | "who-can"]);
+    let asks =
+        method == Method::GET || matches!(words.as_slice(), ["policy", "check" | "diff" | "explain" | "who-can"]);
     let entry = (!asks).then(|| api_audit::describe(world, method, parts, query));
     let answer = route(world, c, actor, method, parts, query, body);
     if let (Some(Ok(value)), Some(entry)) = (&answer, entry) {
@@ -151,19 +158,29 @@ fn route(
     Some(match (method.as_str(), parts.as_slice()) {
         ("GET", ["health"]) => Ok(json!({ "databaseConnectivity": true })),
         ("GET", ["version"]) => Ok(crate::http_api::version()),
-        ("GET", ["audit"]) => Ok(json!({ "entries": world.audit_log().iter().map(views::audit_entry).collect::<Vec<_>>() })),
+        ("GET", ["audit"]) => {
+            Ok(json!({ "entries": world.audit_log().iter().map(views::audit_entry).collect::<Vec<_>>() }))
+        }
         ("POST", ["debug", "node"]) => debug_node(world, c, body),
         ("GET", ["user"]) => list_users(world, query),
         ("POST", ["user"]) => create_user(world, c, body),
         ("POST", ["user", id, "rename", name]) => rename_user(world, id, name),
-        ("DELETE", ["user", id]) => parse::<UserId>("user", id).and_then(|id| world.delete_user(id)).map(|()| json!({})),
-        ("GET", ["preauthkey"]) => Ok(json!({ "preAuthKeys": world.preauth_keys().map(|k| views::preauth_key(world, k)).collect::<Vec<_>>() })),
+        ("DELETE", ["user", id]) => {
+            parse::<UserId>("user", id).and_then(|id| world.delete_user(id)).map(|()| json!({}))
+        }
+        ("GET", ["preauthkey"]) => {
+            Ok(json!({ "preAuthKeys": world.preauth_keys().map(|k| views::preauth_key(world, k)).collect::<Vec<_>>() }))
+        }
         ("POST", ["preauthkey"]) => create_preauth_key(world, c, body),
-        ("POST", ["preauthkey", "expire"]) => body_id(body).and_then(|id| world.expire_preauth_key(id, c.now)).map(|()| json!({})),
+        ("POST", ["preauthkey", "expire"]) => {
+            body_id(body).and_then(|id| world.expire_preauth_key(id, c.now)).map(|()| json!({}))
+        }
         ("DELETE", ["preauthkey"]) => query_id(query).and_then(|id| world.delete_preauth_key(id)).map(|()| json!({})),
         ("GET", ["apikey"]) => Ok(json!({ "apiKeys": world.api_keys().map(views::api_key).collect::<Vec<_>>() })),
         ("POST", ["apikey"]) => create_api_key(world, c, body),
-        ("POST", ["apikey", "expire"]) => api_key_id(world, None, body).and_then(|id| world.expire_api_key(id, c.now)).map(|()| json!({})),
+        ("POST", ["apikey", "expire"]) => {
+            api_key_id(world, None, body).and_then(|id| world.expire_api_key(id, c.now)).map(|()| json!({}))
+        }
         ("DELETE", ["apikey", prefix]) => {
             let id = query_id(query).or_else(|_| world.api_key_by_prefix(prefix));
             id.and_then(|id| world.delete_api_key(id)).map(|()| json!({}))
@@ -172,7 +189,9 @@ fn route(
         ("GET", ["node", id]) => node(world, id),
         ("DELETE", ["node", id]) => node_id(id).and_then(|id| world.delete_node(id)).map(|()| json!({})),
         ("POST", ["node", id, "expire"]) => expire_node(world, c, id, body),
-        ("POST", ["node", id, "rename", name]) => node_id(id).and_then(|n| world.rename_node(n, name)).and_then(|()| node(world, id)),
+        ("POST", ["node", id, "rename", name]) => {
+            node_id(id).and_then(|n| world.rename_node(n, name)).and_then(|()| node(world, id))
+        }
         ("POST", ["node", id, "tags"]) => set_tags(world, id, body),
         ("POST", ["node", id, "approve_routes"]) => approve_routes(world, id, body),
         ("POST", ["node", "register"]) => register(world, c, arg(query, "user"), arg(query, "key")),
@@ -189,12 +208,15 @@ fn route(
             .and_then(|b| auth_id(&b.auth_id))
             .and_then(|id| world.finish_check(&id, true, c.now))
             .map(|()| json!({})),
-        ("POST", ["auth", "reject"]) => read::<AuthBody>(body).and_then(|b| auth_id(&b.auth_id)).and_then(|id| {
-            if world.pending_check(&id, c.now).is_ok() {
-                return world.finish_check(&id, false, c.now);
-            }
-            world.reject_login(&id, c.now)
-        }).map(|()| json!({})),
+        ("POST", ["auth", "reject"]) => read::<AuthBody>(body)
+            .and_then(|b| auth_id(&b.auth_id))
+            .and_then(|id| {
+                if world.pending_check(&id, c.now).is_ok() {
+                    return world.finish_check(&id, false, c.now);
+                }
+                world.reject_login(&id, c.now)
+            })
+            .map(|()| json!({})),
         ("GET", ["auth"]) => Ok(json!({
             "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>(),
             "checks": world.pending_checks(c.now).map(|(id, check)| views::check(world, id, check)).collect::<Vec<_>>(),
@@ -258,7 +280,10 @@ fn list_users(world: &World, query: &Query) -> Answer {
 
 fn create_user(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answer {
     let b: UserBody = read(body)?;
-    let user = world.create_user(NewUser { name: b.name, display_name: b.display_name, email: b.email, picture_url: b.picture_url }, c.now)?;
+    let user = world.create_user(
+        NewUser { name: b.name, display_name: b.display_name, email: b.email, picture_url: b.picture_url },
+        c.now,
+    )?;
     Ok(json!({ "user": views::user(&user) }))
 }
 
@@ -280,7 +305,14 @@ fn create_preauth_key(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> A
         Some(text) => time(text)?,
         None => c.now.wall.checked_add(jiff::SignedDuration::from_secs(PREAUTH_DEFAULT_S)).unwrap_or(c.now.wall),
     };
-    let new = NewPreAuthKey { user, reusable: b.reusable, ephemeral: b.ephemeral, tags: b.acl_tags, expiration: Some(expiration), ..NewPreAuthKey::default() };
+    let new = NewPreAuthKey {
+        user,
+        reusable: b.reusable,
+        ephemeral: b.ephemeral,
+        tags: b.acl_tags,
+        expiration: Some(expiration),
+        ..NewPreAuthKey::default()
+    };
     let (key, minted) = world.create_preauth_key(new, c.now, c.rng)?;
     let mut view = views::preauth_key(world, &key);
     view["key"] = minted.text.reveal().into();
@@ -309,7 +341,9 @@ fn api_key_id(world: &World, prefix: Option<&str>, body: &Bytes) -> Result<u64, 
     }
     let which: Which = read(body)?;
     match (which.id, prefix.unwrap_or(&which.prefix)) {
-        (Some(_), p) if !p.is_empty() => Err(CoreError::Invalid("give the prefix or the id of the key, not both".into())),
+        (Some(_), p) if !p.is_empty() => {
+            Err(CoreError::Invalid("give the prefix or the id of the key, not both".into()))
+        }
         (Some(id), _) => number(&id),
         (None, p) => world.api_key_by_prefix(p),
     }
@@ -317,7 +351,10 @@ fn api_key_id(world: &World, prefix: Option<&str>, body: &Bytes) -> Result<u64, 
 
 fn list_nodes(world: &World, query: &Query) -> Value {
     let fits = |n: &&std::sync::Arc<hearthgate_core::Node>| {
-        arg(query, "user").is_none_or(|u| !n.is_tagged() && world.users().any(|user| user.id == n.user && (user.name == u || user.id.to_string() == u)))
+        arg(query, "user").is_none_or(|u| {
+            !n.is_tagged()
+                && world.users().any(|user| user.id == n.user && (user.name == u || user.id.to_string() == u))
+        })
     };
     json!({ "nodes": world.nodes().filter(fits).map(|n| views::node(world, n)).collect::<Vec<_>>() })
 }
@@ -354,7 +391,9 @@ fn approve_routes(world: &mut World, id: &str, body: &Bytes) -> Answer {
     struct Routes {
         routes: Option<Vec<String>>,
     }
-    let texts = read::<Routes>(body)?.routes.ok_or_else(|| CoreError::Invalid("give the whole set of approved routes; an empty list takes all away".into()))?;
+    let texts = read::<Routes>(body)?.routes.ok_or_else(|| {
+        CoreError::Invalid("give the whole set of approved routes; an empty list takes all away".into())
+    })?;
     let routes: Result<Vec<IpNet>, CoreError> = texts.iter().filter(|t| !t.is_empty()).map(|t| route_of(t)).collect();
     world.approve_routes(node_id(id)?, &routes?)?;
     node(world, id)
@@ -468,12 +507,17 @@ pub(crate) fn status_of(e: &CoreError) -> StatusCode {
 }
 
 pub(crate) fn problem(status: StatusCode, detail: &str) -> Reply {
-    let body = json!({ "title": status.canonical_reason().unwrap_or("error"), "status": status.as_u16(), "detail": detail });
+    let body =
+        json!({ "title": status.canonical_reason().unwrap_or("error"), "status": status.as_u16(), "detail": detail });
     typed(status, "application/problem+json", body.to_string())
 }
 
 fn parse_query(query: &str) -> Query {
-    query.split('&').filter_map(|p| p.split_once('=')).map(|(k, v)| (percent_decode(k), percent_decode(&v.replace('+', " ")))).collect()
+    query
+        .split('&')
+        .filter_map(|p| p.split_once('='))
+        .map(|(k, v)| (percent_decode(k), percent_decode(&v.replace('+', " "))))
+        .collect()
 }
 
 fn percent_decode(text: &str) -> String {

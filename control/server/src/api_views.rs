@@ -1,6 +1,8 @@
 //! Users, nodes and keys as Headscale's API shows them.
 
-use hearthgate_core::{ApiKey, AuditEntry, AuthId, Node, PendingCheck, PendingLogin, PreAuthKey, TAGGED_DEVICES, User, UserId, World};
+use hearthgate_core::{
+    ApiKey, AuditEntry, AuthId, Node, PendingCheck, PendingLogin, PreAuthKey, TAGGED_DEVICES, User, UserId, World,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -105,10 +105,8 @@ pub async fn confirm(app: &App, oidc: &Oidc, id: &str, req: Request<Incoming>) -
     match done.await {
         Ok(Ok(())) => page(StatusCode::OK, "Approved", "<p>Your session goes on. You can close this page.</p>"),
         Ok(Err(e)) => page(StatusCode::FORBIDDEN, "That did not work", &format!("<p>{}</p>", escape(&e.to_string()))),
-        Err(e) => page(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "That did not work",
-            &format!("<p>{}</p>", escape(&e.to_string())),
-        ),
+        Err(e) => {
+            page(StatusCode::INTERNAL_SERVER_ERROR, "That did not work", &format!("<p>{}</p>", escape(&e.to_string())))
+        }
     }
 }

@@ -52,7 +52,8 @@ pub(crate) fn build(options: &Options, pin: Option<&str>, from_urls: Vec<File>) 
             return Err(wrong(format!("a DERP map of {size} bytes is too large")));
         }
         let text = fs::read_to_string(path).map_err(StartError::io("reading", path.display().to_string()))?;
-        let file: File = serde_json::from_slice(text.as_bytes()).map_err(|e| wrong(format!("this is no DERP map in JSON: {e}")))?;
+        let file: File =
+            serde_json::from_slice(text.as_bytes()).map_err(|e| wrong(format!("this is no DERP map in JSON: {e}")))?;
         file.put_into(&mut map);
     }
     Ok(map)

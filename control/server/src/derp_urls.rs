@@ -3,7 +3,10 @@
 //! An answer counts only if it is a map with a region in it. Until then, and when a URL cannot be reached, what it said
 //! last stays in force; a copy in the state folder is what the server starts with.
 
-use crate::{Options, derp_map::{self, File}};
+use crate::{
+    Options,
+    derp_map::{self, File},
+};
 use hearthgate_fetch::Fetch;
 use hearthgate_tailcfg::DerpMap;
 use std::{
@@ -102,7 +105,8 @@ struct Refreshed {
 }
 
 fn parse(text: &str) -> Result<File, String> {
-    let file: File = serde_json::from_slice(text.as_bytes()).map_err(|e| format!("this is no DERP map in JSON: {e}"))?;
+    let file: File =
+        serde_json::from_slice(text.as_bytes()).map_err(|e| format!("this is no DERP map in JSON: {e}"))?;
     if file.is_empty() { Err("a DERP map without relays".into()) } else { Ok(file) }
 }
 
@@ -157,7 +161,8 @@ mod tests {
             for (status, body) in answers {
                 let (mut tcp, _) = listener.accept().await.unwrap();
                 let _ = tcp.read(&mut [0; 2048]).await.unwrap();
-                let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+                let head =
+                    format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
                 tcp.write_all(head.as_bytes()).await.unwrap();
             }
         });

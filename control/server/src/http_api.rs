@@ -4,8 +4,7 @@ use crate::{
     admin, api_v1, api_v2, apple, check_pages,
     metrics::Metrics,
     noise_api::{self, Peer},
-    oidc_pages,
-    pages,
+    oidc_pages, pages,
     reply::{Body, Reply, json, read_json, text, typed},
     state::App,
 };
@@ -64,7 +63,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         (Method::GET, "/metrics") => metrics(&app, origin),
         (Method::GET, "/robots.txt") => text(StatusCode::OK, "User-agent: *\nDisallow: /\n"),
         (Method::GET | Method::HEAD, "/generate_204") => hearthgate_derp::generate_204(req.headers()).map(Body::from),
-        (Method::GET, "/bootstrap-dns") => hearthgate_derp::bootstrap_dns(&app.bootstrap_dns, req.uri().query()).map(Body::from),
+        (Method::GET, "/bootstrap-dns") => {
+            hearthgate_derp::bootstrap_dns(&app.bootstrap_dns, req.uri().query()).map(Body::from)
+        }
         (_, "/derp" | "/derp/probe" | "/derp/latency-check") => derp(&app, origin, req),
         (Method::GET, "/") if admin::shown_to(&app, origin, &req) => admin::see_other("/admin/"),
         (Method::GET, "/") => pages::home(&app),

@@ -3,9 +3,9 @@
 
 use crate::options::ImageOptions;
 use bytes::Bytes;
+use hearthgate_web::page::image::ImageStatus;
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use hearthgate_web::page::image::ImageStatus;
 use std::{fmt::Display, io, path::Path};
 use tokio::{fs, io::AsyncWriteExt as _, sync::Semaphore};
 
@@ -153,7 +153,10 @@ mod tests {
     use http_body_util::{Full, StreamBody};
 
     fn image(folder: &Path) -> Image {
-        Image::new(ImageOptions { upgrade_dir: Some(folder.join("new/upgrade")), status_file: Some(folder.join("status")) })
+        Image::new(ImageOptions {
+            upgrade_dir: Some(folder.join("new/upgrade")),
+            status_file: Some(folder.join("status")),
+        })
     }
 
     #[tokio::test]
@@ -161,7 +164,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let image = image(dir.path());
         // The first bytes come one by one.
-        let got = image.receive(Bytes::from_static(b"HGU"), Full::new(Bytes::from_static(b"PGRD1 and so on"))).await.unwrap();
+        let got =
+            image.receive(Bytes::from_static(b"HGU"), Full::new(Bytes::from_static(b"PGRD1 and so on"))).await.unwrap();
         assert_eq!(got, 18);
         let folder = dir.path().join("new/upgrade");
         assert_eq!(std::fs::read(folder.join(NAME)).unwrap(), b"HGUPGRD1 and so on");
@@ -173,10 +177,12 @@ mod tests {
         assert!(matches!(refused, Err(ReceiveError::NotAnUpgrade)));
         let megabyte = Bytes::from(vec![0; 1 << 20]);
         let frames = (0..65).map(move |_| Ok::<_, io::Error>(http_body::Frame::data(megabyte.clone())));
-        let refused = image.receive(Bytes::from_static(MAGIC), StreamBody::new(futures_util::stream::iter(frames))).await;
+        let refused =
+            image.receive(Bytes::from_static(MAGIC), StreamBody::new(futures_util::stream::iter(frames))).await;
         assert!(matches!(refused, Err(ReceiveError::TooLarge)));
         let broken = [Ok(http_body::Frame::data(Bytes::from_static(b"x"))), Err(io::Error::other("gone"))];
-        let refused = image.receive(Bytes::from_static(MAGIC), StreamBody::new(futures_util::stream::iter(broken))).await;
+        let refused =
+            image.receive(Bytes::from_static(MAGIC), StreamBody::new(futures_util::stream::iter(broken))).await;
         assert!(matches!(refused, Err(ReceiveError::Broken(_))));
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing is left behind");
         let none = Image::new(ImageOptions::default());
@@ -188,7 +194,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let image = image(dir.path());
         assert_eq!(image.status().await, None);
-        std::fs::write(dir.path().join("status"), r#"{"slot":"B","outcome":"no upgrade yet","refused":"why"}"#).unwrap();
+        std::fs::write(dir.path().join("status"), r#"{"slot":"B","outcome":"no upgrade yet","refused":"why"}"#)
+            .unwrap();
         let status = image.status().await.unwrap();
         assert_eq!((status.slot.as_str(), status.refused.as_str()), ("B", "why"));
         std::fs::write(dir.path().join("status"), "x".repeat(5000)).unwrap();

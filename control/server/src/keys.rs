@@ -24,6 +24,7 @@ pub(crate) fn certificate(options: &Options) -> Result<PemPair, StartError> {
     }
     let url = &options.settings.server_url;
     let host = url.split("://").last().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(h, p)| if p.bytes().all(|b| b.is_ascii_digit()) { h } else { host });
+    let host =
+        host.rsplit_once(':').map_or(host, |(h, p)| if p.bytes().all(|b| b.is_ascii_digit()) { h } else { host });
     Ok(own_certificate(&options.state_dir, host.trim_matches(['[', ']']))?)
 }

@@ -38,7 +38,7 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
-pub use options::{AcmeOptions, AdminOptions, ImageOptions, DerpOptions, OidcOptions, Options, guess_lan_address};
+pub use options::{AcmeOptions, AdminOptions, DerpOptions, ImageOptions, OidcOptions, Options, guess_lan_address};
 pub use writer::Unavailable;
 
 use crate::{
@@ -48,7 +48,9 @@ use crate::{
     state::{App, Parts},
 };
 use hearthgate_core::{AllowAll, Fact, Now, Stored, World};
-use hearthgate_derp::{Admission, BootstrapDns, Front, Gate, Relay, RelayLimits, StunMetrics, TrustedProxies, identity, tls};
+use hearthgate_derp::{
+    Admission, BootstrapDns, Front, Gate, Relay, RelayLimits, StunMetrics, TrustedProxies, identity, tls,
+};
 use hearthgate_keys::NodePublic;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -71,7 +73,9 @@ pub enum StartError {
     #[error(transparent)]
     Load(#[from] hearthgate_core::LoadError),
     /// The OpenID provider.
-    #[error("the OpenID provider cannot be used: {0}. To start without it, set oidc.only_start_if_oidc_is_available = false")]
+    #[error(
+        "the OpenID provider cannot be used: {0}. To start without it, set oidc.only_start_if_oidc_is_available = false"
+    )]
     Oidc(String),
     /// A key file, or our certificate.
     #[error(transparent)]
@@ -225,10 +229,14 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     }
     let admin = Admin::new(options.admin.clone(), &world);
     let (facts, mut heard) = broadcast::channel(FACTS);
-    let (control, writer) = writer::start(world, store, facts.clone()).map_err(StartError::io("starting", "the writer"))?;
+    let (control, writer) =
+        writer::start(world, store, facts.clone()).map_err(StartError::io("starting", "the writer"))?;
     let relay = options.derp.enabled.then(|| {
-        let admission: Box<dyn Admission> =
-            if options.derp.verify_clients { Box::new(NodesOnly(control.clone())) } else { Box::new(hearthgate_derp::AllowAll) };
+        let admission: Box<dyn Admission> = if options.derp.verify_clients {
+            Box::new(NodesOnly(control.clone()))
+        } else {
+            Box::new(hearthgate_derp::AllowAll)
+        };
         Relay::new(relay_key, admission, RelayLimits::default())
     });
     let oidc = options.oidc.clone().map(oidc::Oidc::new);

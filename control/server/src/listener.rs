@@ -38,16 +38,24 @@ pub(crate) fn bind_tcp(addr: SocketAddr) -> Result<TcpListener, StartError> {
 pub(crate) fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, StartError> {
     let place = path.display().to_string();
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(StartError::File { path: path.to_path_buf(), message: "another hearthgate answers on this socket: stop it first".into() });
+        return Err(StartError::File {
+            path: path.to_path_buf(),
+            message: "another hearthgate answers on this socket: stop it first".into(),
+        });
     }
     // Left behind by a process that was killed.
     let _ = std::fs::remove_file(path);
-    let bound = UnixListener::bind(path).and_then(|l| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map(|()| l));
+    let bound = UnixListener::bind(path)
+        .and_then(|l| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map(|()| l));
     bound.map_err(StartError::io("listening on", place))
 }
 
 pub(crate) async fn serve_tcp(app: App, listener: TcpListener, front: Front) {
-    front.serve(listener, move |stream, remote| serve_http(app.clone(), stream, Origin::Network(remote.ip().to_canonical()))).await;
+    front
+        .serve(listener, move |stream, remote| {
+            serve_http(app.clone(), stream, Origin::Network(remote.ip().to_canonical()))
+        })
+        .await;
 }
 
 pub(crate) async fn serve_unix(app: App, listener: UnixListener) {

@@ -123,7 +123,14 @@ impl Maps {
     ///
     /// # Errors
     /// Encoding failed.
-    pub fn delta(&self, snap: &Arc<Snapshot>, from: u64, delta: &Delta, viewer: &Node, how: Compression) -> Result<Option<Bytes>, MapError> {
+    pub fn delta(
+        &self,
+        snap: &Arc<Snapshot>,
+        from: u64,
+        delta: &Delta,
+        viewer: &Node,
+        how: Compression,
+    ) -> Result<Option<Bytes>, MapError> {
         let now = Timestamp::now();
         if delta.is_private_to(viewer.id) {
             return self.in_one(&delta.private(snap, viewer, now), how);

@@ -16,7 +16,10 @@ use crate::{
 use bytes::Bytes;
 use hearthgate_core::{AuthId, CoreError, Fact, NodeId, Registration, SshAnswer, SshAttempt};
 use hearthgate_keys::{MachinePublic, NodePublic};
-use hearthgate_tailcfg::{CapabilityVersion, MapRequest, QueryFeatureRequest, QueryFeatureResponse, RegisterRequest, RegisterResponse, SetDnsRequest};
+use hearthgate_tailcfg::{
+    CapabilityVersion, MapRequest, QueryFeatureRequest, QueryFeatureResponse, RegisterRequest, RegisterResponse,
+    SetDnsRequest,
+};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -44,11 +47,19 @@ pub async fn handle(app: App, peer: Peer, req: Request<Incoming>) -> Reply {
         (&Method::POST, "/machine/set-dns") => set_dns(&app, peer, req).await,
         (&Method::POST, "/machine/feature/query") => feature_query(&app, peer, req).await,
         (&Method::POST, "/machine/update-health" | "/machine/audit-log") => text(StatusCode::OK, ""),
-        (&Method::PATCH, "/machine/set-device-attr") => text(StatusCode::NOT_IMPLEMENTED, "device attributes are not kept by this server"),
-        (&Method::POST, "/machine/id-token") => text(StatusCode::NOT_IMPLEMENTED, "this server issues no identity tokens"),
+        (&Method::PATCH, "/machine/set-device-attr") => {
+            text(StatusCode::NOT_IMPLEMENTED, "device attributes are not kept by this server")
+        }
+        (&Method::POST, "/machine/id-token") => {
+            text(StatusCode::NOT_IMPLEMENTED, "this server issues no identity tokens")
+        }
         (_, "/machine/whoami") => whoami(&app, peer),
-        (_, p) if p.starts_with("/machine/tka/") => text(StatusCode::NOT_IMPLEMENTED, "tailnet lock is not offered by this server"),
-        (_, p) if p.starts_with("/machine/webclient/") => text(StatusCode::NOT_IMPLEMENTED, "the remote web client is not offered by this server"),
+        (_, p) if p.starts_with("/machine/tka/") => {
+            text(StatusCode::NOT_IMPLEMENTED, "tailnet lock is not offered by this server")
+        }
+        (_, p) if p.starts_with("/machine/webclient/") => {
+            text(StatusCode::NOT_IMPLEMENTED, "the remote web client is not offered by this server")
+        }
         (_, p) if p.starts_with("/machine/ssh/action/") => ssh_action(&app, peer, &req).await,
         (_, p) => match p.strip_prefix("/machine/ping-response/") {
             Some(id) => ping_response(&app, peer, id, req).await,
@@ -156,7 +167,9 @@ async fn feature_query(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         return *reply;
     }
     let text = match request.feature.as_str() {
-        "serve" => "Serve over HTTPS needs certificates, which this server does not offer. Use `tailscale serve --http=80`.",
+        "serve" => {
+            "Serve over HTTPS needs certificates, which this server does not offer. Use `tailscale serve --http=80`."
+        }
         "funnel" => "Funnel is not offered by this server: it needs public ingress nodes.",
         _ => "This feature is not offered by this server.",
     };

@@ -110,7 +110,12 @@ impl Oidc {
         let (url, flow) = self.client(server_url).begin(&provider.metadata, &random);
         let cookie = secret();
         let state = flow.state.clone();
-        let login = Login { device: device.clone(), cookie: cookie.clone(), since: Instant::now(), stage: Stage::Away { flow } };
+        let login = Login {
+            device: device.clone(),
+            cookie: cookie.clone(),
+            since: Instant::now(),
+            stage: Stage::Away { flow },
+        };
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins.retain(|_, l| l.since.elapsed() < LOGIN_LIFETIME);
         while logins.len() >= LOGINS_MAX {
@@ -128,7 +133,13 @@ impl Oidc {
     ///
     /// # Errors
     /// The provider refused, the person may not come in, or no such login is under way in this browser.
-    pub async fn come_back(&self, query: &str, cookie: &str, server_url: &str, now: i64) -> Result<(Identity, AuthId, String), LoginError> {
+    pub async fn come_back(
+        &self,
+        query: &str,
+        cookie: &str,
+        server_url: &str,
+        now: i64,
+    ) -> Result<(Identity, AuthId, String), LoginError> {
         let state = form(query, "state").ok_or(LoginError::Unknown)?;
         // Taken out: a state is good for one return only.
         let login = self.take(&state, cookie)?;
@@ -162,7 +173,8 @@ impl Oidc {
     fn take(&self, state: &str, cookie: &str) -> Result<Login, LoginError> {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |l: &Login| {
-            l.since.elapsed() < LOGIN_LIFETIME && hearthgate_keys::constant_time_eq(l.cookie.as_bytes(), cookie.as_bytes())
+            l.since.elapsed() < LOGIN_LIFETIME
+                && hearthgate_keys::constant_time_eq(l.cookie.as_bytes(), cookie.as_bytes())
         };
         if !logins.get(state).is_some_and(fits) {
             return Err(LoginError::Unknown);

@@ -27,7 +27,8 @@ pub async fn begin(app: &App, oidc: &Oidc, id: &AuthId) -> Reply {
             let mut reply = text(StatusCode::FOUND, "");
             let secure = if url.starts_with("https://") { "; Secure" } else { "" };
             // Lax: the way back from the provider is a link from another site.
-            let cookie = format!("{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_LIFETIME_S}{secure}");
+            let cookie =
+                format!("{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_LIFETIME_S}{secure}");
             let headers = reply.headers_mut();
             if let (Ok(location), Ok(cookie)) = (HeaderValue::try_from(location), HeaderValue::try_from(cookie)) {
                 headers.insert(header::LOCATION, location);
@@ -49,7 +50,8 @@ pub async fn callback(app: &App, oidc: &Oidc, req: &Request<Incoming>) -> Reply 
         Ok(back) => back,
         Err(e) => return failed(&e),
     };
-    let name = [&who.display_name, &who.email, &who.name].into_iter().find(|n| !n.is_empty()).unwrap_or(&who.provider_id);
+    let name =
+        [&who.display_name, &who.email, &who.name].into_iter().find(|n| !n.is_empty()).unwrap_or(&who.provider_id);
     let asked = device.clone();
     let login = app.control.call(move |world, c| world.pending_login(&asked, c.now).cloned()).await;
     let Ok(Ok(login)) = login else {
@@ -100,7 +102,9 @@ pub async fn confirm(app: &App, oidc: &Oidc, id: &str, req: Request<Incoming>) -
             page(StatusCode::OK, "Welcome", &format!("<p>{name}, your device is in. You can close this page.</p>"))
         }
         Ok(Err(e)) => page(StatusCode::FORBIDDEN, "That did not work", &format!("<p>{}</p>", escape(&e.to_string()))),
-        Err(e) => page(StatusCode::INTERNAL_SERVER_ERROR, "That did not work", &format!("<p>{}</p>", escape(&e.to_string()))),
+        Err(e) => {
+            page(StatusCode::INTERNAL_SERVER_ERROR, "That did not work", &format!("<p>{}</p>", escape(&e.to_string())))
+        }
     }
 }
 

@@ -175,6 +175,7 @@ pub struct DerpOptions {
 pub fn guess_lan_address() -> IpAddr {
     // RFC 5737 documentation address: only the choice of the local address matters.
     let towards = (Ipv4Addr::new(192, 0, 2, 1), 9);
-    let guess = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|s| s.connect(towards).and_then(|()| s.local_addr()));
+    let guess =
+        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|s| s.connect(towards).and_then(|()| s.local_addr()));
     guess.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip())
 }

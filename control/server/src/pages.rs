@@ -1,6 +1,10 @@
 //! The few pages of the control server itself: how to join, and what a waiting login needs.
 
-use crate::{oidc_pages, reply::{Reply, html}, state::App};
+use crate::{
+    oidc_pages,
+    reply::{Reply, html},
+    state::App,
+};
 use hearthgate_core::AuthId;
 use http::StatusCode;
 
@@ -38,7 +42,9 @@ pub fn home(app: &App) -> Reply {
     page(
         StatusCode::OK,
         "hearthgate",
-        &format!("<p>A control server for Tailscale clients. Join with</p><pre>tailscale up --login-server {url}</pre>"),
+        &format!(
+            "<p>A control server for Tailscale clients. Join with</p><pre>tailscale up --login-server {url}</pre>"
+        ),
     )
 }
 
@@ -77,8 +83,10 @@ pub async fn register(app: &App, id: &str) -> Reply {
 /// `/apple`: how an Apple device gets here.
 pub fn apple(app: &App) -> Reply {
     let url = escape(&app.control.current().settings.server_url);
-    let profiles: String =
-        crate::apple::APPS.iter().map(|(path, _, people)| format!("<li><a href=\"/apple/{path}\">{people}</a></li>")).collect();
+    let profiles: String = crate::apple::APPS
+        .iter()
+        .map(|(path, _, people)| format!("<li><a href=\"/apple/{path}\">{people}</a></li>"))
+        .collect();
     page(
         StatusCode::OK,
         "Apple devices",

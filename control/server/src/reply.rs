@@ -86,7 +86,12 @@ pub fn text(status: StatusCode, text: &str) -> Reply {
 pub fn html(status: StatusCode, page: String) -> Reply {
     let mut reply = typed(status, "text/html; charset=utf-8", page);
     let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+        ),
+    );
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
@@ -131,7 +136,8 @@ pub fn stream(messages: mpsc::Receiver<Bytes>) -> Reply {
 /// The answer to give instead: 413 or 400.
 pub async fn read_json<T: DeserializeOwned>(req: Request<Incoming>, max: usize) -> Result<T, Box<Reply>> {
     let bytes = read_body(req, max).await?;
-    serde_json::from_slice(&bytes).map_err(|e| Box::new(text(StatusCode::BAD_REQUEST, &format!("the request body is not as expected: {e}"))))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Box::new(text(StatusCode::BAD_REQUEST, &format!("the request body is not as expected: {e}"))))
 }
 
 /// Reads a body of at most `max` bytes.
@@ -140,6 +146,11 @@ pub async fn read_json<T: DeserializeOwned>(req: Request<Incoming>, max: usize) 
 /// The answer to give instead: 413.
 pub async fn read_body(req: Request<Incoming>, max: usize) -> Result<Bytes, Box<Reply>> {
     let body = http_body_util::Limited::new(req.into_body(), max).collect().await;
-    let too_large = |_| Box::new(text(StatusCode::PAYLOAD_TOO_LARGE, &format!("the request body is larger than {max} bytes, or it broke off")));
+    let too_large = |_| {
+        Box::new(text(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("the request body is larger than {max} bytes, or it broke off"),
+        ))
+    };
     body.map(http_body_util::Collected::to_bytes).map_err(too_large)
 }

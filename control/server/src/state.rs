@@ -1,6 +1,9 @@
 //! What every request handler can reach.
 
-use crate::{admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc, pings::Pings, writer::Control};
+use crate::{
+    admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc,
+    pings::Pings, writer::Control,
+};
 use hearthgate_acme::HttpAnswers;
 use hearthgate_core::Fact;
 use hearthgate_derp::{BootstrapDns, Relay, StunMetrics, TrustedProxies, tls::Certificates};

@@ -126,7 +126,9 @@ impl MapStream {
             return Err(MapError::NodeGone);
         }
         match Delta::since(snap, cursor) {
-            Some(delta) if !delta.is_whole_for(node.id) => Ok(self.maps.delta(snap, cursor, &delta, node, self.compression)?.map(|m| vec![m])),
+            Some(delta) if !delta.is_whole_for(node.id) => {
+                Ok(self.maps.delta(snap, cursor, &delta, node, self.compression)?.map(|m| vec![m]))
+            }
             Some(delta) => self.maps.whole(snap, node.id, delta.removed(), self.compression).map(Some),
             None if map::is_alone(snap, node) => Err(MapError::Behind),
             None => self.maps.whole(snap, node.id, &BTreeSet::new(), self.compression).map(Some),

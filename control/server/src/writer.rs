@@ -144,7 +144,11 @@ impl WriterThread {
 ///
 /// # Errors
 /// The thread could not be started.
-pub fn start(world: World, store: Box<dyn Store>, facts: broadcast::Sender<Fact>) -> std::io::Result<(Control, WriterThread)> {
+pub fn start(
+    world: World,
+    store: Box<dyn Store>,
+    facts: broadcast::Sender<Fact>,
+) -> std::io::Result<(Control, WriterThread)> {
     let (jobs, queue) = mpsc::channel(QUEUE);
     let first = Arc::new(world.view());
     let current = Arc::new(ArcSwap::new(first.clone()));
@@ -152,7 +156,8 @@ pub fn start(world: World, store: Box<dyn Store>, facts: broadcast::Sender<Fact>
     let mut writer = Writer { world, store, facts, current: current.clone(), publish, clock: Instant::now() };
     let (stopping, stopped) = watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let thread = thread::Builder::new().name("writer".into()).spawn(move || runtime.block_on(writer.run(queue, stopped)))?;
+    let thread =
+        thread::Builder::new().name("writer".into()).spawn(move || runtime.block_on(writer.run(queue, stopped)))?;
     Ok((Control { jobs, current, published, stopping }, WriterThread(thread)))
 }
 
@@ -171,7 +176,10 @@ impl Writer {
         let mut last_publish = Instant::now() - PUBLISH_EVERY;
         let mut unpublished = false;
         loop {
-            let timer = self.world.poll_timeout().map_or(IDLE, |due| Duration::from_millis(due.saturating_sub(self.mono_ms())).min(IDLE));
+            let timer = self
+                .world
+                .poll_timeout()
+                .map_or(IDLE, |due| Duration::from_millis(due.saturating_sub(self.mono_ms())).min(IDLE));
             let publish_in = if unpublished { PUBLISH_EVERY.saturating_sub(last_publish.elapsed()) } else { IDLE };
             tokio::select! {
                 biased;

@@ -41,7 +41,11 @@ async fn browsers_come_by_websocket() {
     let derp = format!("GET /derp HTTP/1.1\r\nHost: x\r\n{WEBSOCKET}Sec-WebSocket-Protocol: derp\r\n\r\n");
     let answer = exchange(server.addr(), &derp, 200).await;
     // RFC 6455 section 1.3 has this key and this answer.
-    assert!(answer.head.starts_with("HTTP/1.1 101") && answer.head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{}", answer.head);
+    assert!(
+        answer.head.starts_with("HTTP/1.1 101") && answer.head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        "{}",
+        answer.head
+    );
     // A binary message with the relay's key.
     assert_eq!(answer.rest.first(), Some(&0x82));
     let machine = MachinePrivate::from_random([3; 32]);
@@ -69,7 +73,8 @@ async fn probes_and_refusals_are_answered() {
         ("GET /ts2021", 405),
         ("POST /ts2021", 400),
     ] {
-        let answer = exchange(server.addr(), &format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), 2000).await;
+        let answer =
+            exchange(server.addr(), &format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), 2000).await;
         assert!(answer.head.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {}", answer.head);
     }
     server.stop().await;

@@ -27,7 +27,9 @@ fn main() {
     let commits = args.get(1).map_or(1000, |n| number(n));
     let me = std::env::current_exe().expect("the path of this program");
     println!("{records} records of {NODE_BYTES} bytes, then {commits} commits of one record\n");
-    println!("| engine | opened, RSS | after, RSS | time a commit | written a commit | on disk |\n|---|---|---|---|---|---|");
+    println!(
+        "| engine | opened, RSS | after, RSS | time a commit | written a commit | on disk |\n|---|---|---|---|---|---|"
+    );
     for engine in EngineKind::ALL.into_iter().filter(|e| e.built()) {
         let arguments = ["--one", engine.name(), &records.to_string(), &commits.to_string()];
         if !Command::new(&me).args(arguments).status().expect("this program starts again").success() {
@@ -62,7 +64,11 @@ fn one(engine: EngineKind, records: usize, commits: usize) {
     }
     let each = started.elapsed().as_micros() / commits as u128;
     let written = (written_bytes() - written) / commits as u64;
-    println!("| {engine} | {opened} KB | {} KB | {each} µs | {written} B | {} KB |", memory_kb() - before, size(&dir) / 1024);
+    println!(
+        "| {engine} | {opened} KB | {} KB | {each} µs | {written} B | {} KB |",
+        memory_kb() - before,
+        size(&dir) / 1024
+    );
     drop(store);
     fs::remove_dir_all(&dir).expect("the folder goes");
 }

@@ -169,7 +169,9 @@ fn refuse_other_engine(dir: &Path, engine: EngineKind) -> Result<()> {
         return Ok(());
     }
     match EngineKind::ALL.into_iter().find(|other| *other != engine && dir.join(other.file()).exists()) {
-        Some(found) => Err(StoreError::OtherEngine { path: dir.to_path_buf(), found: found.name(), asked: engine.name() }),
+        Some(found) => {
+            Err(StoreError::OtherEngine { path: dir.to_path_buf(), found: found.name(), asked: engine.name() })
+        }
         None => Ok(()),
     }
 }

@@ -28,7 +28,9 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Not allowed, or mounted read-only.
-    #[error("{what} {path}: {source}. The folder has to be writable for the user that hearthgate runs as (chown, chmod 0700, not mounted read-only)")]
+    #[error(
+        "{what} {path}: {source}. The folder has to be writable for the user that hearthgate runs as (chown, chmod 0700, not mounted read-only)"
+    )]
     Permission {
         /// What was tried.
         what: &'static str,
@@ -46,7 +48,9 @@ pub enum StoreError {
         pid: Option<u32>,
     },
     /// Stored bytes are not what was written.
-    #[error("{path} is damaged ({why}). Nothing was changed. Keep a copy, move it away and restore a backup with `hearthgate restore`")]
+    #[error(
+        "{path} is damaged ({why}). Nothing was changed. Keep a copy, move it away and restore a backup with `hearthgate restore`"
+    )]
     Corrupt {
         /// The file or folder.
         path: PathBuf,
@@ -64,7 +68,9 @@ pub enum StoreError {
         remedy: String,
     },
     /// A step from one schema to the next failed; the state is as it was.
-    #[error("the state could not be brought from schema {from} to {to}: {why}. It is unchanged; go back to the former version")]
+    #[error(
+        "the state could not be brought from schema {from} to {to}: {why}. It is unchanged; go back to the former version"
+    )]
     Migration {
         /// Schema of the state.
         from: u64,
@@ -74,7 +80,9 @@ pub enum StoreError {
         why: String,
     },
     /// The folder holds the state of another engine.
-    #[error("{path} holds state of the {found} engine, but {asked} is asked for: set the engine to {found}, or move with `hearthgate backup` and `hearthgate restore --engine {asked}` into an empty folder")]
+    #[error(
+        "{path} holds state of the {found} engine, but {asked} is asked for: set the engine to {found}, or move with `hearthgate backup` and `hearthgate restore --engine {asked}` into an empty folder"
+    )]
     OtherEngine {
         /// The folder.
         path: PathBuf,
@@ -93,7 +101,9 @@ pub enum StoreError {
     #[error("a {0} is empty or too large to be stored")]
     TooLarge(&'static str),
     /// An earlier write failed half-way, so nothing more is accepted.
-    #[error("the store stopped after a failed write: check free space and health of the state folder's disk and start hearthgate again")]
+    #[error(
+        "the store stopped after a failed write: check free space and health of the state folder's disk and start hearthgate again"
+    )]
     Poisoned,
     /// An engine failed in its own words.
     #[error("the {0} engine failed: {1}. Start hearthgate again; if it stays, restore a backup")]

@@ -22,7 +22,8 @@ pub(crate) fn private_folder(dir: &Path) -> Result<()> {
     }
     let mode = fs::metadata(dir).map_err(StoreError::io("reading", dir))?.permissions().mode();
     if mode & 0o777 != FOLDER_MODE {
-        fs::set_permissions(dir, fs::Permissions::from_mode(FOLDER_MODE)).map_err(StoreError::io("protecting the folder", dir))?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(FOLDER_MODE))
+            .map_err(StoreError::io("protecting the folder", dir))?;
     }
     Ok(())
 }

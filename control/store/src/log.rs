@@ -68,7 +68,10 @@ impl<D: Disk> LogStore<D> {
                 let loaded = load(&mut disk, LOG, file_len)?;
                 let mut store = Self::with(disk, loaded.records, loaded.salt, loaded.revision, loaded.len);
                 if loaded.torn > 0 {
-                    tracing::warn!(bytes = loaded.torn, "cut off the end of the state file: a change that was never finished");
+                    tracing::warn!(
+                        bytes = loaded.torn,
+                        "cut off the end of the state file: a change that was never finished"
+                    );
                     store.disk.truncate(LOG, store.len)?;
                 }
                 if store.disk.len(NEW_LOG)?.is_some() {
@@ -86,7 +89,17 @@ impl<D: Disk> LogStore<D> {
 
     fn with(disk: D, records: Table, salt: u64, revision: Revision, len: u64) -> Self {
         let live = records.iter().map(|(k, v)| size(k, v)).sum();
-        Self { disk, records, salt, revision, len, live, compact_at: COMPACT_MIN, poisoned: false, watchers: Watchers::default() }
+        Self {
+            disk,
+            records,
+            salt,
+            revision,
+            len,
+            live,
+            compact_at: COMPACT_MIN,
+            poisoned: false,
+            watchers: Watchers::default(),
+        }
     }
 
     /// Closes the store and gives its disk back.

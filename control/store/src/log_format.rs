@@ -59,7 +59,9 @@ impl FileHeader {
             return Err("it is a log of another version");
         }
         let numbers = (u64_at(bytes, 8), u64_at(bytes, 16), u64_at(bytes, 24), u32_at(bytes, 32));
-        let (Some(salt), Some(base), Some(base_records), Some(crc)) = numbers else { return Err("its header is cut off") };
+        let (Some(salt), Some(base), Some(base_records), Some(crc)) = numbers else {
+            return Err("its header is cut off");
+        };
         if bytes.get(..32).map(crc32fast::hash) != Some(crc) {
             return Err("its header's checksum is wrong");
         }

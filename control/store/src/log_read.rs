@@ -34,7 +34,8 @@ pub(crate) fn load(disk: &mut impl Disk, name: &str, file_len: u64) -> Result<Lo
     let mut start = [0; FILE_HEADER];
     let got = disk.read_at(name, 0, &mut start)?;
     let header = FileHeader::decode(&start[..got]).map_err(|why| damaged(why.into()))?;
-    let mut loaded = Loaded { records: Table::new(), salt: header.salt, revision: header.base, len: FILE_HEADER as u64, torn: 0 };
+    let mut loaded =
+        Loaded { records: Table::new(), salt: header.salt, revision: header.base, len: FILE_HEADER as u64, torn: 0 };
     let mut base_records = 0;
     let mut body = Vec::new();
     while loaded.len < file_len {

@@ -41,7 +41,8 @@ impl RedbStore {
         // What a killed process left in the page cache is about to be read: make it durable first.
         file.sync_all().map_err(StoreError::io("syncing", path))?;
         sync_folder_of(path)?;
-        let db = Database::builder().set_cache_size(CACHE_BYTES).create_file(file).map_err(|e| failed(path)(e.into()))?;
+        let db =
+            Database::builder().set_cache_size(CACHE_BYTES).create_file(file).map_err(|e| failed(path)(e.into()))?;
         let store = Self { db, path: path.to_path_buf(), revision: 0, watchers: Watchers::default() };
         store.make_table().map_err(failed(path))?;
         Ok(store)

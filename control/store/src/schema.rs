@@ -92,7 +92,8 @@ fn known_up_to(known: u64, found: u64, version: Option<&[u8]>, dir: &Path) -> Re
     if found <= known {
         return Ok(());
     }
-    let version = version.map_or_else(|| "that version".into(), |v| format!("version {} or later", String::from_utf8_lossy(v)));
+    let version =
+        version.map_or_else(|| "that version".into(), |v| format!("version {} or later", String::from_utf8_lossy(v)));
     let export = export_path(dir, known);
     let backup = match export.exists() {
         true => format!("{} (made before the change; later changes are not in it)", export.display()),

@@ -43,7 +43,9 @@ fn guarded<T>(path: &Path, run: impl FnOnce() -> sled::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(done)) => Ok(done),
         // The system has no objection; the bytes are not there or make no sense.
-        Ok(Err(sled::Error::Io(e))) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound) => {
+        Ok(Err(sled::Error::Io(e)))
+            if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound) =>
+        {
             Err(StoreError::corrupt(path, e.to_string()))
         }
         Ok(Err(sled::Error::Io(e))) => Err(StoreError::io("using", path)(e)),
@@ -62,7 +64,10 @@ impl SledStore {
         let number = guarded(path, || db.get(NUMBER_KEY))?;
         let revision = match number {
             Some(bytes) => {
-                let bytes = bytes.as_ref().try_into().map_err(|_| StoreError::corrupt(path, "the number of its last batch cannot be read"))?;
+                let bytes = bytes
+                    .as_ref()
+                    .try_into()
+                    .map_err(|_| StoreError::corrupt(path, "the number of its last batch cannot be read"))?;
                 u64::from_be_bytes(bytes)
             }
             None => 0,
@@ -87,7 +92,9 @@ impl SledStore {
 
     /// Puts records of [`Self::all`] into an empty store.
     pub(crate) fn fill(&mut self, records: &[Record]) -> Result<()> {
-        guarded(&self.path, || records.iter().try_for_each(|(key, value)| self.db.insert(key, value.as_slice()).map(drop)))?;
+        guarded(&self.path, || {
+            records.iter().try_for_each(|(key, value)| self.db.insert(key, value.as_slice()).map(drop))
+        })?;
         self.revision = number_in(records);
         self.sync()
     }

@@ -44,7 +44,15 @@ pub(crate) fn open(path: &Path) -> Result<RescuedStore> {
         (Ok(store), _) => store,
         (Err(e), None) => return Err(e),
         // Nothing that another copy of the same bytes would change: full disk, permission, a lock.
-        (Err(e @ (StoreError::DiskFull { .. } | StoreError::Permission { .. } | StoreError::Locked { .. } | StoreError::Io { .. })), _) => return Err(e),
+        (
+            Err(
+                e @ (StoreError::DiskFull { .. }
+                | StoreError::Permission { .. }
+                | StoreError::Locked { .. }
+                | StoreError::Io { .. }),
+            ),
+            _,
+        ) => return Err(e),
         (Err(e), Some(records)) => {
             tracing::error!(error = %e, backup = %backup.display(), records = records.len(),
                 "the store is damaged; its last backup takes its place, and changes made after that backup are lost");
@@ -126,7 +134,9 @@ impl RescuedStore {
     /// Makes the backup. That it cannot be made does not keep the store from working.
     fn save(&mut self) {
         let to = &self.backup;
-        let saved = self.store.all().and_then(|records| write_durably(to, |out| write_records(&records, out).map_err(StoreError::io("writing", to))));
+        let saved = self.store.all().and_then(|records| {
+            write_durably(to, |out| write_records(&records, out).map_err(StoreError::io("writing", to)))
+        });
         if let Err(e) = saved {
             tracing::warn!(error = %e, "the backup beside the store could not be made");
         }

@@ -1,6 +1,9 @@
 //! What every engine has to do, run on all of them.
 
-use hearthgate_store::{BATCH_MAX, Batch, EngineKind, KEY_MAX, Store, StoreError, VALUE_MAX, backup, open, read_backup, restore, write_backup};
+use hearthgate_store::{
+    BATCH_MAX, Batch, EngineKind, KEY_MAX, Store, StoreError, VALUE_MAX, backup, open, read_backup, restore,
+    write_backup,
+};
 use proptest::{collection::vec, prelude::*};
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -30,7 +33,9 @@ fn records_come_back_in_order_and_after_reopening() {
             batch.put(format!("n/{i:05}").as_bytes(), &i.to_be_bytes()).put(b"other", b"x");
             store.commit(batch).unwrap();
         }
-        let keys = |s: &dyn Store| s.scan(b"n/").unwrap().into_iter().map(|(k, _)| String::from_utf8(k).unwrap()).collect::<Vec<_>>();
+        let keys = |s: &dyn Store| {
+            s.scan(b"n/").unwrap().into_iter().map(|(k, _)| String::from_utf8(k).unwrap()).collect::<Vec<_>>()
+        };
         let expected = ["n/00001", "n/00002", "n/00003", "n/00020", "n/00300"];
         assert_eq!(keys(&*store), expected, "{engine:?}");
         drop(store);
@@ -142,9 +147,11 @@ fn limits_are_kept_and_nothing_is_changed() {
         too_large(&mut *store, &|b| {
             b.put(b"k", &large);
         });
-        too_large(&mut *store, &|b| (0..=BATCH_MAX / VALUE_MAX).for_each(|i| {
+        too_large(&mut *store, &|b| {
+            (0..=BATCH_MAX / VALUE_MAX).for_each(|i| {
                 b.put(&[b'k', i as u8], &large[1..]);
-            }));
+            })
+        });
         // Keys of any bytes, also those around the ends of the order.
         let keys: [&[u8]; 5] = [&[0], &[0, 0], &[0xff], &[0xff; 3], &[0xff; KEY_MAX]];
         let mut batch = Batch::new();
@@ -281,7 +288,10 @@ fn any_damage_to_a_backup_is_found_before_the_folder_is_touched() {
             let mut bytes = good.clone();
             bytes[at] ^= damage;
             fs::write(&bad, &bytes).unwrap();
-            assert!(matches!(restore(&bad, &target, EngineKind::default()), Err(StoreError::Corrupt { .. })), "byte {at}");
+            assert!(
+                matches!(restore(&bad, &target, EngineKind::default()), Err(StoreError::Corrupt { .. })),
+                "byte {at}"
+            );
         }
         fs::write(&bad, &good[..at]).unwrap();
         assert!(matches!(read_backup(&bad), Err(StoreError::Corrupt { .. })), "cut at {at}");
@@ -305,7 +315,9 @@ fn a_state_larger_than_a_batch_is_backed_up_and_restored() {
     let file = dir.path().join("backup.hg");
     backup(&*store, &file).unwrap();
     restore(&file, &dir.path().join("to"), EngineKind::default()).unwrap();
-    assert!(open(&dir.path().join("to"), EngineKind::default()).unwrap().scan(b"").unwrap() == store.scan(b"").unwrap());
+    assert!(
+        open(&dir.path().join("to"), EngineKind::default()).unwrap().scan(b"").unwrap() == store.scan(b"").unwrap()
+    );
 }
 
 #[test]

@@ -20,7 +20,10 @@ fn child() {
     let start = store.get(b"a").unwrap().map_or(0, |v| u64::from_be_bytes(v.try_into().unwrap()));
     for i in start + 1.. {
         let mut batch = Batch::new();
-        batch.put(b"a", &i.to_be_bytes()).put(format!("k/{i:09}").as_bytes(), &[i as u8; 500]).put(b"z", &i.to_be_bytes());
+        batch
+            .put(b"a", &i.to_be_bytes())
+            .put(format!("k/{i:09}").as_bytes(), &[i as u8; 500])
+            .put(b"z", &i.to_be_bytes());
         store.commit(batch).unwrap();
         println!("acknowledged {i}");
     }
@@ -43,7 +46,11 @@ fn acknowledged_changes_survive_kill_9() {
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             let number = |l: &str| l.split("acknowledged ").nth(1).and_then(|n| n.parse::<u64>().ok());
             // At least one commit, so that every round proves something; then a moment that differs each time.
-            last = lines.by_ref().map_while(Result::ok).find_map(|l| number(&l)).unwrap_or_else(|| panic!("{engine:?} committed nothing"));
+            last = lines
+                .by_ref()
+                .map_while(Result::ok)
+                .find_map(|l| number(&l))
+                .unwrap_or_else(|| panic!("{engine:?} committed nothing"));
             std::thread::sleep(Duration::from_millis(7 * round % 40));
             child.kill().unwrap();
             child.wait().unwrap();

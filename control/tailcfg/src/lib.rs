@@ -25,8 +25,8 @@ pub use capver::{CapabilityVersion, RELEASES};
 pub use derp::{DerpHomeParams, DerpMap, DerpNode, DerpRegion};
 pub use dns::{DnsConfig, DnsRecord, Resolver};
 pub use endpoints::{
-    EarlyNoise, OverTlsPublicKeyResponse, QueryFeatureRequest, QueryFeatureResponse, SetDnsRequest, TokenRequest, TokenResponse, VerifyRequest,
-    VerifyResponse,
+    EarlyNoise, OverTlsPublicKeyResponse, QueryFeatureRequest, QueryFeatureResponse, SetDnsRequest, TokenRequest,
+    TokenResponse, VerifyRequest, VerifyResponse,
 };
 pub use filter::{CapGrant, FilterRule, NetPortRange, PortRange};
 pub use hostinfo::{Hostinfo, Location, NetInfo, Service};

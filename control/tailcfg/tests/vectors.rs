@@ -1,18 +1,38 @@
 //! Messages of the official code (`vectors/*.json`): read, written again, and compared.
 
 use hearthgate_tailcfg::{
-    EarlyNoise, MapRequest, MapResponse, OverTlsPublicKeyResponse, QueryFeatureResponse, RegisterRequest, RegisterResponse, SetDnsRequest, SshAction,
-    VerifyRequest, VerifyResponse,
+    EarlyNoise, MapRequest, MapResponse, OverTlsPublicKeyResponse, QueryFeatureResponse, RegisterRequest,
+    RegisterResponse, SetDnsRequest, SshAction, VerifyRequest, VerifyResponse,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// Fields that this crate has no use for and drops when reading. All others have to come through unchanged.
 const DROPPED: &[&str] = &[
-    "omitDefaultRegions", "PrimaryAction",
-    "HavePortMap", "LinkType", "FirewallMode", "UPnP", "PMP", "PCP", "OSHasIPv6", "WorkingICMPv4", "GoVersion", "DistroCodeName", "NodeKeySignature",
-    "Timestamp", "SignatureType", "WireIngress", "IngressEnabled", "AllowsUpdate", "TKAInfo", "ControlDialPlan", "DefaultAutoUpdate", "KeySignature",
-    "Container", "Desktop",
+    "omitDefaultRegions",
+    "PrimaryAction",
+    "HavePortMap",
+    "LinkType",
+    "FirewallMode",
+    "UPnP",
+    "PMP",
+    "PCP",
+    "OSHasIPv6",
+    "WorkingICMPv4",
+    "GoVersion",
+    "DistroCodeName",
+    "NodeKeySignature",
+    "Timestamp",
+    "SignatureType",
+    "WireIngress",
+    "IngressEnabled",
+    "AllowsUpdate",
+    "TKAInfo",
+    "ControlDialPlan",
+    "DefaultAutoUpdate",
+    "KeySignature",
+    "Container",
+    "Desktop",
 ];
 
 /// Zero values and absence mean the same in these messages; what is left must be equal.
@@ -33,7 +53,9 @@ fn essential(v: &Value) -> Value {
 fn is_zero(v: &Value) -> bool {
     match v {
         Value::Null | Value::Bool(false) => true,
-        Value::String(s) => s.is_empty() || s == "0001-01-01T00:00:00Z" || (s.contains(':') && s.ends_with(&"0".repeat(64))),
+        Value::String(s) => {
+            s.is_empty() || s == "0001-01-01T00:00:00Z" || (s.contains(':') && s.ends_with(&"0".repeat(64)))
+        }
         Value::Number(n) => n.as_f64() == Some(0.0),
         Value::Array(a) => a.is_empty(),
         Value::Object(o) => o.is_empty(),
@@ -71,7 +93,10 @@ fn official_messages_survive_reading_and_writing() {
     survives::<OverTlsPublicKeyResponse>("key_response", &v["key_response"]);
     survives::<SetDnsRequest>("set_dns_request", &v["set_dns_request"]);
     survives::<SshAction>("ssh_action_hold", &v["ssh_action_hold"]);
-    assert_eq!(serde_json::to_string(&MapResponse { keep_alive: true, ..Default::default() }).unwrap(), v["keepalive_json"]);
+    assert_eq!(
+        serde_json::to_string(&MapResponse { keep_alive: true, ..Default::default() }).unwrap(),
+        v["keepalive_json"]
+    );
 }
 
 #[test]
@@ -101,7 +126,9 @@ fn absence_emptiness_and_null_are_told_apart() {
     assert_eq!(read(r#"{"PacketFilter":[]}"#).packet_filter, Some(Vec::new()));
     let parts = read(r#"{"PacketFilters":{"*":null,"base":[]}}"#).packet_filters.unwrap();
     assert_eq!((parts["*"].clone(), parts["base"].clone()), (None, Some(Vec::new())));
-    let patch = read(r#"{"PeersChangedPatch":[{"NodeID":1,"Endpoints":[],"KeyExpiry":"0001-01-01T00:00:00Z"}]}"#).peers_changed_patch.remove(0);
+    let patch = read(r#"{"PeersChangedPatch":[{"NodeID":1,"Endpoints":[],"KeyExpiry":"0001-01-01T00:00:00Z"}]}"#)
+        .peers_changed_patch
+        .remove(0);
     assert_eq!(patch.endpoints, Some(Vec::new()));
     let written = serde_json::to_value(&patch).unwrap();
     assert_eq!(written["KeyExpiry"], "0001-01-01T00:00:00Z", "lifting an expiry has to be said");

@@ -76,7 +76,8 @@ pub fn accept(key: &MachinePrivate, method: &Method, uri: &Uri, headers: &Header
     let upgrade = headers.get(header::UPGRADE).map(HeaderValue::as_bytes).unwrap_or_default();
     let (websocket, handshake) = match *method {
         Method::POST if upgrade.eq_ignore_ascii_case(UPGRADE.as_bytes()) => {
-            let value = headers.get(HANDSHAKE_HEADER).filter(|v| v.len() <= HANDSHAKE_HEADER_MAX).ok_or(AcceptError::Header)?;
+            let value =
+                headers.get(HANDSHAKE_HEADER).filter(|v| v.len() <= HANDSHAKE_HEADER_MAX).ok_or(AcceptError::Header)?;
             (None, STANDARD.decode(value).map_err(|_| AcceptError::Header)?)
         }
         Method::GET if upgrade.eq_ignore_ascii_case(b"websocket") => {

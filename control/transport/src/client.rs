@@ -31,7 +31,11 @@ pub enum ClientError {
 ///
 /// # Errors
 /// The network failed, or the answer is not a key.
-pub async fn fetch_key<S: AsyncRead + AsyncWrite + Unpin>(mut io: S, host: &str, version: u16) -> Result<MachinePublic, ClientError> {
+pub async fn fetch_key<S: AsyncRead + AsyncWrite + Unpin>(
+    mut io: S,
+    host: &str,
+    version: u16,
+) -> Result<MachinePublic, ClientError> {
     let request = format!("GET /key?v={version} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     io.write_all(request.as_bytes()).await?;
     io.flush().await?;

@@ -25,9 +25,16 @@ pub async fn dial(url: &str, key: &MachinePrivate, version: u16) -> Result<Clien
     dial_within(url, key, version, HANDSHAKE_TIMEOUT).await
 }
 
-async fn dial_within(url: &str, key: &MachinePrivate, version: u16, handshake: Duration) -> Result<ClientStream<TcpStream>, ClientError> {
-    let (address, port, host) = parts(url).ok_or_else(|| ClientError::Http(format!("{url:?} is not like http://host:port")))?;
-    let tcp = || async { limited(CONNECT_TIMEOUT, async { Ok(TcpStream::connect((address.as_str(), port)).await?) }).await };
+async fn dial_within(
+    url: &str,
+    key: &MachinePrivate,
+    version: u16,
+    handshake: Duration,
+) -> Result<ClientStream<TcpStream>, ClientError> {
+    let (address, port, host) =
+        parts(url).ok_or_else(|| ClientError::Http(format!("{url:?} is not like http://host:port")))?;
+    let tcp =
+        || async { limited(CONNECT_TIMEOUT, async { Ok(TcpStream::connect((address.as_str(), port)).await?) }).await };
     let server = limited(handshake, fetch_key(tcp().await?, &host, version)).await?;
     let io = tcp().await?;
     io.set_nodelay(true)?;
@@ -46,10 +53,14 @@ async fn limited<T>(limit: Duration, work: impl Future<Output = Result<T, Client
 fn parts(url: &str) -> Option<(String, u16, String)> {
     let uri: Uri = url.parse().ok()?;
     let authority = uri.authority()?;
-    let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none() && !authority.as_str().contains('@');
+    let plain = uri.scheme_str() == Some("http")
+        && uri.path() == "/"
+        && uri.query().is_none()
+        && !authority.as_str().contains('@');
     let host = authority.host();
     let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    (plain && !address.is_empty()).then(|| (address.to_owned(), authority.port_u16().unwrap_or(HTTP_PORT), authority.as_str().to_owned()))
+    (plain && !address.is_empty())
+        .then(|| (address.to_owned(), authority.port_u16().unwrap_or(HTTP_PORT), authority.as_str().to_owned()))
 }
 
 #[cfg(test)]
@@ -63,7 +74,15 @@ mod tests {
         assert_eq!(got("http://192.168.1.1:8080").unwrap(), "192.168.1.1 8080 192.168.1.1:8080");
         assert_eq!(got("http://router.lan/").unwrap(), "router.lan 80 router.lan");
         assert_eq!(got("http://[fd00::1]:8080").unwrap(), "fd00::1 8080 [fd00::1]:8080");
-        for bad in ["https://router.lan", "router.lan:8080", "http://", "http://u:p@router.lan", "http://router.lan/path", "http://router.lan/?q", ""] {
+        for bad in [
+            "https://router.lan",
+            "router.lan:8080",
+            "http://",
+            "http://u:p@router.lan",
+            "http://router.lan/path",
+            "http://router.lan/?q",
+            "",
+        ] {
             assert_eq!(got(bad), None, "{bad}");
         }
     }

@@ -65,7 +65,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
                         _ if *have < HEAD => continue,
                         None => Early::Return(*head, 0..HEAD),
                         Some(len) if len > EARLY_MAX => {
-                            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "an early payload of impossible length")));
+                            return Poll::Ready(Err(io::Error::new(
+                                io::ErrorKind::InvalidData,
+                                "an early payload of impossible length",
+                            )));
                         }
                         Some(len) => Early::Skip(len),
                     };

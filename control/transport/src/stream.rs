@@ -38,7 +38,16 @@ impl<S> NoiseStream<S> {
     /// Starts with the keys of a finished handshake. `first` is sent before anything else (the server's handshake
     /// answer); `received` was already read from `io` after the handshake.
     pub fn new(io: S, session: Session, first: Vec<u8>, received: Vec<u8>) -> Self {
-        Self { io, sealer: session.sealer, opener: session.opener, input: received, taken: 0, ready: 0..0, output: first, sent: 0 }
+        Self {
+            io,
+            sealer: session.sealer,
+            opener: session.opener,
+            input: received,
+            taken: 0,
+            ready: 0..0,
+            output: first,
+            sent: 0,
+        }
     }
 
     /// Encrypts `plain` to be sent with the next flush (the server's early payload).
@@ -159,7 +168,10 @@ mod tests {
         let accepted = respond(&server, &initiation).unwrap();
         let session = initiator.finish(&accepted.response).unwrap();
         let (a, b) = duplex(buffer);
-        (NoiseStream::new(a, session, Vec::new(), Vec::new()), NoiseStream::new(b, accepted.session, Vec::new(), Vec::new()))
+        (
+            NoiseStream::new(a, session, Vec::new(), Vec::new()),
+            NoiseStream::new(b, accepted.session, Vec::new(), Vec::new()),
+        )
     }
 
     #[tokio::test]

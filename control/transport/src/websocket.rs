@@ -97,7 +97,9 @@ impl<S> WebSocket<S> {
     fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let n = left.min(buf.remaining()).min(self.input.len() - self.taken);
-        let Some(payload) = self.input.get_mut(self.taken..self.taken + n).filter(|p| !p.is_empty()) else { return false };
+        let Some(payload) = self.input.get_mut(self.taken..self.taken + n).filter(|p| !p.is_empty()) else {
+            return false;
+        };
         for (byte, mask) in payload.iter_mut().zip(self.mask.iter().cycle()) {
             *byte ^= mask;
         }

@@ -16,7 +16,10 @@ fn post(path: &str, body: impl Into<Bytes>) -> Request<Body> {
     Request::post(format!("https://unused{path}")).body(Full::new(body.into()).boxed()).unwrap()
 }
 
-async fn join(buffer: usize, early: &'static [u8]) -> (hyper::client::conn::http2::SendRequest<Body>, tokio::task::JoinHandle<()>, tokio::task::JoinHandle<()>) {
+async fn join(
+    buffer: usize,
+    early: &'static [u8],
+) -> (hyper::client::conn::http2::SendRequest<Body>, tokio::task::JoinHandle<()>, tokio::task::JoinHandle<()>) {
     let (a, b) = duplex(buffer);
     let server = serve(b, early);
     let stream = connect(a, "router.lan", &client_key(), &server_key().public(), 148).await.unwrap();
@@ -139,7 +142,9 @@ async fn garbage_after_the_handshake_ends_the_connection() {
     let (_, initiation) = hearthgate_noise::Initiator::start(&client_key(), &server_key().public(), 148, None).unwrap();
     let header = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, initiation);
     let request = upgrade(&format!("Upgrade: Tailscale-Control-Protocol\r\nX-Tailscale-Handshake: {header}\r\n"));
-    for garbage in [&b""[..], b"\x04", b"\x04\x00\x10aaaaaaaaaaaaaaaa", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0xff; 9000]] {
+    for garbage in
+        [&b""[..], b"\x04", b"\x04\x00\x10aaaaaaaaaaaaaaaa", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0xff; 9000]]
+    {
         let got = raw(request.clone(), garbage).await;
         assert!(got.starts_with("HTTP/1.1 101 "), "{got}");
     }

@@ -138,7 +138,11 @@ async fn bodies_cross_it_whole() {
     let stream = NoiseStream::new(app, initiator.finish(&response).unwrap(), Vec::new(), Vec::new());
     let (mut requests, _connection) = client(ClientStream::new(stream)).await;
     let body = pattern(200_000);
-    let answer = soon(requests.send_request(Request::post("https://unused/echo").body(Full::new(body.clone()).boxed()).unwrap())).await.unwrap();
+    let answer = soon(
+        requests.send_request(Request::post("https://unused/echo").body(Full::new(body.clone()).boxed()).unwrap()),
+    )
+    .await
+    .unwrap();
     assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes(), body);
 }
 
@@ -202,7 +206,11 @@ async fn frames_that_break_the_rules_end_it_with_a_reason() {
 async fn a_close_is_answered_and_nothing_follows_it() {
     let (mut a, b) = duplex(1 << 16);
     let mut socket = WebSocket::new(b);
-    a.write_all(&[masked(0x82, b"last"), masked(0x88, &[3, 0xe9, b'b', b'y', b'e']), masked(0x82, b"ignored")].concat()).await.unwrap();
+    a.write_all(
+        &[masked(0x82, b"last"), masked(0x88, &[3, 0xe9, b'b', b'y', b'e']), masked(0x82, b"ignored")].concat(),
+    )
+    .await
+    .unwrap();
     let mut got = Vec::new();
     soon(socket.read_to_end(&mut got)).await.unwrap();
     assert_eq!(got, b"last");

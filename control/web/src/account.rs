@@ -107,7 +107,9 @@ pub fn claimed(world: &World) -> bool {
 /// A malformed name, too many accounts, or the last owner would be lost.
 pub fn put(world: &mut World, account: &Account) -> Result<(), CoreError> {
     if !name_fits(&account.name) {
-        return Err(CoreError::Invalid("An account name has 2 to 32 characters: small letters, digits, '-' and '_', a letter first.".into()));
+        return Err(CoreError::Invalid(
+            "An account name has 2 to 32 characters: small letters, digits, '-' and '_', a letter first.".into(),
+        ));
     }
     let accounts = all(world);
     let other_owner = accounts.iter().any(|a| a.role.is_owner() && a.name != account.name);

@@ -11,8 +11,16 @@ use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Networks of a home LAN and of the machine itself (RFC 1918, 3927, 4193, 4291).
-pub const LAN: [&str; 8] =
-    ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
+pub const LAN: [&str; 8] = [
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+];
 
 /// What is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,13 +35,17 @@ pub struct Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The source address.
-    #[error("These pages are for the local network only. To see them from elsewhere, add its network to admin.networks in the configuration.")]
+    #[error(
+        "These pages are for the local network only. To see them from elsewhere, add its network to admin.networks in the configuration."
+    )]
     Source,
     /// Passed on by a proxy.
     #[error("These pages are not shown through a proxy. Open them at the address of this box on the local network.")]
     Proxy,
     /// The name in the URL.
-    #[error("This box does not go by that name. Open the pages by its IP address, or add the name to admin.hosts in the configuration.")]
+    #[error(
+        "This box does not go by that name. Open the pages by its IP address, or add the name to admin.hosts in the configuration."
+    )]
     Host,
     /// Another site sent the form.
     #[error("This form was sent by another site, so nothing was done.")]
@@ -98,7 +110,11 @@ fn from_us(asked: &Asked<'_>) -> bool {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (name.starts_with('[') || !name.contains(':')) => name,
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (name.starts_with('[') || !name.contains(':')) =>
+        {
+            name
+        }
         _ => host,
     }
 }

@@ -16,7 +16,10 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
     if now.wall.as_second() < CLOCK_SET {
         out.push(Finding::new(
             Level::Bad,
-            format!("The clock of this box says {}: keys and certificates may be refused.", now.wall.strftime("%Y-%m-%d")),
+            format!(
+                "The clock of this box says {}: keys and certificates may be refused.",
+                now.wall.strftime("%Y-%m-%d")
+            ),
             "Let the box reach a time server, or set the clock.",
         ));
     }
@@ -31,19 +34,35 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
     for node in world.nodes() {
         let name = &node.given_name;
         if node.is_expired(now.wall) {
-            out.push(Finding::new(Level::Warn, format!("The key of {name} has expired: it is cut off."), "Log in on it again, or remove it."));
+            out.push(Finding::new(
+                Level::Warn,
+                format!("The key of {name} has expired: it is cut off."),
+                "Log in on it again, or remove it.",
+            ));
         } else if let Some(expiry) = node.expiry.filter(|e| *e <= soon) {
             let day = expiry.strftime("%Y-%m-%d");
-            out.push(Finding::new(Level::Warn, format!("The key of {name} expires on {day}."), "Log in on it again before that, or lift its expiry."));
+            out.push(Finding::new(
+                Level::Warn,
+                format!("The key of {name} expires on {day}."),
+                "Log in on it again before that, or lift its expiry.",
+            ));
         }
         let waiting = node.advertised_routes().iter().filter(|r| !node.approved_routes.contains(r)).count();
         if waiting > 0 {
-            out.push(Finding::new(Level::Warn, format!("{name} offers {waiting} network(s) that are not approved."), "Approve them on its page, or let it stop offering them."));
+            out.push(Finding::new(
+                Level::Warn,
+                format!("{name} offers {waiting} network(s) that are not approved."),
+                "Approve them on its page, or let it stop offering them.",
+            ));
         }
     }
     let logins = world.pending_logins().count();
     if logins > 0 {
-        out.push(Finding::new(Level::Warn, format!("{logins} device(s) wait to be let in."), "Look at them under Devices."));
+        out.push(Finding::new(
+            Level::Warn,
+            format!("{logins} device(s) wait to be let in."),
+            "Look at them under Devices.",
+        ));
     }
     out
 }

@@ -49,7 +49,8 @@ pub fn hash(password: &Secret, rng: &mut dyn Entropy) -> Result<String, Password
 #[must_use]
 pub fn verify(password: &Secret, stored: Option<&str>) -> bool {
     /// A hash of nothing in particular, with the parameters in use.
-    const DUMMY: &str = "$argon2id$v=19$m=7168,t=5,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const DUMMY: &str =
+        "$argon2id$v=19$m=7168,t=5,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     if password.reveal().len() > PASSWORD_MAX {
         return false;
     }

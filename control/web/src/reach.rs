@@ -101,8 +101,10 @@ pub fn findings(server_url: &str, addresses: &[IpAddr]) -> Vec<Finding> {
             "",
         )),
     }
-    let v4: Vec<Ipv4Addr> = addresses.iter().filter_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None }).collect();
-    let v6: Vec<Ipv6Addr> = addresses.iter().filter_map(|a| if let IpAddr::V6(a) = a { Some(*a) } else { None }).collect();
+    let v4: Vec<Ipv4Addr> =
+        addresses.iter().filter_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None }).collect();
+    let v6: Vec<Ipv6Addr> =
+        addresses.iter().filter_map(|a| if let IpAddr::V6(a) = a { Some(*a) } else { None }).collect();
     let has = |wanted| v4.iter().any(|a| scope(IpAddr::V4(*a)) == wanted);
     if let Some(a) = v6.iter().find(|a| scope(IpAddr::V6(**a)) == Scope::Global) {
         out.push(Finding::new(Level::Good, format!("This box has a public IPv6 address, {a}. Whether a firewall lets connections in cannot be seen from here."), ""));
@@ -112,7 +114,11 @@ pub fn findings(server_url: &str, addresses: &[IpAddr]) -> Vec<Finding> {
     if has(Scope::Global) {
         out.push(Finding::new(Level::Good, "This box has a public IPv4 address of its own.", ""));
     } else if has(Scope::Carrier) {
-        out.push(Finding::new(Level::Warn, "The provider shares one IPv4 address among customers (CGNAT): nobody can come in by IPv4.", "Ask the provider for an IPv4 address of your own, or rely on IPv6."));
+        out.push(Finding::new(
+            Level::Warn,
+            "The provider shares one IPv4 address among customers (CGNAT): nobody can come in by IPv4.",
+            "Ask the provider for an IPv4 address of your own, or rely on IPv6.",
+        ));
     } else {
         out.push(Finding::new(Level::Warn, "This box is behind a router: it has private IPv4 addresses only.", "To be reached from outside by IPv4, forward the port of the URL (TCP) and 3478 (UDP) on that router to this box."));
     }

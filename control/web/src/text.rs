@@ -23,13 +23,17 @@ pub const NAV: [(&str, &str); 10] = [
 pub const CLAIM_TITLE: &str = "Welcome";
 pub const CLAIM_LEAD: &str = "This box is new and belongs to nobody yet. Make it yours: it takes two minutes.";
 pub const CLAIM_CODE: &str = "Setup code";
-pub const CLAIM_CODE_HINT: &str = "It stands in the log and on the console of the box, and this command shows it: hearthgate admin setup-code";
+pub const CLAIM_CODE_HINT: &str =
+    "It stands in the log and on the console of the box, and this command shows it: hearthgate admin setup-code";
 pub const CLAIM_NAME: &str = "Your name here";
-pub const CLAIM_NAME_HINT: &str = "Small letters and digits. It is what you log in with, and your devices will belong to it.";
+pub const CLAIM_NAME_HINT: &str =
+    "Small letters and digits. It is what you log in with, and your devices will belong to it.";
 pub const CLAIM_PASSWORD: &str = "New password";
-pub const CLAIM_PASSWORD_HINT: &str = "Ten characters or more. If you lose it, hearthgate admin reset-password on the box lets you start over.";
+pub const CLAIM_PASSWORD_HINT: &str =
+    "Ten characters or more. If you lose it, hearthgate admin reset-password on the box lets you start over.";
 pub const CLAIM_BUTTON: &str = "Make it mine";
-pub const CLAIM_WRONG: &str = "That is not the setup code. Look in the log of the box, or run hearthgate admin setup-code there.";
+pub const CLAIM_WRONG: &str =
+    "That is not the setup code. Look in the log of the box, or run hearthgate admin setup-code there.";
 pub const CLAIM_DONE: &str = "This box has an owner already.";
 
 /// Login page.
@@ -45,12 +49,12 @@ pub const LOGOUT: &str = "Log out";
 /// Setup.
 pub const SETUP_TITLE: &str = "Set up your network";
 pub const SETUP_NETWORK: &str = "1. Name your network";
-pub const SETUP_NETWORK_HINT: &str =
-    "Devices find each other by name, for instance laptop.smith.internal. One word; you can change it later, and devices then get new names.";
+pub const SETUP_NETWORK_HINT: &str = "Devices find each other by name, for instance laptop.smith.internal. One word; you can change it later, and devices then get new names.";
 pub const SETUP_NETWORK_LABEL: &str = "Name of the network";
 pub const SETUP_SAVE: &str = "Save and go on";
 pub const SETUP_REACH: &str = "2. How the world reaches this box";
-pub const SETUP_REACH_HINT: &str = "This is what the box sees right now. Nothing has to be done to use the network at home.";
+pub const SETUP_REACH_HINT: &str =
+    "This is what the box sees right now. Nothing has to be done to use the network at home.";
 pub const SETUP_DEVICE: &str = "3. Bring in your first device";
 pub const SETUP_DEVICE_HINT: &str = "A phone, a laptop, a television: anything that runs the official Tailscale app.";
 pub const SETUP_DEVICE_BUTTON: &str = "Add a device";
@@ -70,8 +74,7 @@ pub const RENAME_HINT: &str = "Letters, digits and '-'. It then no longer follow
 pub const EXPIRE_NOW_HINT: &str = "The device is cut off until somebody logs in on it again.";
 pub const REMOVE_HINT: &str = "The device leaves the network and has to be added anew.";
 pub const REMOVE_SURE: &str = "Yes, remove this device";
-pub const TAGS_HINT: &str =
-    "With commas, for instance tag:server. A tagged device belongs to its tags instead of a person, and its key does not expire. The last tag can only be taken off by logging in on the device.";
+pub const TAGS_HINT: &str = "With commas, for instance tag:server. A tagged device belongs to its tags instead of a person, and its key does not expire. The last tag can only be taken off by logging in on the device.";
 pub const ROUTES_HINT: &str = "Networks that this device offers to the others. Only those you tick are used.";
 pub const ROUTES_NONE: &str = "This device offers no networks. To share the network it is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
 pub const EXIT_NODE: &str = "all internet traffic (exit node)";
@@ -85,15 +88,18 @@ pub const JOIN_WAITING: &str = "Waiting for the device… this page shows it as 
 pub const JOIN_OVER: &str = "This key is not shown any more. Make a new one.";
 pub const JOIN_SCAN: &str = "Scan this with the phone: it opens a page with the address to copy and the steps.";
 pub const JOIN_SCAN_KEY: &str = "Then scan this to copy the key.";
-pub const JOIN_NO_KEY: &str = "Without a key it works too: log in on the device as usual, and let it in here when it shows up under Devices.";
+pub const JOIN_NO_KEY: &str =
+    "Without a key it works too: log in on the device as usual, and let it in here when it shows up under Devices.";
 
 /// Others.
 pub const NO_SCRIPT_NEEDED: &str = "These pages work without script; they refresh themselves with it.";
 pub const FORBIDDEN: &str = "Your role does not allow this.";
-pub const CSRF: &str = "This form is too old or was not made by this page. Go back, load the page again, and repeat it.";
+pub const CSRF: &str =
+    "This form is too old or was not made by this page. Go back, load the page again, and repeat it.";
 pub const NOT_FOUND: &str = "There is no such page.";
 pub const POLICY_NONE: &str = "There is no policy: every device may reach every other one.";
-pub const POLICY_TABS: [(&str, &str); 3] = [("policy", "Edit"), ("policy/reach", "Who can reach what"), ("policy/history", "Versions")];
+pub const POLICY_TABS: [(&str, &str); 3] =
+    [("policy", "Edit"), ("policy/reach", "Who can reach what"), ("policy/history", "Versions")];
 pub const POLICY_FILE: &str = "The policy is read from a file of the box (policy.path): change it there.";
 pub const POLICY_REFUSED: &str = "This would not be taken.";
 pub const POLICY_FINE: &str = "This would be taken.";
@@ -101,22 +107,28 @@ pub const POLICY_DIFF_NONE: &str = "It changes nothing in who reaches whom now."
 pub const POLICY_DIFF_LARGE: &str = "The network is too large to work out here what would change.";
 pub const POLICY_MATRIX_LARGE: &str = "There are too many devices for a table. Ask above for the ones you care about.";
 pub const POLICY_TO_HINT: &str = "A device, a user, a tag or an address, with a port if you like: laptop:22";
-pub const POLICY_STALE: &str = "Somebody else changed the policy meanwhile. Look at what is in force now, then make your change again.";
-pub const ROUTES_LEAD: &str = "Networks that devices offer to the others, and devices that carry internet traffic (exit nodes).";
+pub const POLICY_STALE: &str =
+    "Somebody else changed the policy meanwhile. Look at what is in force now, then make your change again.";
+pub const ROUTES_LEAD: &str =
+    "Networks that devices offer to the others, and devices that carry internet traffic (exit nodes).";
 pub const ROUTES_NOBODY: &str = "No device offers a network. To share the one a device is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
 pub const ROUTES_EXIT_HINT: &str = "To offer a device as an exit node, run on it: tailscale set --advertise-exit-node";
 pub const EVENTS_NONE: &str = "Nothing has happened yet.";
-pub const EVENTS_HINT: &str = "Who changed what. The last 500 entries are kept; failed logins are forgotten at a restart.";
+pub const EVENTS_HINT: &str =
+    "Who changed what. The last 500 entries are kept; failed logins are forgotten at a restart.";
 pub const KEYS_HINT: &str = "Keys that let devices in. A key is shown once, when it is made.";
-pub const API_KEYS_HINT: &str = "Keys for tools that use the API. A key is shown once, when it is made, and may do everything.";
+pub const API_KEYS_HINT: &str =
+    "Keys for tools that use the API. A key is shown once, when it is made, and may do everything.";
 pub const KEY_SHOWN_ONCE: &str = "This is shown once. Copy it now.";
 pub const DNS_HINT: &str = "What is saved here goes before the configuration file of the box.";
-pub const DNS_RESOLVERS_HINT: &str = "One a line: an IP address, or an https:// URL of DNS over HTTPS. Empty: each device keeps its own.";
+pub const DNS_RESOLVERS_HINT: &str =
+    "One a line: an IP address, or an https:// URL of DNS over HTTPS. Empty: each device keeps its own.";
 pub const DNS_SPLIT_HINT: &str = "One suffix a line, then its resolvers: lan 192.168.1.1";
 pub const DNS_RECORDS_HINT: &str = "One name a line, then its address: printer.lan 192.168.1.9";
 pub const DNS_LINE: &str = "This line is not understood";
-pub const RELAYS_HINT: &str = "Devices that cannot reach each other directly meet at a relay. It sees encrypted packets only.";
-pub const BACKUP_HINT: &str =
-    "Everything in one file: devices, users, keys, and the private keys of this box. Keep it where nobody else gets at it. It is put back with: hearthgate restore FILE";
+pub const RELAYS_HINT: &str =
+    "Devices that cannot reach each other directly meet at a relay. It sees encrypted packets only.";
+pub const BACKUP_HINT: &str = "Everything in one file: devices, users, keys, and the private keys of this box. Keep it where nobody else gets at it. It is put back with: hearthgate restore FILE";
 pub const BACKUP_BUTTON: &str = "Download a backup";
-pub const ACCOUNTS_HINT: &str = "Who may open these pages. Auditors see everything and change nothing; members see and change their own devices.";
+pub const ACCOUNTS_HINT: &str =
+    "Who may open these pages. Auditors see everything and change nothing; members see and change their own devices.";

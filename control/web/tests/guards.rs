@@ -47,7 +47,9 @@ fn a_name_of_somebody_else_is_rebinding() {
     for good in ["192.168.1.1", "192.168.1.1:8080", "[fd00::1]:8080", "localhost:8080", "BOX.lan", "box.lan:80"] {
         assert_eq!(host(good), Ok(()), "{good}");
     }
-    for bad in ["evil.example", "evil.example:8080", "box.lan.evil.example", "192.168.1.1.evil.example", "", "fd00::1.evil"] {
+    for bad in
+        ["evil.example", "evil.example:8080", "box.lan.evil.example", "192.168.1.1.evil.example", "", "fd00::1.evil"]
+    {
         assert_eq!(host(bad), Err(Refusal::Host), "{bad}");
     }
 }
@@ -55,7 +57,8 @@ fn a_name_of_somebody_else_is_rebinding() {
 #[test]
 fn changes_come_from_our_own_pages() {
     let ask = |origin, fetch_site, changes| {
-        gate().check(ip("192.168.1.20"), &Asked { host: "192.168.1.1:8080", origin, fetch_site, proxied: false, changes })
+        gate()
+            .check(ip("192.168.1.20"), &Asked { host: "192.168.1.1:8080", origin, fetch_site, proxied: false, changes })
     };
     assert_eq!(ask(Some("http://192.168.1.1:8080"), Some("same-origin"), true), Ok(()));
     assert_eq!(ask(None, None, true), Ok(()));
@@ -97,7 +100,11 @@ fn sessions_end_and_are_bounded() {
     let mut rng = counting();
     let mut sessions = Sessions::default();
     let token = sessions.begin("anna", 0, &mut rng);
-    assert!(sessions.find(token.reveal(), 1000).is_some_and(|s| s.account == "anna" && !s.csrf_fits("") && s.csrf_fits(&s.csrf.clone())));
+    assert!(
+        sessions
+            .find(token.reveal(), 1000)
+            .is_some_and(|s| s.account == "anna" && !s.csrf_fits("") && s.csrf_fits(&s.csrf.clone()))
+    );
     assert!(sessions.find("another", 1000).is_none());
     assert!(sessions.find(token.reveal(), 1000 + session::IDLE_MS).is_none(), "idle");
     let token = sessions.begin("anna", 0, &mut rng);

@@ -15,7 +15,9 @@ const NOW: Now = Now { wall: jiff::Timestamp::UNIX_EPOCH, mono_ms: 0 };
 /// A world with a node whose every free text is hostile.
 fn world() -> (World, User) {
     let mut made = World::load(Stored::default(), Settings::default(), Arc::new(AllowAll), DerpMap::default(), NOW);
-    let user = made.create_user(NewUser { name: "anna".into(), display_name: EVIL.into(), ..NewUser::default() }, NOW).expect("a user");
+    let user = made
+        .create_user(NewUser { name: "anna".into(), display_name: EVIL.into(), ..NewUser::default() }, NOW)
+        .expect("a user");
     let key = |n: u8| format!("{:02x}", n).repeat(32);
     let record: NodeRecord = serde_json::from_value(serde_json::json!({
         "id": 7, "machine_key": format!("mkey:{}", key(1)), "node_key": format!("nodekey:{}", key(2)), "user": user.id,
@@ -30,7 +32,13 @@ fn world() -> (World, User) {
 }
 
 fn viewer(role: Role, user: Option<&User>) -> Viewer {
-    Viewer { name: "anna".into(), role, user: user.map(|u| u.id), csrf: "token".into(), notice: Some((EVIL.into(), true)) }
+    Viewer {
+        name: "anna".into(),
+        role,
+        user: user.map(|u| u.id),
+        csrf: "token".into(),
+        notice: Some((EVIL.into(), true)),
+    }
 }
 
 #[test]
@@ -48,7 +56,11 @@ fn hostile_texts_stay_texts() {
         page::users::users(&owner, &world),
         page::keys::keys(&owner, &world, Some(EVIL), NOW),
         page::dns::dns(&owner, &world),
-        page::policy::policy(&owner, &world, Some((EVIL, &Checked { problem: Some(EVIL.into()), ..Checked::default() }))),
+        page::policy::policy(
+            &owner,
+            &world,
+            Some((EVIL, &Checked { problem: Some(EVIL.into()), ..Checked::default() })),
+        ),
         page::routes::routes(&owner, &world, NOW),
         page::operation::events(&owner, &world),
         page::operation::health(&owner, &world, &found, NOW),
@@ -66,10 +78,18 @@ fn hostile_texts_stay_texts() {
 fn pages_obey_their_own_policy_for_content() {
     let (world, user) = world();
     let owner = viewer(Role::Owner, Some(&user));
-    for shown in [page::devices::devices(&owner, &world, NOW), page::keys::keys(&owner, &world, None, NOW), page::users::users(&owner, &world)] {
+    for shown in [
+        page::devices::devices(&owner, &world, NOW),
+        page::keys::keys(&owner, &world, None, NOW),
+        page::users::users(&owner, &world),
+    ] {
         assert!(!shown.contains(" style=") && !shown.contains("<style"), "no inline style");
         assert!(!shown.replace("<script src=\"/admin/live.js\"", "").contains("<script"), "no inline script");
-        assert_eq!(shown.matches("<form").count(), shown.matches("name=\"csrf\" value=\"token\"").count(), "every form has the token");
+        assert_eq!(
+            shown.matches("<form").count(),
+            shown.matches("name=\"csrf\" value=\"token\"").count(),
+            "every form has the token"
+        );
     }
     assert!(!asset::CSP.contains("unsafe"));
 }

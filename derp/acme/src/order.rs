@@ -7,8 +7,8 @@ use hearthgate_derp::{
 };
 use hearthgate_fetch::{Fetch, FetchError};
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, Order, OrderStatus,
-    RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, Order,
+    OrderStatus, RetryPolicy,
 };
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -98,12 +98,14 @@ pub(crate) async fn order(
         if authorization.status == AuthorizationStatus::Valid {
             continue;
         }
-        let mut challenge = authorization.challenge(wanted.clone()).ok_or(AcmeError::NoChallenge(settings.challenge))?;
+        let mut challenge =
+            authorization.challenge(wanted.clone()).ok_or(AcmeError::NoChallenge(settings.challenge))?;
         let answer = challenge.key_authorization();
         match settings.challenge {
             ChallengeKind::Http01 => pages.push(http.expect(&challenge.token, answer.as_str())),
             ChallengeKind::TlsAlpn01 => {
-                let digest = answer.digest().as_ref().try_into().map_err(|_| AcmeError::NoChallenge(settings.challenge))?;
+                let digest =
+                    answer.digest().as_ref().try_into().map_err(|_| AcmeError::NoChallenge(settings.challenge))?;
                 handshakes.push(alpn.expect(&settings.host, &digest)?);
             }
         }

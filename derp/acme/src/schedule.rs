@@ -48,6 +48,9 @@ mod tests {
             *at += wait_after(n, false);
             Some(*at)
         });
-        assert!(first_hour.take_while(|at| *at < Duration::from_secs(3600)).count() < 5, "with the first attempt not over five");
+        assert!(
+            first_hour.take_while(|at| *at < Duration::from_secs(3600)).count() < 5,
+            "with the first attempt not over five"
+        );
     }
 }

@@ -95,9 +95,13 @@ mod tests {
     fn both_forms_of_time_are_read() {
         // 2049 is the last year of the short form, 2050 the first of the long one.
         let seconds = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_second();
-        let expected = Validity { not_before: seconds("2026-11-21T00:00:00Z"), not_after: seconds("2050-02-28T00:00:00Z") };
+        let expected =
+            Validity { not_before: seconds("2026-11-21T00:00:00Z"), not_after: seconds("2050-02-28T00:00:00Z") };
         assert_eq!(validity(&made((2026, 11, 21), (2050, 2, 28))), Some(expected));
-        assert_eq!(validity(&made((1999, 1, 1), (2049, 12, 31))).map(|v| v.not_before), Some(seconds("1999-01-01T00:00:00Z")));
+        assert_eq!(
+            validity(&made((1999, 1, 1), (2049, 12, 31))).map(|v| v.not_before),
+            Some(seconds("1999-01-01T00:00:00Z"))
+        );
     }
 
     #[test]

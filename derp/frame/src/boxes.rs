@@ -59,7 +59,12 @@ fn is_zero(n: &u64) -> bool {
 
 /// Payload of a client-info frame.
 #[must_use]
-pub fn seal_client_info(client: &NodePrivate, server: &NodePublic, info: &ClientInfo, nonce: [u8; BOX_NONCE_LEN]) -> Vec<u8> {
+pub fn seal_client_info(
+    client: &NodePrivate,
+    server: &NodePublic,
+    info: &ClientInfo,
+    nonce: [u8; BOX_NONCE_LEN],
+) -> Vec<u8> {
     let wire = Wire {
         mesh_key: info.mesh_key.as_ref().map(|k| k.reveal().to_owned()),
         version: info.version,
@@ -96,7 +101,12 @@ pub fn open_client_info(server: &NodePrivate, payload: &[u8]) -> Result<(NodePub
 
 /// Payload of a server-info frame.
 #[must_use]
-pub fn seal_server_info(server: &NodePrivate, client: &NodePublic, info: &ServerInfo, nonce: [u8; BOX_NONCE_LEN]) -> Vec<u8> {
+pub fn seal_server_info(
+    server: &NodePrivate,
+    client: &NodePublic,
+    info: &ServerInfo,
+    nonce: [u8; BOX_NONCE_LEN],
+) -> Vec<u8> {
     server.seal_to(client, nonce, &serde_json::to_vec(info).unwrap_or_default())
 }
 

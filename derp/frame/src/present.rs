@@ -69,7 +69,8 @@ pub fn peer_present_frame(key: &NodePublic, addr: Option<SocketAddr>, flags: Pre
 #[must_use]
 pub fn parse_peer_present(payload: &[u8]) -> Option<PeerPresent> {
     let (key, rest) = payload.split_first_chunk::<KEY_LEN>()?;
-    let mut present = PeerPresent { key: NodePublic::from_bytes(*key), addr: None, flags: PresentFlags(0), app_name: String::new() };
+    let mut present =
+        PeerPresent { key: NodePublic::from_bytes(*key), addr: None, flags: PresentFlags(0), app_name: String::new() };
     let Some((ip, rest)) = rest.split_first_chunk::<16>() else { return Some(present) };
     let Some((port, rest)) = rest.split_first_chunk::<2>() else { return Some(present) };
     let ip = IpAddr::from(*ip).to_canonical();

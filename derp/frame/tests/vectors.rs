@@ -46,7 +46,13 @@ fn every_recorded_frame_is_understood_and_its_boxes_open() {
                     let again = seal_client_info(&private(&v, name), &server.public(), &info, [7; 24]);
                     assert_eq!(again.len(), payload.len(), "{name}");
                     assert_eq!(open_client_info(&server, &again).unwrap(), (key, info), "{name}");
-                    assert!(v["keys"].as_object().unwrap().values().any(|k| k["public"] == hearthgate_keys::encode(key.as_bytes())));
+                    assert!(
+                        v["keys"]
+                            .as_object()
+                            .unwrap()
+                            .values()
+                            .any(|k| k["public"] == hearthgate_keys::encode(key.as_bytes()))
+                    );
                     infos += 1;
                 }
                 FrameType::ServerInfo => {
@@ -67,7 +73,11 @@ fn every_recorded_frame_is_understood_and_its_boxes_open() {
                 }
                 FrameType::SendPacket | FrameType::RecvPacket => {
                     let key = NodePublic::from_bytes(payload[..32].try_into().unwrap());
-                    let ours = if kind == 4 { send_packet_frame(&key, &payload[32..]) } else { recv_packet_frame(&key, &payload[32..]) };
+                    let ours = if kind == 4 {
+                        send_packet_frame(&key, &payload[32..])
+                    } else {
+                        recv_packet_frame(&key, &payload[32..])
+                    };
                     assert_eq!(ours, bytes);
                 }
                 FrameType::ForwardPacket => {

@@ -89,7 +89,14 @@ pub(crate) struct Pace {
 }
 
 /// Runs a connection to its end. `received` are bytes that were read from it before.
-pub(crate) async fn drive<S, H>(io: S, received: Vec<u8>, outbox: &Outbox, handler: &mut H, pace: Pace, metrics: &RelayMetrics) -> Ended
+pub(crate) async fn drive<S, H>(
+    io: S,
+    received: Vec<u8>,
+    outbox: &Outbox,
+    handler: &mut H,
+    pace: Pace,
+    metrics: &RelayMetrics,
+) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
@@ -145,7 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Driver<'_, S, H> {
                 Ok(again) => again,
                 Err(end) => return Poll::Ready(end),
             };
-            let next = [self.keep_alive_at, self.write_by, self.paused_until].into_iter().flatten().min().unwrap_or_else(far);
+            let next =
+                [self.keep_alive_at, self.write_by, self.paused_until].into_iter().flatten().min().unwrap_or_else(far);
             // A timer that fires too early is only a look too many; moving it at every write would cost more.
             if next < timer.deadline() {
                 timer.as_mut().reset(next);
@@ -344,7 +352,11 @@ impl Batch {
 
     /// Empties the batch; answers how many packets it had, and how many bytes of them.
     fn finish(&mut self) -> (u64, u64) {
-        let sent = self.frames.iter().filter(|f| f.kind != Kind::Control).fold((0, 0), |(n, bytes), f| (n + 1, bytes + f.bytes().len() as u64));
+        let sent = self
+            .frames
+            .iter()
+            .filter(|f| f.kind != Kind::Control)
+            .fold((0, 0), |(n, bytes), f| (n + 1, bytes + f.bytes().len() as u64));
         self.frames.clear();
         self.at = 0;
         self.offset = 0;

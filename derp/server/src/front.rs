@@ -82,12 +82,20 @@ impl Front {
         }
     }
 
-    async fn newcomer<F, T>(self, stream: TcpStream, remote: SocketAddr, pass: Pass, permit: OwnedSemaphorePermit, other: F)
-    where
+    async fn newcomer<F, T>(
+        self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        pass: Pass,
+        permit: OwnedSemaphorePermit,
+        other: F,
+    ) where
         F: Fn(Prefixed<Connection>, SocketAddr) -> T,
         T: Future<Output = ()> + Send + 'static,
     {
-        let Ok(connection) = timeout(NEWCOMER, self.open(stream, pass)).await.unwrap_or_else(|e| Err(e.into())) else { return };
+        let Ok(connection) = timeout(NEWCOMER, self.open(stream, pass)).await.unwrap_or_else(|e| Err(e.into())) else {
+            return;
+        };
         if connection.protocol() == Some(ACME_TLS) {
             return;
         }
@@ -99,7 +107,8 @@ impl Front {
         match (sniffed, self.relay) {
             (Ok(Sniffed::Derp(request, stream, received)), Some(relay)) if relay.may_accept() => {
                 let ip = self.proxies.client(remote.ip(), request.forwarded_for.as_deref());
-                let origin = Origin::from(if ip == remote.ip().to_canonical() { remote } else { SocketAddr::new(ip, 0) });
+                let origin =
+                    Origin::from(if ip == remote.ip().to_canonical() { remote } else { SocketAddr::new(ip, 0) });
                 // A task of its own: what accepting needed is freed, and the connection stays small.
                 tokio::spawn(relay.serve_request(request, stream, received, origin));
             }
@@ -114,11 +123,8 @@ impl Front {
         if stream.peek(&mut first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let io = if first == [TLS_HANDSHAKE] {
-            Io::Tls(Box::new(self.handshake(stream).await?))
-        } else {
-            Io::Plain(stream)
-        };
+        let io =
+            if first == [TLS_HANDSHAKE] { Io::Tls(Box::new(self.handshake(stream).await?)) } else { Io::Plain(stream) };
         Ok(Connection { io, _pass: pass })
     }
 
@@ -172,7 +178,11 @@ impl AsyncWrite for Connection {
         }
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().io {
             Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),

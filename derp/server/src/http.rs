@@ -35,7 +35,13 @@ impl Relay {
     ///
     /// # Errors
     /// As [`Relay::serve`].
-    pub async fn serve_request<S>(self: Arc<Self>, request: DerpRequest, mut io: S, received: Bytes, origin: impl Into<Origin>) -> io::Result<()>
+    pub async fn serve_request<S>(
+        self: Arc<Self>,
+        request: DerpRequest,
+        mut io: S,
+        received: Bytes,
+        origin: impl Into<Origin>,
+    ) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -61,7 +67,11 @@ impl Relay {
     /// Answers `/derp` and what lies below it, `None` for other paths. An upgrade is answered, and the connection
     /// served in a task of its own once hyper has let go of it; that costs more than [`crate::sniff`] and is for
     /// connections that carried another request first, as those of proxies do.
-    pub fn answer_http<B>(self: &Arc<Self>, request: &mut Request<B>, origin: impl Into<Origin>) -> Option<Response<Full<Bytes>>> {
+    pub fn answer_http<B>(
+        self: &Arc<Self>,
+        request: &mut Request<B>,
+        origin: impl Into<Origin>,
+    ) -> Option<Response<Full<Bytes>>> {
         match request.uri().path() {
             "/derp/probe" | "/derp/latency-check" => Some(probe(request.method())),
             "/derp" => Some(self.upgrade(request, origin.into())),

@@ -47,7 +47,9 @@ fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityErr
 /// # Errors
 /// It cannot be read or written, or is no key.
 pub fn relay_key(state_dir: &Path) -> Result<NodePrivate, IdentityError> {
-    load_or_make(&state_dir.join("derp_server_private.key"), NodePrivate::parse, |random| NodePrivate::from_random(random).reveal())
+    load_or_make(&state_dir.join("derp_server_private.key"), NodePrivate::parse, |random| {
+        NodePrivate::from_random(random).reveal()
+    })
 }
 
 /// The self-signed certificate in this folder, made when it is missing or for another host.

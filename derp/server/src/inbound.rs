@@ -54,7 +54,9 @@ impl Inbound {
                 self.send(NodePublic::from_bytes(*to), packet, run);
             }
             Some(FrameType::NotePreferred) => {
-                let [flag @ (0 | 1)] = *payload else { return Err(Ended::Violation("a home note is one byte, 0 or 1")) };
+                let [flag @ (0 | 1)] = *payload else {
+                    return Err(Ended::Violation("a home note is one byte, 0 or 1"));
+                };
                 self.home(flag == 1);
             }
             Some(FrameType::Ping) => {

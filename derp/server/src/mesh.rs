@@ -11,7 +11,8 @@ use crate::{
     serve::{read_frame, server_key},
 };
 use hearthgate_derp_frame::{
-    ClientInfo, FRAME_HEADER, FrameType, PROTOCOL_VERSION, frame, parse_header, parse_peer_gone, parse_peer_present, seal_client_info,
+    ClientInfo, FRAME_HEADER, FrameType, PROTOCOL_VERSION, frame, parse_header, parse_peer_gone, parse_peer_present,
+    seal_client_info,
 };
 use hearthgate_keys::{BOX_NONCE_LEN, NodePublic};
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -78,7 +79,12 @@ impl From<Ended> for MeshError {
 ///
 /// # Errors
 /// The other relay is this one, or there is no mesh key: trying again would not help.
-pub async fn run_mesh(relay: Arc<Relay>, peer: MeshPeer, report: impl Fn(&MeshError), stop: impl Future<Output = ()>) -> Result<(), MeshError> {
+pub async fn run_mesh(
+    relay: Arc<Relay>,
+    peer: MeshPeer,
+    report: impl Fn(&MeshError),
+    stop: impl Future<Output = ()>,
+) -> Result<(), MeshError> {
     tokio::pin!(stop);
     loop {
         let ended = tokio::select! {
@@ -125,7 +131,11 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Upgrade and handshake, as a client that presents the mesh key.
-async fn greet(relay: &Relay, peer: &MeshPeer, mut io: Box<dyn Stream>) -> Result<(Box<dyn Stream>, Vec<u8>), MeshError> {
+async fn greet(
+    relay: &Relay,
+    peer: &MeshPeer,
+    mut io: Box<dyn Stream>,
+) -> Result<(Box<dyn Stream>, Vec<u8>), MeshError> {
     let mesh_key = relay.options.mesh_key.clone().ok_or(MeshError::NoKey)?;
     let request = format!("GET /derp HTTP/1.1\r\nHost: {}\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n", peer.host);
     io.write_all(request.as_bytes()).await?;
@@ -170,7 +180,9 @@ impl Listening {
             Some(FrameType::PeerPresent) => {
                 let peer = parse_peer_present(payload).ok_or(Ended::Violation("a presence without key"))?;
                 // The other relay tells of us too: we are its client.
-                if peer.key != self.relay.public && (self.present.len() < PRESENT_MAX || self.present.contains(&peer.key)) {
+                if peer.key != self.relay.public
+                    && (self.present.len() < PRESENT_MAX || self.present.contains(&peer.key))
+                {
                     self.present.insert(peer.key);
                     self.relay.registry.forward(&peer.key, &self.forwarder, true, &self.relay.metrics);
                 }

@@ -70,8 +70,11 @@ impl Outbox {
             if queue.len() >= QUEUE_PACKETS
                 && let Some(oldest) = queue.pop_front()
             {
-                let (count, bytes) =
-                    if disco { (&mut dropped.disco, &mut dropped.disco_bytes) } else { (&mut dropped.other, &mut dropped.other_bytes) };
+                let (count, bytes) = if disco {
+                    (&mut dropped.disco, &mut dropped.disco_bytes)
+                } else {
+                    (&mut dropped.other, &mut dropped.other_bytes)
+                };
                 *count += 1;
                 *bytes += oldest.bytes().len() as u64;
             }

@@ -130,7 +130,11 @@ impl Registry {
             return false;
         }
         less(&metrics.clients_local, 1);
-        if slot.forwarders.is_empty() { less(&metrics.clients_total, 1) } else { add(&metrics.clients_remote, 1) }
+        if slot.forwarders.is_empty() {
+            less(&metrics.clients_total, 1)
+        } else {
+            add(&metrics.clients_remote, 1)
+        }
         if slot.is_empty() {
             shard.remove(&client.key);
         }

@@ -35,7 +35,11 @@ pub trait Admission: Send + Sync {
 
     /// A second opinion that has to be waited for, such as that of another server. Asked after
     /// [`Self::may_connect`] said yes; `None` for no further question.
-    fn confirm<'a>(&'a self, key: &NodePublic, source: Option<IpAddr>) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
+    fn confirm<'a>(
+        &'a self,
+        key: &NodePublic,
+        source: Option<IpAddr>,
+    ) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
         let _ = (key, source);
         None
     }
@@ -95,7 +99,12 @@ impl Relay {
 
     /// A relay with all there is to choose.
     #[must_use]
-    pub fn with_options(key: NodePrivate, admission: Box<dyn Admission>, limits: RelayLimits, options: RelayOptions) -> Arc<Self> {
+    pub fn with_options(
+        key: NodePrivate,
+        admission: Box<dyn Admission>,
+        limits: RelayLimits,
+        options: RelayOptions,
+    ) -> Arc<Self> {
         Arc::new(Self {
             public: key.public(),
             key,

@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_derp_frame::{
-    FRAME_HEADER, FrameType, PROTOCOL_VERSION, ServerInfo, frame, health_frame, is_app_name, open_client_info, parse_header, seal_server_info,
-    server_key_frame,
+    FRAME_HEADER, FrameType, PROTOCOL_VERSION, ServerInfo, frame, health_frame, is_app_name, open_client_info,
+    parse_header, seal_server_info, server_key_frame,
 };
 use hearthgate_keys::{BOX_NONCE_LEN, KEY_LEN, NodePublic};
 use portable_atomic::{AtomicBool, Ordering::Relaxed};
@@ -94,7 +94,12 @@ impl Relay {
     }
 
     /// Answers the client, and what it sent after its first frame.
-    async fn handshake<S>(self: Arc<Self>, io: &mut S, mut received: Vec<u8>, origin: Origin) -> Result<(Arc<Client>, Vec<u8>), Ended>
+    async fn handshake<S>(
+        self: Arc<Self>,
+        io: &mut S,
+        mut received: Vec<u8>,
+        origin: Origin,
+    ) -> Result<(Arc<Client>, Vec<u8>), Ended>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -105,7 +110,8 @@ impl Relay {
         if FrameType::from_u8(kind) != Some(FrameType::ClientInfo) {
             return Err(Ended::Violation("the first frame has to be the client info"));
         }
-        let (key, info) = open_client_info(&self.key, &payload).map_err(|_| Ended::Violation("a client info that does not open"))?;
+        let (key, info) =
+            open_client_info(&self.key, &payload).map_err(|_| Ended::Violation("a client info that does not open"))?;
         if !is_app_name(&info.app_name) {
             return Err(Ended::Refused);
         }
@@ -128,7 +134,12 @@ impl Relay {
         let mut nonce = [0u8; BOX_NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|e| io::Error::other(e.to_string()))?;
         // Through the queue: it goes out in front of everything else.
-        let info = seal_server_info(&self.key, &key, &ServerInfo { version: PROTOCOL_VERSION, ..ServerInfo::default() }, nonce);
+        let info = seal_server_info(
+            &self.key,
+            &key,
+            &ServerInfo { version: PROTOCOL_VERSION, ..ServerInfo::default() },
+            nonce,
+        );
         client.outbox.tell(frame(FrameType::ServerInfo, &info));
         let health = self.health();
         if !health.is_empty() {
@@ -158,7 +169,10 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Reads one frame, whose length is checked before anything is held for it; `received` keeps what follows it.
-pub(crate) async fn read_frame<S: AsyncRead + Unpin>(io: &mut S, received: &mut Vec<u8>) -> Result<(u8, Vec<u8>), Ended> {
+pub(crate) async fn read_frame<S: AsyncRead + Unpin>(
+    io: &mut S,
+    received: &mut Vec<u8>,
+) -> Result<(u8, Vec<u8>), Ended> {
     loop {
         if let Some((kind, len)) = parse_header(received)?
             && received.len() >= FRAME_HEADER + len

@@ -71,7 +71,10 @@ impl Pages {
             }
             "/health" => page("application/health+json", r#"{"status":"pass"}"#.into()),
             "/robots.txt" => page("text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n".into()),
-            "/" => page("text/plain; charset=utf-8", "This is a DERP relay for Tailscale clients, run by hearthgate.\n".into()),
+            "/" => page(
+                "text/plain; charset=utf-8",
+                "This is a DERP relay for Tailscale clients, run by hearthgate.\n".into(),
+            ),
             _ => {
                 let mut response = page("text/plain; charset=utf-8", "not found\n".into());
                 *response.status_mut() = StatusCode::NOT_FOUND;

@@ -8,7 +8,9 @@ use nix::{
     cmsg_space,
     errno::Errno,
     libc::{in_pktinfo, in6_pktinfo},
-    sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt},
+    sys::socket::{
+        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    },
 };
 use portable_atomic::{AtomicU64, Ordering::Relaxed};
 use std::{
@@ -99,7 +101,12 @@ fn answer_some(socket: &UdpSocket, metrics: &StunMetrics) -> io::Result<()> {
     let mut control = cmsg_space!(in_pktinfo, in6_pktinfo);
     for _ in 0..BURST {
         let mut parts = [IoSliceMut::new(&mut buf)];
-        let (len, from, to) = match recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT) {
+        let (len, from, to) = match recvmsg::<SockaddrStorage>(
+            socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT,
+        ) {
             Ok(message) => {
                 let to = message.cmsgs().ok().and_then(|mut all| all.find_map(LocalAddr::of));
                 (message.bytes, message.address, to)

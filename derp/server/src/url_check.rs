@@ -56,7 +56,8 @@ impl UrlCheck {
 
     async fn ask(&self, key: NodePublic, source: Option<IpAddr>) -> io::Result<bool> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        let body = json!({"NodePublic": key.to_string(), "Source": source.map(|s| s.to_string()).unwrap_or_default()}).to_string();
+        let body = json!({"NodePublic": key.to_string(), "Source": source.map(|s| s.to_string()).unwrap_or_default()})
+            .to_string();
         match &self.tls {
             None => self.exchange(tcp, &body).await,
             Some(config) => {
@@ -101,7 +102,11 @@ impl Admission for UrlCheck {
         true
     }
 
-    fn confirm<'a>(&'a self, key: &NodePublic, source: Option<IpAddr>) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
+    fn confirm<'a>(
+        &'a self,
+        key: &NodePublic,
+        source: Option<IpAddr>,
+    ) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
         let key = *key;
         Some(Box::pin(async move {
             match timeout(ANSWER_WITHIN, self.ask(key, source)).await {

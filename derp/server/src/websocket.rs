@@ -224,7 +224,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
         self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         ready!(self.poll_drain(cx))?;
         let n = self.compose(bufs);
         // What does not fit now goes out with the next write or flush.
@@ -311,7 +315,13 @@ mod tests {
 
     #[tokio::test]
     async fn frames_that_break_the_rules_end_it() {
-        for bad in [&[0x82, 0x01, 0x00][..], &masked(0x81, b"text"), &masked(0xc2, b"x"), &[0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0], &masked(0x09, b"part of a ping")] {
+        for bad in [
+            &[0x82, 0x01, 0x00][..],
+            &masked(0x81, b"text"),
+            &masked(0xc2, b"x"),
+            &[0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0],
+            &masked(0x09, b"part of a ping"),
+        ] {
             let (_client, server) = duplex(65536);
             let mut server = WebSocket::new(server, bad);
             assert_eq!(server.read(&mut [0; 10]).await.unwrap_err().kind(), ErrorKind::InvalidData, "{bad:?}");

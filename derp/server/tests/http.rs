@@ -70,7 +70,10 @@ async fn requests_are_answered_as_the_official_server_answers_them() {
         };
         let got = exchange(addr, case["request"].as_str().unwrap().as_bytes(), wanted.len()).await;
         seen += 1;
-        if !wanted.starts_with(b"HTTP/") || name.starts_with("upgrade") || name == "websocket_upgrade_without_subprotocol" {
+        if !wanted.starts_with(b"HTTP/")
+            || name.starts_with("upgrade")
+            || name == "websocket_upgrade_without_subprotocol"
+        {
             // DERP at once, or an answer we write ourselves: byte for byte.
             assert_eq!(got, wanted, "{name}: {}", String::from_utf8_lossy(&got));
             continue;
@@ -86,7 +89,8 @@ async fn a_fast_start_in_one_segment_loses_nothing() {
     let relay = client::relay();
     let addr = start(relay.clone(), None).await;
     let info = seal_client_info(&key(1), &relay.public_key(), &info(), [5; 24]);
-    let mut segment = b"GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Fast-Start: 1\r\n\r\n".to_vec();
+    let mut segment =
+        b"GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Fast-Start: 1\r\n\r\n".to_vec();
     segment.extend(frame(FrameType::ClientInfo, &info));
     segment.extend(frame(FrameType::Ping, b"12345678"));
     for cut in [segment.len(), 5, 60] {
@@ -150,7 +154,10 @@ async fn bootstrap_names_and_a_closed_peer() {
     let (status, headers, body) = parts(&got);
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert!(headers.contains("connection: close") && headers.contains("content-type: application/json"));
-    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), serde_json::json!({"derp.example": ["192.0.2.1", "2001:db8::1"]}));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&body).unwrap(),
+        serde_json::json!({"derp.example": ["192.0.2.1", "2001:db8::1"]})
+    );
     let mut a = front::connect(addr, false, "DERP", &relay, &key(1)).await;
     relay.close_peer(&key(1).public());
     assert!(a.is_cut().await);

@@ -8,7 +8,9 @@ mod front;
 use client::{TestClient, info, key, relay_with};
 use front::start;
 use hearthgate_derp::{AllowAll, MeshError, MeshPeer, Relay, RelayLimits, RelayOptions, run_mesh};
-use hearthgate_derp_frame::{ClientInfo, DISCO_MAGIC, FrameType, PresentFlags, forward_packet_frame, parse_peer_present};
+use hearthgate_derp_frame::{
+    ClientInfo, DISCO_MAGIC, FrameType, PresentFlags, forward_packet_frame, parse_peer_present,
+};
 use hearthgate_keys::{NodePrivate, NodePublic, Secret};
 use std::{sync::Arc, time::Duration};
 
@@ -42,7 +44,13 @@ async fn a_watcher_hears_who_is_here_who_comes_and_who_goes() {
     watcher.send(FrameType::WatchConns, &[]).await;
     let mut seen = vec![present(&mut watcher).await, present(&mut watcher).await];
     seen.sort_by_key(|(_, flags, _)| flags.0);
-    assert_eq!(seen, [(key(1).public(), PresentFlags::REGULAR, "vector".into()), (key(50).public(), PresentFlags::MESH_PEER, String::new())]);
+    assert_eq!(
+        seen,
+        [
+            (key(1).public(), PresentFlags::REGULAR, "vector".into()),
+            (key(50).public(), PresentFlags::MESH_PEER, String::new())
+        ]
+    );
     let prober = TestClient::join_as(&relay, &key(3), 65536, ClientInfo { is_prober: true, ..info() }).await;
     assert_eq!(present(&mut watcher).await, (key(3).public(), PresentFlags::PROBER, String::new()));
     drop(prober);
@@ -51,7 +59,10 @@ async fn a_watcher_hears_who_is_here_who_comes_and_who_goes() {
     // Packets of other relays' clients are delivered as theirs, and go no further than here.
     watcher.write(&forward_packet_frame(&key(7).public(), &key(1).public(), b"forwarded")).await;
     let (kind, payload) = a.frame().await;
-    assert_eq!((kind, payload), (FrameType::RecvPacket as u8, [key(7).public().as_bytes().as_slice(), b"forwarded"].concat()));
+    assert_eq!(
+        (kind, payload),
+        (FrameType::RecvPacket as u8, [key(7).public().as_bytes().as_slice(), b"forwarded"].concat())
+    );
     watcher.write(&forward_packet_frame(&key(7).public(), &key(8).public(), b"nobody")).await;
     watcher.send(FrameType::ClosePeer, key(1).public().as_bytes()).await;
     assert!(a.is_cut().await);
@@ -65,7 +76,11 @@ async fn a_wrong_mesh_key_opens_nothing() {
     let relay = relay_with(RelayLimits::default(), options());
     for wrong in ["", "0", &MESH_KEY.replace('0', "1")] {
         let info = ClientInfo { mesh_key: Some(Secret::new(wrong.into())), ..info() };
-        for (kind, payload) in [(FrameType::WatchConns, Vec::new()), (FrameType::ClosePeer, vec![1; 32]), (FrameType::ForwardPacket, vec![1; 80])] {
+        for (kind, payload) in [
+            (FrameType::WatchConns, Vec::new()),
+            (FrameType::ClosePeer, vec![1; 32]),
+            (FrameType::ForwardPacket, vec![1; 80]),
+        ] {
             let mut stranger = TestClient::join_as(&relay, &key(9), 65536, info.clone()).await;
             stranger.send(kind, &payload).await;
             assert!(stranger.is_cut().await);
@@ -94,9 +109,15 @@ async fn clients_of_two_relays_reach_each_other() {
     let pair = hearthgate_derp::tls::self_signed(vec!["127.0.0.1".into()]).unwrap();
     let tls = hearthgate_derp::tls::server_config(&pair, Some(&two.public_key())).unwrap();
     let (addr_one, addr_two) = (start(one.clone(), None).await, start(two.clone(), Some(tls)).await);
-    let peer = |addr: std::net::SocketAddr, tls| MeshPeer { host: "relay.example".into(), dial: addr.to_string(), tls, index: 0 };
+    let peer = |addr: std::net::SocketAddr, tls| MeshPeer {
+        host: "relay.example".into(),
+        dial: addr.to_string(),
+        tls,
+        index: 0,
+    };
     let trusting = Arc::new(front::trusting_config());
-    let linked = tokio::spawn(run_mesh(one.clone(), peer(addr_two, Some(trusting)), |e| panic!("{e}"), std::future::pending()));
+    let linked =
+        tokio::spawn(run_mesh(one.clone(), peer(addr_two, Some(trusting)), |e| panic!("{e}"), std::future::pending()));
     tokio::spawn(run_mesh(two.clone(), peer(addr_one, None), |e| panic!("{e}"), std::future::pending()));
     until("both watch", || [&one, &two].iter().all(|r| r.metrics_text().contains("derp_watchers 1\n"))).await;
 
@@ -107,8 +128,14 @@ async fn clients_of_two_relays_reach_each_other() {
     for n in 0..50u8 {
         a.packet(&key(2).public(), &[n; 1000]).await;
         b.packet(&key(1).public(), &[n; 10]).await;
-        assert_eq!(b.frame().await, (FrameType::RecvPacket as u8, [key(1).public().as_bytes().as_slice(), &[n; 1000]].concat()));
-        assert_eq!(a.frame().await, (FrameType::RecvPacket as u8, [key(2).public().as_bytes().as_slice(), &[n; 10]].concat()));
+        assert_eq!(
+            b.frame().await,
+            (FrameType::RecvPacket as u8, [key(1).public().as_bytes().as_slice(), &[n; 1000]].concat())
+        );
+        assert_eq!(
+            a.frame().await,
+            (FrameType::RecvPacket as u8, [key(2).public().as_bytes().as_slice(), &[n; 10]].concat())
+        );
     }
     assert!(one.metrics_text().contains("derp_packets_forwarded_out 50\n"));
 
@@ -138,7 +165,10 @@ async fn a_relay_that_dials_itself_stops() {
     let one = mesh_relay(101);
     let addr = start(one.clone(), None).await;
     let peer = MeshPeer { host: "relay.example".into(), dial: addr.to_string(), tls: None, index: 0 };
-    let ended = tokio::time::timeout(Duration::from_secs(3), run_mesh(one, peer.clone(), |_| {}, std::future::pending())).await.unwrap();
+    let ended =
+        tokio::time::timeout(Duration::from_secs(3), run_mesh(one, peer.clone(), |_| {}, std::future::pending()))
+            .await
+            .unwrap();
     assert!(matches!(ended, Err(MeshError::Myself)), "{ended:?}");
     let ended = run_mesh(client::relay(), peer, |_| {}, std::future::pending()).await;
     assert!(matches!(ended, Err(MeshError::NoKey)), "{ended:?}");

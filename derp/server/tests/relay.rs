@@ -7,7 +7,12 @@ use client::{TestClient, info, key, relay, relay_with};
 use hearthgate_derp::{Admission, Rate, Relay, RelayLimits, RelayOptions, Remote};
 use hearthgate_derp_frame::{ClientInfo, DISCO_MAGIC, FrameType, frame, seal_client_info};
 use hearthgate_keys::NodePublic;
-use std::{future::Future, net::IpAddr, pin::Pin, time::{Duration, Instant}};
+use std::{
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt, duplex},
     time::timeout,
@@ -22,7 +27,8 @@ fn disco() -> Vec<u8> {
 #[tokio::test]
 async fn packets_go_both_ways_and_carry_their_sender() {
     let relay = relay();
-    let (mut a, mut b) = (TestClient::join(&relay, &key(1), 65536).await, TestClient::join(&relay, &key(2), 65536).await);
+    let (mut a, mut b) =
+        (TestClient::join(&relay, &key(1), 65536).await, TestClient::join(&relay, &key(2), 65536).await);
     a.packet(&key(2).public(), b"hello").await;
     let (kind, payload) = b.frame().await;
     assert_eq!(kind, FrameType::RecvPacket as u8);
@@ -87,7 +93,8 @@ async fn of_two_connections_the_last_sender_gets_the_packets() {
 #[tokio::test]
 async fn peers_are_told_who_is_gone_and_who_is_not_here() {
     let relay = relay();
-    let (mut a, mut b) = (TestClient::join(&relay, &key(1), 65536).await, TestClient::join(&relay, &key(2), 65536).await);
+    let (mut a, mut b) =
+        (TestClient::join(&relay, &key(1), 65536).await, TestClient::join(&relay, &key(2), 65536).await);
     a.packet(&key(2).public(), b"hello").await;
     b.frame().await;
     drop(a);
@@ -119,7 +126,9 @@ async fn admission_and_removal_cut_connections() {
 #[tokio::test]
 async fn strangers_who_break_the_protocol_are_cut_off() {
     let relay = relay();
-    for bad in [&[0x04, 0xff, 0xff, 0xff, 0xff][..], &[0x02, 0, 0, 0, 3, 1, 2, 3], &[0x04, 0, 0, 0, 2, 1, 2], &[0xff; 64]] {
+    for bad in
+        [&[0x04, 0xff, 0xff, 0xff, 0xff][..], &[0x02, 0, 0, 0, 3, 1, 2, 3], &[0x04, 0, 0, 0, 2, 1, 2], &[0xff; 64]]
+    {
         let mut stranger = TestClient::open(&relay, 65536);
         stranger.write(bad).await;
         assert!(stranger.is_cut().await, "{bad:?}");
@@ -240,10 +249,17 @@ async fn health_restart_and_home_are_told_and_counted() {
     assert_eq!(a.frame().await, (FrameType::Health as u8, Vec::new()));
     relay.announce_restart(1500, 4000);
     relay.close_all();
-    assert_eq!(a.frame().await, (FrameType::Restarting as u8, vec![0, 0, 5, 0xdc, 0, 0, 0x0f, 0xa0]), "said before the end");
+    assert_eq!(
+        a.frame().await,
+        (FrameType::Restarting as u8, vec![0, 0, 5, 0xdc, 0, 0, 0x0f, 0xa0]),
+        "said before the end"
+    );
     assert!(a.is_cut().await);
     let text = relay.metrics_text();
-    assert!(text.contains("derp_current_home_connections 0\n") && text.contains("derp_current_connections 0\n"), "{text}");
+    assert!(
+        text.contains("derp_current_home_connections 0\n") && text.contains("derp_current_connections 0\n"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -289,8 +305,12 @@ async fn at_most_three_not_here_answers_at_once() {
 
 #[tokio::test]
 async fn who_sends_too_much_is_slowed_down_and_loses_nothing() {
-    let relay = relay_with(RelayLimits::default(), RelayOptions { rate: Rate::of_bytes(200_000, 0), ..RelayOptions::default() });
-    let (mut a, mut b) = (TestClient::join(&relay, &key(1), 4096).await, TestClient::join(&relay, &key(2), 1 << 20).await);
+    let relay = relay_with(
+        RelayLimits::default(),
+        RelayOptions { rate: Rate::of_bytes(200_000, 0), ..RelayOptions::default() },
+    );
+    let (mut a, mut b) =
+        (TestClient::join(&relay, &key(1), 4096).await, TestClient::join(&relay, &key(2), 1 << 20).await);
     let start = Instant::now();
     let sending = async {
         for _ in 0..110 {
@@ -310,7 +330,11 @@ async fn who_sends_too_much_is_slowed_down_and_loses_nothing() {
 
 #[tokio::test]
 async fn refused_names_and_too_many_connections() {
-    let options = RelayOptions { refused_app_names: vec!["bad".into()], accept: Rate { per_second: 1, burst: 2 }, ..RelayOptions::default() };
+    let options = RelayOptions {
+        refused_app_names: vec!["bad".into()],
+        accept: Rate { per_second: 1, burst: 2 },
+        ..RelayOptions::default()
+    };
     let relay = relay_with(RelayLimits { connections_max: 1, ..RelayLimits::default() }, options);
     for name in ["bad", "\u{7f}", &"x".repeat(33)] {
         let mut bad = TestClient::open(&relay, 65536);
@@ -332,7 +356,11 @@ impl Admission for AskElsewhere {
     fn may_connect(&self, _key: &NodePublic, _source: Option<IpAddr>) -> bool {
         true
     }
-    fn confirm<'a>(&'a self, key: &NodePublic, source: Option<IpAddr>) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
+    fn confirm<'a>(
+        &'a self,
+        key: &NodePublic,
+        source: Option<IpAddr>,
+    ) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
         let answer = *key == client::key(1).public() && source == Some([192, 0, 2, 10].into());
         Some(Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -405,9 +433,8 @@ async fn a_flood_does_not_keep_the_timers_from_running() {
     let mut a = TestClient::join(&relay, &key(1), 1 << 20).await;
     let flood = hearthgate_derp_frame::send_packet_frame(&key(5).public(), &[0; 1000]).repeat(50);
     let (mut reading, mut writing) = tokio::io::split(std::mem::replace(&mut a.io, Box::new(tokio::io::empty())));
-    let flooding = tokio::spawn(async move {
-        while tokio::io::AsyncWriteExt::write_all(&mut writing, &flood).await.is_ok() {}
-    });
+    let flooding =
+        tokio::spawn(async move { while tokio::io::AsyncWriteExt::write_all(&mut writing, &flood).await.is_ok() {} });
     let mut alive = [0; 15];
     timeout(Duration::from_secs(5), reading.read_exact(&mut alive)).await.expect("three keep-alives").unwrap();
     assert_eq!(alive, [6, 0, 0, 0, 0, 6, 0, 0, 0, 0, 6, 0, 0, 0, 0]);

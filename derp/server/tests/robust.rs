@@ -67,14 +67,19 @@ async fn noise_behind_a_handshake_never_breaks_the_relay() {
         }
         // It goes on reading: who is gone altogether is not listened to any more.
         let _ = ours.shutdown().await;
-        let _ = timeout(Duration::from_secs(5), ours.read_to_end(&mut Vec::new())).await.expect("it ends when the client does");
+        let _ = timeout(Duration::from_secs(5), ours.read_to_end(&mut Vec::new()))
+            .await
+            .expect("it ends when the client does");
         // An error is fine; a panic is not.
         let _ = timeout(Duration::from_secs(5), served).await.expect("it ends when the client does").expect("no panic");
     }
     assert_eq!(relay.connection_count(), 0);
     let metrics = relay.metrics();
     let (packets, violations) = (metrics.packets_received.load(Relaxed), metrics.violations.load(Relaxed));
-    assert!(packets > 50 && violations > 50, "{packets} packets, {violations} violations: the noise does not reach far");
+    assert!(
+        packets > 50 && violations > 50,
+        "{packets} packets, {violations} violations: the noise does not reach far"
+    );
     TestClient::join(&relay, &key(1), 65536).await.barrier().await;
 }
 
@@ -94,7 +99,8 @@ async fn noise_in_front_of_a_handshake_never_breaks_anything() {
         ours.write_all(&bytes).await.unwrap();
         drop(ours);
         let mut out = Vec::new();
-        let _ = timeout(Duration::from_secs(1), WebSocket::new(theirs, &[]).read_to_end(&mut out)).await.expect("it ends");
+        let _ =
+            timeout(Duration::from_secs(1), WebSocket::new(theirs, &[]).read_to_end(&mut out)).await.expect("it ends");
         assert!(out.len() <= bytes.len());
     }
     let (mut ours, theirs) = duplex(64);

@@ -19,7 +19,10 @@ async fn ask(bind: &str, server: SocketAddr) -> SocketAddr {
     client.connect(server).await.unwrap();
     client.send(&request(&[3; 12])).await.unwrap();
     let mut buf = [0; 100];
-    let n = timeout(Duration::from_secs(3), client.recv(&mut buf)).await.expect("no answer from the address asked").unwrap();
+    let n = timeout(Duration::from_secs(3), client.recv(&mut buf))
+        .await
+        .expect("no answer from the address asked")
+        .unwrap();
     let (txid, seen) = parse_response(&buf[..n]).unwrap();
     assert_eq!(txid, [3; 12]);
     assert_eq!(seen.port(), client.local_addr().unwrap().port());

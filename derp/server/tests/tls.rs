@@ -55,7 +55,8 @@ async fn the_chain_is_the_pinned_leaf_and_the_meta_certificate() {
 
 #[tokio::test]
 async fn a_certificate_is_replaced_for_the_next_handshake_only_if_it_is_good() {
-    let (first, second) = (self_signed(vec!["one.example".into()]).unwrap(), self_signed(vec!["two.example".into()]).unwrap());
+    let (first, second) =
+        (self_signed(vec!["one.example".into()]).unwrap(), self_signed(vec!["two.example".into()]).unwrap());
     let certificates = Certificates::new(&first, None).unwrap();
     let config = certificates.server_config().unwrap();
     assert!(contains(&chain_seen(config.clone()).await.0[0], b"one.example"));

@@ -36,7 +36,8 @@ async fn ask(answer: &'static str, fail_open: bool) -> (bool, String) {
 
 #[tokio::test]
 async fn only_a_clear_yes_is_one() {
-    let (allowed, asked) = ask("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"Allow\":true}\n", false).await;
+    let (allowed, asked) =
+        ask("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"Allow\":true}\n", false).await;
     assert!(allowed);
     assert!(asked.starts_with("POST /verify?x=1 HTTP/1.0\r\n"), "{asked}");
     let (_, body) = asked.split_once("\r\n\r\n").unwrap();

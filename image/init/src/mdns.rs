@@ -51,7 +51,10 @@ pub fn answer(packet: &[u8], legacy: bool, address: Ipv4Addr) -> Option<Answer> 
         let (kind, class) = (word(end)?, word(end + 2)?);
         at = end + 4;
         if ours && matches!(kind, A | AAAA | ANY) && class & 0x7fff == 1 {
-            return Some(Answer { bytes: reply(word(0)?, kind, legacy, address), unicast: legacy || class & 0x8000 != 0 });
+            return Some(Answer {
+                bytes: reply(word(0)?, kind, legacy, address),
+                unicast: legacy || class & 0x8000 != 0,
+            });
         }
     }
     None
@@ -179,7 +182,8 @@ mod tests {
     fn the_address_is_told_in_the_words_of_rfc_6762() {
         let said = answer(&question(&[(OURS, A, 1)]), false, HERE).unwrap();
         assert!(!said.unicast);
-        let want: &[u8] = b"\0\0\x84\0\0\0\0\x01\0\0\0\0\x0ahearthgate\x05local\0\0\x01\x80\x01\0\0\0\x78\0\x04\xc0\xa8\x01\x07";
+        let want: &[u8] =
+            b"\0\0\x84\0\0\0\0\x01\0\0\0\0\x0ahearthgate\x05local\0\0\x01\x80\x01\0\0\0\x78\0\x04\xc0\xa8\x01\x07";
         assert_eq!(said.bytes, want);
         assert!(answer(&question(&[(OURS, A, 0x8001)]), false, HERE).unwrap().unicast);
         let legacy = answer(&question(&[(OURS, A, 1)]), true, HERE).unwrap();

@@ -41,7 +41,20 @@ pub fn dhcp(interface: &str) -> io::Result<Child> {
     busybox(&["ip", "link", "set", "lo", "up"])?;
     busybox(&["ip", "link", "set", interface, "up"])?;
     Command::new("/bin/busybox")
-        .args(["udhcpc", "-f", "-i", interface, "-s", "/etc/udhcpc.sh", "-x", "hostname:hearthgate", "-t", "5", "-A", "3"])
+        .args([
+            "udhcpc",
+            "-f",
+            "-i",
+            interface,
+            "-s",
+            "/etc/udhcpc.sh",
+            "-x",
+            "hostname:hearthgate",
+            "-t",
+            "5",
+            "-A",
+            "3",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -61,7 +74,8 @@ pub fn lease_words(file: &str) -> Vec<String> {
 /// Whether there is a WireGuard interface of the kernel's, as the router part of the program makes one.
 pub fn tunnel_in_kernel() -> bool {
     let mut interfaces = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    interfaces.any(|entry| fs::read_to_string(entry.path().join("uevent")).is_ok_and(|t| t.contains("DEVTYPE=wireguard")))
+    interfaces
+        .any(|entry| fs::read_to_string(entry.path().join("uevent")).is_ok_and(|t| t.contains("DEVTYPE=wireguard")))
 }
 
 /// Whether the kernel makes WireGuard interfaces: one is made and taken away again.

@@ -65,7 +65,10 @@ fn given(disk: &Disk) -> bool {
             true
         }
         Ok(out) => {
-            log::say(&format!("hearthgate.toml of the card is not used: {}", String::from_utf8_lossy(&out.stderr).trim()));
+            log::say(&format!(
+                "hearthgate.toml of the card is not used: {}",
+                String::from_utf8_lossy(&out.stderr).trim()
+            ));
             false
         }
         Err(error) => {

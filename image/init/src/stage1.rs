@@ -13,7 +13,8 @@ pub fn run() -> io::Result<()> {
     kernel::mount_basics()?;
     let loaded = kernel::load_modules(EARLY_MODULES)?;
     let id = kernel::argument("hearthgate.disk").unwrap_or_default();
-    let id = u32::from_str_radix(&id, 16).map_err(|_| io::Error::other("hearthgate.disk= is not on the command line"))?;
+    let id =
+        u32::from_str_radix(&id, 16).map_err(|_| io::Error::other("hearthgate.disk= is not on the command line"))?;
     let disk = Disk::find(id)?;
     log::say(&format!("{loaded} modules, disk {id:08x}"));
 
@@ -27,7 +28,10 @@ pub fn run() -> io::Result<()> {
     let Boot { slot, write_first } = boot;
     if let Some(record) = write_first {
         disk.write_record(&record)?;
-        log::say(&format!("slot {slot}: {}", if record.pending { "on trial".into() } else { record.outcome.to_string() }));
+        log::say(&format!(
+            "slot {slot}: {}",
+            if record.pending { "on trial".into() } else { record.outcome.to_string() }
+        ));
     }
 
     kernel::mount_at(&disk.partition(slot.partition()), "/root", "squashfs", MountFlags::RDONLY, "")?;

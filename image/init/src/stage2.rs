@@ -114,7 +114,11 @@ fn became_well(disk: &Disk, running: SlotName) -> io::Result<()> {
     };
     write_status(&record, running, "");
     let address = network::address().unwrap_or_else(|| "this machine".into());
-    log::say(&format!("ready: http://{address}:{PORT}/ (slot {running}, {}); memory used {} MB", record.outcome, used()));
+    log::say(&format!(
+        "ready: http://{address}:{PORT}/ (slot {running}, {}); memory used {} MB",
+        record.outcome,
+        used()
+    ));
     Ok(())
 }
 
@@ -132,7 +136,8 @@ fn used() -> u64 {
 /// For the page: which slot runs, how the last upgrade ended, why the last file was refused.
 fn write_status(record: &Record, running: SlotName, refused: &str) {
     // The words are ours or the kernel's; whatever they are, they must not end the text early.
-    let refused: String = refused.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect();
+    let refused: String =
+        refused.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect();
     let outcome = record.outcome;
     let text = format!("{{\"slot\":\"{running}\",\"outcome\":\"{outcome}\",\"refused\":\"{refused}\"}}\n");
     let _ = fs::write("/run/image.json", text);

@@ -160,8 +160,21 @@ fn info(out: &mut Adb, about: &About, id: Value, file_size: Option<u64>) -> Resu
     let commit = NULL;
     let priority = NULL;
     let fields = [
-        name, version, id, description, architecture, license, origin, maintainer, url, commit, built, installed,
-        file_size, priority, depends,
+        name,
+        version,
+        id,
+        description,
+        architecture,
+        license,
+        origin,
+        maintainer,
+        url,
+        commit,
+        built,
+        installed,
+        file_size,
+        priority,
+        depends,
     ];
     out.object(&fields)
 }
@@ -185,12 +198,7 @@ fn folders(files: &Tree) -> BTreeMap<String, Vec<String>> {
     folders
 }
 
-fn paths(
-    out: &mut Adb,
-    files: &Tree,
-    folders: &BTreeMap<String, Vec<String>>,
-    epoch: u64,
-) -> Result<Value, PackError> {
+fn paths(out: &mut Adb, files: &Tree, folders: &BTreeMap<String, Vec<String>>, epoch: u64) -> Result<Value, PackError> {
     let mut directories = Vec::new();
     for (folder, names) in folders {
         let mut items = Vec::new();

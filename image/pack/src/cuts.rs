@@ -54,7 +54,8 @@ pub fn read_log(log: &[u8]) -> Result<Vec<Entry>, PackError> {
         return Err(bad("this is no log of writes"));
     }
     let count = number(16).ok_or_else(|| bad("no count"))?;
-    let sector = log.get(24..28).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or_else(|| bad("no sector size"))?;
+    let sector =
+        log.get(24..28).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or_else(|| bad("no sector size"))?;
     let sector = usize::try_from(sector).ok().filter(|s| *s >= 64).ok_or_else(|| bad("sector size"))?;
     let (mut at, mut entries) = (sector, Vec::new());
     for _ in 0..count {
@@ -62,7 +63,11 @@ pub fn read_log(log: &[u8]) -> Result<Vec<Entry>, PackError> {
         let (start, sectors, flags) = (field(0)?, field(1)?, field(2)?);
         at += sector;
         // A discard names sectors and carries none.
-        let length = if flags & DISCARD == 0 { usize::try_from(sectors).unwrap_or(usize::MAX).saturating_mul(sector) } else { 0 };
+        let length = if flags & DISCARD == 0 {
+            usize::try_from(sectors).unwrap_or(usize::MAX).saturating_mul(sector)
+        } else {
+            0
+        };
         let data = log.get(at..at.saturating_add(length)).ok_or_else(|| bad("it ends early"))?.to_vec();
         at += length;
         let at = start.saturating_mul(sector as u64);
@@ -114,7 +119,11 @@ pub fn cut_everywhere(disk: &mut [u8], entries: &[Entry], layout: Layout) -> Res
             match started {
                 Some(SlotName::A) => tally.a += 1,
                 Some(SlotName::B) => tally.b += 1,
-                None => return Err(PackError::Log(format!("after write {number}, in way {way}, no whole slot would start"))),
+                None => {
+                    return Err(PackError::Log(format!(
+                        "after write {number}, in way {way}, no whole slot would start"
+                    )));
+                }
             }
         }
     }
@@ -201,7 +210,8 @@ mod tests {
         let ready = begun.installed(slot(&new));
         let tried = ready.boot().write_first.unwrap();
         let confirmed = tried.confirm(SlotName::B).unwrap();
-        let mut log = vec![record(&begun), flush(), write(LAYOUT.b.0, &new[..1024]), write(LAYOUT.b.0 + 1024, &new[1024..])];
+        let mut log =
+            vec![record(&begun), flush(), write(LAYOUT.b.0, &new[..1024]), write(LAYOUT.b.0 + 1024, &new[1024..])];
         if careful {
             log.push(flush());
         }
@@ -224,7 +234,10 @@ mod tests {
         // A record that names another sum than what is there, in both copies.
         let (mut disk, mut log) = upgrade(false);
         let wrong = Record::new(slot(b"never written"));
-        log.extend([write(RECORD_SECTORS[0] * SECTOR, &wrong.encode()), write(RECORD_SECTORS[1] * SECTOR, &wrong.encode())]);
+        log.extend([
+            write(RECORD_SECTORS[0] * SECTOR, &wrong.encode()),
+            write(RECORD_SECTORS[1] * SECTOR, &wrong.encode()),
+        ]);
         assert!(cut_everywhere(&mut disk, &log, LAYOUT).is_err());
     }
 

@@ -43,10 +43,7 @@ pub fn ipk(package: &Package, epoch: u64) -> Result<Ipk, PackError> {
 
 /// The outer tar: its members have a fixed order and there is no entry for the root.
 fn outer(data: &[u8], control: &[u8], epoch: u64) -> Result<Vec<u8>, PackError> {
-    archive::flat_tar(
-        &[("./debian-binary", b"2.0\n"), ("./data.tar.gz", data), ("./control.tar.gz", control)],
-        epoch,
-    )
+    archive::flat_tar(&[("./debian-binary", b"2.0\n"), ("./data.tar.gz", data), ("./control.tar.gz", control)], epoch)
 }
 
 fn control_text(package: &Package, data_size: usize, epoch: u64) -> String {

@@ -145,7 +145,8 @@ fn cut_power(options: &Options) -> Result<(), Failure> {
         let word = |at: usize| Some(u64::from(u32::from_le_bytes(disk.get(at..at + 4)?.try_into().ok()?)) * 512);
         Some((word(at + 8)?, word(at + 12)?))
     };
-    let layout = entry(2).zip(entry(3)).map(|(a, b)| cuts::Layout { a, b }).ok_or("the image has no partition table")?;
+    let layout =
+        entry(2).zip(entry(3)).map(|(a, b)| cuts::Layout { a, b }).ok_or("the image has no partition table")?;
     let tally = cuts::cut_everywhere(&mut disk, &log, layout)?;
     println!("{} writes, {} disks tried: {} start slot A, {} slot B", log.len(), tally.disks, tally.a, tally.b);
     Ok(())
@@ -257,9 +258,12 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(file_error(folder))?;
     }
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(
-            file_error(path),
-        )?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(file_error(path))?;
     Ok(file.write_all(text.as_bytes()).map_err(file_error(path))?)
 }

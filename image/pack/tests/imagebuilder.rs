@@ -21,7 +21,8 @@ impl Place {
             std::fs::write(feed.join(file), name).unwrap();
         }
         std::fs::write(feed.join("Packages"), "not a package").unwrap();
-        let config = format!("CONFIG_TARGET_ARCH_PACKAGES=\"{architecture}\"\n{}", if apk { "CONFIG_USE_APK=y\n" } else { "" });
+        let config =
+            format!("CONFIG_TARGET_ARCH_PACKAGES=\"{architecture}\"\n{}", if apk { "CONFIG_USE_APK=y\n" } else { "" });
         std::fs::write(at("builder/.config"), config).unwrap();
         let makefile = "image:\n\t@echo '$(PROFILE)|$(PACKAGES)|$(ROOTFS_PARTSIZE)|$(ADD_LOCAL_KEY)' > told\n\
             \t@truncate -s $$(cat size) $(BIN_DIR)/openwrt-$(EXTRA_IMAGE_NAME)-squashfs-sysupgrade.bin\n";
@@ -37,9 +38,12 @@ impl Place {
         std::fs::write(self.at("builder/size"), size.to_string()).unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openwrt/imagebuilder");
         let mut command = Command::new("bash");
-        command.arg(script).args(["--builder", "--feed", "--out"].iter().zip(["builder", "feed", "out"]).flat_map(|(flag, name)| {
-            [(*flag).to_owned(), self.at(name).display().to_string()]
-        }));
+        command.arg(script).args(
+            ["--builder", "--feed", "--out"]
+                .iter()
+                .zip(["builder", "feed", "out"])
+                .flat_map(|(flag, name)| [(*flag).to_owned(), self.at(name).display().to_string()]),
+        );
         command.args(arguments).output().unwrap()
     }
 }
@@ -53,7 +57,8 @@ fn the_builder_gets_our_packages_and_what_does_not_fit_is_refused() {
     assert!(said.contains("9000000 bytes, 7449536 left"), "{said}");
     let told = std::fs::read_to_string(place.at("builder/told")).unwrap();
     assert!(told.starts_with("glinet_gl-mt300n-v2|hearthgate luci-light luci-app-hearthgate -ppp "), "{told}");
-    let mut copied: Vec<_> = std::fs::read_dir(place.at("builder/packages")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    let mut copied: Vec<_> =
+        std::fs::read_dir(place.at("builder/packages")).unwrap().map(|f| f.unwrap().file_name()).collect();
     copied.sort();
     assert_eq!(copied, ["hearthgate_0.1.0-r1_mipsel_24kc.ipk", "luci-app-hearthgate_0.1.0-r1_mipsel_24kc.ipk"]);
 
@@ -61,7 +66,9 @@ fn the_builder_gets_our_packages_and_what_does_not_fit_is_refused() {
     assert!(!full.status.success() && String::from_utf8_lossy(&full.stderr).contains("too little is left"));
     let without = place.run(9_000_000, &["--device", "gl-mt300n-v2", "--without-luci"]);
     assert!(without.status.success());
-    assert!(std::fs::read_to_string(place.at("builder/told")).unwrap().starts_with("glinet_gl-mt300n-v2|hearthgate -ppp"));
+    assert!(
+        std::fs::read_to_string(place.at("builder/told")).unwrap().starts_with("glinet_gl-mt300n-v2|hearthgate -ppp")
+    );
     let other = place.run(9_000_000, &["--device", "rpi-4"]);
     assert!(String::from_utf8_lossy(&other.stderr).contains("needs bcm27xx/bcm2711"));
 }
@@ -71,6 +78,9 @@ fn a_release_with_apk_gets_apk_packages() {
     let place = Place::new("x86_64", true);
     let done = place.run(90_000_000, &["--device", "x86-64"]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    assert_eq!(std::fs::read_to_string(place.at("builder/told")).unwrap(), "generic|hearthgate luci-light luci-app-hearthgate|256|1\n");
+    assert_eq!(
+        std::fs::read_to_string(place.at("builder/told")).unwrap(),
+        "generic|hearthgate luci-light luci-app-hearthgate|256|1\n"
+    );
     assert!(place.at("builder/packages/hearthgate-0.1.0-r1.apk").exists());
 }

@@ -102,7 +102,8 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
     assert_eq!(config.router.advertise_routes.len(), 2);
 
     let hostile = "x\"\nlisten_addr = \"0.0.0.0:1\\";
-    let toml = toml_of(&format!("config hearthgate 'main'\n\toption base_domain '{}'\n", hostile.replace('\n', "\u{1}")));
+    let toml =
+        toml_of(&format!("config hearthgate 'main'\n\toption base_domain '{}'\n", hostile.replace('\n', "\u{1}")));
     let table: toml::Table = toml.parse().unwrap();
     let domain = table.get("dns").and_then(|d| d.get("base_domain")).and_then(|d| d.as_str());
     assert_eq!(domain, Some("x\"listen_addr = \"0.0.0.0:1\\"));
@@ -130,7 +131,8 @@ fn rpcd_gets_json_whatever_the_program_says() {
     let acl: serde_json::Value = serde_json::from_str(&acl.unwrap()).unwrap();
     let allowed = |right: &str| acl["luci-app-hearthgate"][right]["ubus"]["hearthgate"].as_array().unwrap().clone();
     for method in methods.as_object().unwrap().keys() {
-        let rights: Vec<&str> = ["read", "write"].into_iter().filter(|r| allowed(r).contains(&method.as_str().into())).collect();
+        let rights: Vec<&str> =
+            ["read", "write"].into_iter().filter(|r| allowed(r).contains(&method.as_str().into())).collect();
         assert_eq!(rights, [if method == "setup" { "write" } else { "read" }], "{method}");
         let answer = call(echo, &["call", method]);
         assert!(answer.get(method).is_some(), "{method}: {answer}");

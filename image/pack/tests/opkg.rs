@@ -35,7 +35,9 @@ fn members_lie_as_opkg_wants_them_and_nothing_of_this_machine_is_inside() {
     assert_eq!(std::fs::read(dir.path().join("debian-binary")).unwrap(), b"2.0\n");
 
     let verbose = |name: &str| {
-        output(Command::new("tar").args(["--utc", "--full-time", "--numeric-owner", "-tvzf"]).arg(dir.path().join(name)))
+        output(
+            Command::new("tar").args(["--utc", "--full-time", "--numeric-owner", "-tvzf"]).arg(dir.path().join(name)),
+        )
     };
     let control = verbose("control.tar.gz");
     assert!(control.lines().all(|l| l.contains(" 0/0 ") && l.contains("2023-11-14 22:13:20")), "{control}");

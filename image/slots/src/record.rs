@@ -182,9 +182,7 @@ impl Record {
     /// The running system is well. `None`: nothing changes.
     pub fn confirm(self, running: SlotName) -> Option<Self> {
         let on_trial = self.pending && running == self.active.other();
-        on_trial.then(|| {
-            Self { active: running, pending: false, tries: 0, outcome: Outcome::Confirmed, ..self }.next()
-        })
+        on_trial.then(|| Self { active: running, pending: false, tries: 0, outcome: Outcome::Confirmed, ..self }.next())
     }
 
     /// Before the other slot is written: it holds nothing, and nothing is on trial.
@@ -329,12 +327,10 @@ mod tests {
         disk[record.copy()] = record.encode();
         // Old system in A; B is whole only after `installed` was written.
         for round in 0..6u8 {
-            let steps: [&dyn Fn(Record) -> Record; 4] = [
-                &|r| r.begin(),
-                &|r| r.installed(slot(10 + round)),
-                &|r| r.boot().write_first.unwrap(),
-                &|r| r.confirm(r.active.other()).unwrap(),
-            ];
+            let steps: [&dyn Fn(Record) -> Record; 4] =
+                [&|r| r.begin(), &|r| r.installed(slot(10 + round)), &|r| r.boot().write_first.unwrap(), &|r| {
+                    r.confirm(r.active.other()).unwrap()
+                }];
             for (number, step) in steps.iter().enumerate() {
                 let before = record;
                 record = step(record);

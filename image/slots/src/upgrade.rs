@@ -126,7 +126,8 @@ mod tests {
     fn only_what_was_signed_for_this_machine_and_is_newer_is_taken() {
         let key = SecretKey::from_seed([1; 32], [2; 8]).unwrap();
         let head = Header::make(b"squash", 100, "aarch64", "0.1.0", &key).unwrap();
-        let check = |head: &[u8; HEAD], target, running, room| Header::check(head, &key.public(), target, running, room);
+        let check =
+            |head: &[u8; HEAD], target, running, room| Header::check(head, &key.public(), target, running, room);
         let header = check(&head, "aarch64", 100, 6).unwrap();
         assert_eq!((header.slot.length, header.version.as_str()), (6, "0.1.0"));
         assert_eq!(check(&head, "armv7", 100, 6), Err(UpgradeError::Target("aarch64".into())));

@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_logout_is_an_expiry_long_past() {
-        let request = register(NodePublic::ZERO, &Report::default(), Registration { logout: true, ..Default::default() });
+        let request =
+            register(NodePublic::ZERO, &Report::default(), Registration { logout: true, ..Default::default() });
         let json = serde_json::to_value(&request).unwrap();
         assert_eq!(json["Expiry"], "1970-01-01T00:02:03Z");
     }

@@ -85,7 +85,12 @@ impl Session {
         collect(answer).await.map(drop)
     }
 
-    async fn post<T: Serialize>(&self, path: &'static str, body: &T, key: NodePublic) -> Result<Response<Incoming>, ControlError> {
+    async fn post<T: Serialize>(
+        &self,
+        path: &'static str,
+        body: &T,
+        key: NodePublic,
+    ) -> Result<Response<Incoming>, ControlError> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("https://{}{path}", self.authority))

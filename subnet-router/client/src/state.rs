@@ -188,7 +188,8 @@ impl StateDir {
     /// The file cannot be written.
     pub fn store_netmap(&self, netmap: &Netmap) -> Result<(), StateError> {
         let path = self.0.join(NETMAP);
-        let json = serde_json::to_vec(netmap).map_err(|e| StateError::Damaged { path: path.clone(), why: e.to_string() })?;
+        let json =
+            serde_json::to_vec(netmap).map_err(|e| StateError::Damaged { path: path.clone(), why: e.to_string() })?;
         let bytes = zstd::bulk::compress(&json, 1).map_err(|error| at(&path, error))?;
         if bytes.len() as u64 > NETMAP_FILE_MAX {
             return Ok(());
@@ -204,7 +205,8 @@ impl StateDir {
 
     fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
         let path = self.0.join(name);
-        let text = serde_json::to_vec_pretty(value).map_err(|e| StateError::Damaged { path: path.clone(), why: e.to_string() })?;
+        let text = serde_json::to_vec_pretty(value)
+            .map_err(|e| StateError::Damaged { path: path.clone(), why: e.to_string() })?;
         write(&path, &text)
     }
 }

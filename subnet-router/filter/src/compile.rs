@@ -157,7 +157,9 @@ fn doors(v4: bool, rules: &[Parsed], cover: &BTreeSet<usize>) -> Vec<Door> {
                 _ => open.push((range, ports)),
             }
         }
-        doors.extend(open.into_iter().flat_map(|(to, ports)| ports.into_iter().map(move |ports| Door { proto, to, ports })));
+        doors.extend(
+            open.into_iter().flat_map(|(to, ports)| ports.into_iter().map(move |ports| Door { proto, to, ports })),
+        );
     }
     doors
 }
@@ -174,4 +176,3 @@ fn merge(mut ports: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
     }
     merged
 }
-

@@ -17,10 +17,8 @@ pub struct Range {
 
 impl Range {
     /// All of IPv4.
-    pub const V4: Self = Self {
-        first: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-        last: IpAddr::V4(std::net::Ipv4Addr::BROADCAST),
-    };
+    pub const V4: Self =
+        Self { first: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), last: IpAddr::V4(std::net::Ipv4Addr::BROADCAST) };
     /// All of IPv6.
     pub const V6: Self = Self {
         first: IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
@@ -60,11 +58,7 @@ pub(crate) fn number(ip: IpAddr) -> u128 {
 }
 
 pub(crate) fn address(v4: bool, number: u128) -> IpAddr {
-    if v4 {
-        IpAddr::V4(u32::try_from(number).unwrap_or(u32::MAX).into())
-    } else {
-        IpAddr::V6(number.into())
-    }
+    if v4 { IpAddr::V4(u32::try_from(number).unwrap_or(u32::MAX).into()) } else { IpAddr::V6(number.into()) }
 }
 
 /// Cuts overlapping ranges of one family at their ends: disjoint pieces in order, each with the indices of those that

@@ -220,7 +220,9 @@ fn print(title: &str, cases: &[Case]) {
 }
 
 fn memory() {
-    println!("\nResident memory of a process with nothing but the data plane\n\n| | 50 peers | 1000 peers |\n|---|---|---|");
+    println!(
+        "\nResident memory of a process with nothing but the data plane\n\n| | 50 peers | 1000 peers |\n|---|---|---|"
+    );
     for mode in modes() {
         let name = if mode == Mode::Kernel { "kernel" } else { "user space" };
         let cells = ["50", "1000"].map(|count| {

@@ -117,7 +117,8 @@ fn family_chain(batch: &mut Batch, v4: bool, open: &[SocketAddr]) {
         let address = vec![Expr::Load(Base::Network, at, length), Expr::Eq(octets(to.ip()))];
         rule(&[protocol(proto::TCP), port, address, accept()]);
     }
-    let outside = vec![Expr::Load(Base::Network, at, length), Expr::In(if v4 { "local4" } else { "local6" }.into(), true)];
+    let outside =
+        vec![Expr::Load(Base::Network, at, length), Expr::In(if v4 { "local4" } else { "local6" }.into(), true)];
     rule(&[outside, drop()]);
     // Multicast and link-local never come out of a tunnel; 169.254.169.254 is a service of clouds.
     if v4 {
@@ -188,9 +189,8 @@ fn sets(batch: &mut Batch, v4: bool, filter: &Filter) {
     let local: Vec<Element> =
         filter.local.iter().filter(|range| range.is_v4() == v4).map(|range| element(range, None)).collect();
     batch.set(if v4 { "local4" } else { "local6" }, SetKind::Ranges(key(v4)), &local);
-    let has_doors = |class: usize| {
-        filter.classes.get(class).is_some_and(|doors| doors.iter().any(|door| door.to.is_v4() == v4))
-    };
+    let has_doors =
+        |class: usize| filter.classes.get(class).is_some_and(|doors| doors.iter().any(|door| door.to.is_v4() == v4));
     let sources: Vec<Element> = filter
         .sources
         .iter()

@@ -124,13 +124,16 @@ fn healing() {
             "ip route flush table 52",
             "ip addr del 100.64.0.1/32 dev tailscale0",
         ] {
-            let whole = net.a.run("nft list ruleset; ip rule; ip -6 rule; ip route show table 52; ip -4 addr show tailscale0");
+            let whole =
+                net.a.run("nft list ruleset; ip rule; ip -6 rule; ip route show table 52; ip -4 addr show tailscale0");
             net.a.run(damage);
             let now = || {
                 net.a.run("nft list ruleset; ip rule; ip -6 rule; ip route show table 52; ip -4 addr show tailscale0")
             };
             let limit = if std::env::var_os("HEARTHGATE_SLOW_MACHINE").is_some() { 10 } else { 1 };
-            let strip = |text: String| text.lines().filter(|line| !line.contains("counter")).map(str::to_owned).collect::<Vec<_>>();
+            let strip = |text: String| {
+                text.lines().filter(|line| !line.contains("counter")).map(str::to_owned).collect::<Vec<_>>()
+            };
             let whole = strip(whole);
             let took = eventually(damage, Duration::from_secs(limit), || strip(now()) == whole);
             eprintln!("{}: `{damage}` healed in {} ms", a.plane.kind().name(), took.as_millis());

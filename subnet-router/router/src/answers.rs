@@ -30,7 +30,9 @@ impl Router {
                 let peer = map.as_deref().and_then(|map| plan::find_peer(map, &target)).map(|peer| peer.key);
                 match peer.filter(|peer| self.known.contains(peer)) {
                     None => drop(answer.send(Err(format!("no peer is named {target:?}")))),
-                    Some(_) if self.pings.len() >= WAITING_MAX => drop(answer.send(Err("too many pings at once".into()))),
+                    Some(_) if self.pings.len() >= WAITING_MAX => {
+                        drop(answer.send(Err("too many pings at once".into())))
+                    }
                     Some(peer) => {
                         self.next_ping += 1;
                         self.pings.insert(self.next_ping, answer);
@@ -104,7 +106,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for changes in [json!({ "no-such": 1 }), json!({ "advertise-routes": ["x"] }), json!({ "accept-routes": "yes" })] {
+        for changes in
+            [json!({ "no-such": 1 }), json!({ "advertise-routes": ["x"] }), json!({ "accept-routes": "yes" })]
+        {
             assert!(merge(&Prefs::default(), changes.as_object().unwrap()).is_err(), "{changes}");
         }
     }

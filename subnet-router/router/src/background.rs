@@ -34,7 +34,8 @@ impl Router {
                     });
                 }
                 let scores = map.home_params.as_ref();
-                let score = scores.and_then(|params| params.region_score.get(&region.region_id)).copied().unwrap_or(1.0);
+                let score =
+                    scores.and_then(|params| params.region_score.get(&region.region_id)).copied().unwrap_or(1.0);
                 let (avoid, no_measure) = (region.avoid, region.no_measure_no_home);
                 regions.push(Region { id, avoid, no_measure, score, nodes });
             }
@@ -44,7 +45,8 @@ impl Router {
     }
 
     pub(crate) fn measure_https(&self, region: RegionId) {
-        let node = self.derp.regions.get(&i32::from(region)).and_then(|r| r.nodes.iter().find(|n| !n.stun_only).cloned());
+        let node =
+            self.derp.regions.get(&i32::from(region)).and_then(|r| r.nodes.iter().find(|n| !n.stun_only).cloned());
         let (fetch, results) = (self.fetch.clone(), self.results.clone());
         tokio::spawn(async move {
             let latency = match node {

@@ -165,7 +165,9 @@ async fn answer(
     }
     match (&parts.method, parts.uri.path()) {
         // The official client's `ping --peerapi` asks for the head alone.
-        (&Method::GET | &Method::HEAD, "/") => text(StatusCode::OK, &format!("Hello, {}. This is a hearthgate router.\n", caller.name)),
+        (&Method::GET | &Method::HEAD, "/") => {
+            text(StatusCode::OK, &format!("Hello, {}. This is a hearthgate router.\n", caller.name))
+        }
         (_, "/dns-query") if !caller.dns => text(StatusCode::FORBIDDEN, "no DNS for you\n"),
         (&Method::GET, "/dns-query") => {
             let coded = parts.uri.query().into_iter().flat_map(|query| query.split('&'));

@@ -158,7 +158,8 @@ async fn fetch(url: upnp::Url, command: Option<(String, String)>) -> io::Result<
     let socket = if url.host.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     mark(&socket);
     let stream = socket.connect(url.host).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = tokio::spawn(connection);
     let mut request = Request::builder().uri(url.path.as_str()).header(header::HOST, url.host.to_string());
     let mut body = Bytes::new();
@@ -181,7 +182,8 @@ async fn fetch(url: upnp::Url, command: Option<(String, String)>) -> io::Result<
 fn default_gateway() -> Option<Gateway> {
     let (interface, address) = gateway_of(&fs::read_to_string(ROUTES).ok()?)?;
     let own = getifaddrs().ok()?.filter(|found| found.interface_name == interface).find_map(|found| {
-        let net = |a: Option<nix::sys::socket::SockaddrStorage>| a.and_then(|a| a.as_sockaddr_in().map(|a| a.ip().to_bits()));
+        let net =
+            |a: Option<nix::sys::socket::SockaddrStorage>| a.and_then(|a| a.as_sockaddr_in().map(|a| a.ip().to_bits()));
         let (own, mask) = (net(found.address)?, net(found.netmask)?);
         (own & mask == address.to_bits() & mask).then(|| Ipv4Addr::from(own))
     })?;

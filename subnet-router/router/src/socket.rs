@@ -82,7 +82,8 @@ pub async fn serve(path: &Path, requests: mpsc::Sender<Request>) -> io::Result<L
                     let requests = requests.clone();
                     async move { Ok::<_, Infallible>(answer(request, &requests).await) }
                 });
-                let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let serving =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 // Whoever asked went away in the middle: nobody is left to tell.
                 let _ = timeout(2 * WAIT, serving).await;
                 drop(permit);

@@ -110,7 +110,10 @@ fn peer_status(router: &Router, peer: &Node, counters: Option<&PeerCounters>) ->
     map.insert("Addrs".into(), json!(peer.endpoints));
     map.insert("CurAddr".into(), direct.into());
     map.insert("PeerRelay".into(), peer_relay.into());
-    map.insert("Relay".into(), u16::try_from(peer.home_derp).map(|id| region_code(&derp, id)).unwrap_or_default().into());
+    map.insert(
+        "Relay".into(),
+        u16::try_from(peer.home_derp).map(|id| region_code(&derp, id)).unwrap_or_default().into(),
+    );
     map.insert("RxBytes".into(), counters.map_or(0, |c| c.rx_bytes).into());
     map.insert("TxBytes".into(), counters.map_or(0, |c| c.tx_bytes).into());
     map.insert("LastHandshake".into(), json!(tailcfg::Time::from(counters.and_then(|c| time(c.last_handshake?)))));
@@ -171,11 +174,18 @@ pub fn net_info(info: &NetInfo) -> tailcfg::NetInfo {
 /// A network check in the official client's form, with codes of the regions beside their numbers.
 pub fn netcheck(report: &Report, info: &NetInfo, map: &DerpMap) -> Value {
     let nanos = |map: &std::collections::BTreeMap<u16, std::time::Duration>| -> Map<String, Value> {
-        map.iter().map(|(id, time)| (id.to_string(), json!(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))).collect()
+        map.iter()
+            .map(|(id, time)| (id.to_string(), json!(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))))
+            .collect()
     };
-    let seen = |v6: bool| report.observed.keys().find(|addr| addr.is_ipv6() == v6).map(ToString::to_string).unwrap_or_default();
-    let codes: Map<String, Value> =
-        map.regions.keys().filter_map(|id| Some((id.to_string(), region_code(map, u16::try_from(*id).ok()?).into()))).collect();
+    let seen = |v6: bool| {
+        report.observed.keys().find(|addr| addr.is_ipv6() == v6).map(ToString::to_string).unwrap_or_default()
+    };
+    let codes: Map<String, Value> = map
+        .regions
+        .keys()
+        .filter_map(|id| Some((id.to_string(), region_code(map, u16::try_from(*id).ok()?).into())))
+        .collect();
     json!({
         "UDP": report.udp(),
         "IPv4": report.v4,

@@ -116,8 +116,14 @@ impl Network {
         let disk = CountingDisk { inner: FileDisk::new(dir), unsynced: 0, counters: counters.clone() };
         let now = Now { wall: "2026-01-01T00:00:00Z".parse::<Timestamp>()?, mono_ms: 1000 };
         let world = World::load(Stored::default(), Settings::default(), Arc::new(AllowAll), DerpMap::default(), now);
-        let mut network =
-            Self { world, store: LogStore::open_salted(disk, 1)?, now, seed: 1, devices: Vec::new(), started: vec![0; devices] };
+        let mut network = Self {
+            world,
+            store: LogStore::open_salted(disk, 1)?,
+            now,
+            seed: 1,
+            devices: Vec::new(),
+            started: vec![0; devices],
+        };
         let user = network.world.create_user(NewUser { name: "home".into(), ..NewUser::default() }, now)?.id;
         let new = NewPreAuthKey { user: Some(user), reusable: true, ..NewPreAuthKey::default() };
         let (_, minted) = network.world.create_preauth_key(new, now, &mut |b: &mut [u8]| b.fill(7))?;
@@ -131,7 +137,8 @@ impl Network {
             };
             network.seed += 1;
             let seed = network.seed;
-            let mut random = |b: &mut [u8]| b.iter_mut().zip(seed.to_le_bytes().iter().cycle()).for_each(|(to, from)| *to = *from);
+            let mut random =
+                |b: &mut [u8]| b.iter_mut().zip(seed.to_le_bytes().iter().cycle()).for_each(|(to, from)| *to = *from);
             let machine = MachinePublic::from_bytes(key(1, device, 0));
             match network.world.register(machine, &request, now, &mut random) {
                 Registration::Respond(answer) if answer.error.is_empty() => {}

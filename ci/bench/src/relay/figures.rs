@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn ratios_are_ours_by_theirs() {
-        let compared = Compared { load: "plain", of: vec![vec![("packets_per_s", 3000.0)], vec![("packets_per_s", 2000.0)]] };
+        let compared =
+            Compared { load: "plain", of: vec![vec![("packets_per_s", 3000.0)], vec![("packets_per_s", 2000.0)]] };
         assert_eq!(compared.json()["ratio"]["packets_per_s"], 1.5);
         let alone = Compared { load: "tls", of: vec![vec![("kib", 7.25)]] };
         let text = table(&[compared, alone]);

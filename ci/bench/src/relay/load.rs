@@ -10,7 +10,11 @@ use hearthgate_derp_frame::{
 };
 use hearthgate_keys::{NodePrivate, NodePublic};
 use portable_atomic::{AtomicU64, Ordering::Relaxed};
-use std::{net::SocketAddr, sync::Arc, time::{Duration, Instant}};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -50,7 +54,8 @@ async fn connect(target: &Target, key: &NodePrivate) -> Result<Box<dyn Stream>, 
     let tcp = TcpStream::connect(target.addr).await?;
     tcp.set_nodelay(true)?;
     let mut io: Box<dyn Stream> = if target.tls { Box::new(tls_client::connect(tcp).await?) } else { Box::new(tcp) };
-    let request = format!("GET /derp HTTP/1.1\r\nHost: {}\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n", target.addr);
+    let request =
+        format!("GET /derp HTTP/1.1\r\nHost: {}\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n", target.addr);
     io.write_all(request.as_bytes()).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

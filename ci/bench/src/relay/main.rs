@@ -94,7 +94,11 @@ async fn relay(args: &Args, relays: &[(Kind, PathBuf)], tls: bool) -> Result<Com
     for ((rates, costs), (kind, path)) in loads.into_iter().zip(relays) {
         let relay = Relay::start(*kind, path, tls).await?;
         let kib = load::idle(&Target { addr: relay.addr, tls }, args.idle, relay.pid()).await?;
-        of.push(vec![("packets_per_s", median(rates)), ("cpu_us_per_packet", median(costs)), ("kib_per_idle_connection", kib)]);
+        of.push(vec![
+            ("packets_per_s", median(rates)),
+            ("cpu_us_per_packet", median(costs)),
+            ("kib_per_idle_connection", kib),
+        ]);
     }
     Ok(Compared { load: if tls { "tls" } else { "plain" }, of })
 }

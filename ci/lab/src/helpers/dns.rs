@@ -15,9 +15,7 @@ const TYPE_A: [u8; 2] = [0, 1];
 /// Answers one question after another.
 pub fn serve(arguments: &[String]) -> Outcome {
     let socket = UdpSocket::bind(argument(arguments, 0)?)?;
-    let address: Ipv4Addr = argument(arguments, 1)?
-        .parse()
-        .map_err(|e| Failure(format!("answer address: {e}")))?;
+    let address: Ipv4Addr = argument(arguments, 1)?.parse().map_err(|e| Failure(format!("answer address: {e}")))?;
     let mut buffer = [0_u8; 1500];
     loop {
         let (count, from) = socket.recv_from(&mut buffer)?;

@@ -25,9 +25,5 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let mut head = [0_u8; 2048];
     let _ = stream.read(&mut head)?;
     let body = format!("from={}\n", stream.peer_addr()?.ip());
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }

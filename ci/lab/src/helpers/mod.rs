@@ -17,8 +17,5 @@ pub fn run(words: &[String]) -> Option<Outcome> {
 }
 
 fn argument(arguments: &[String], at: usize) -> Outcome<&str> {
-    arguments
-        .get(at)
-        .map(String::as_str)
-        .ok_or_else(|| Failure(format!("argument {at} is missing")))
+    arguments.get(at).map(String::as_str).ok_or_else(|| Failure(format!("argument {at} is missing")))
 }

@@ -35,8 +35,7 @@ fn run(lab: &mut Lab) -> Outcome {
     // Not a zombie that believes it is in: the person in front of it has to see it.
     a.wait_state("NeedsLogin", MEET)?;
 
-    let words =
-        ["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"];
+    let words = ["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"];
     a.tailscale(&words, LOGIN)?.ok()?;
     a.wait_state("Running", LOGIN)?;
     ensure!(lab.server()?.node_id("a")? != id, "a deleted id was used again");

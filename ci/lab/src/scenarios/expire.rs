@@ -34,11 +34,8 @@ fn run(lab: &mut Lab) -> Outcome {
     a.wait_state("NeedsLogin", MEET)?;
     b.context().eventually("b cannot use a any more", MEET, || b.does_not_reach(&address))?;
 
-    a.tailscale(
-        &["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"],
-        LOGIN,
-    )?
-    .ok()?;
+    a.tailscale(&["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"], LOGIN)?
+        .ok()?;
     a.wait_state("Running", LOGIN)?;
     ensure!(a.ip()? == address, "address changed to {}", a.ip()?);
     ensure!(lab.server()?.node_id("a")? == id, "a new node was made");

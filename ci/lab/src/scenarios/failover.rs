@@ -52,11 +52,7 @@ fn run_cable(lab: &mut Lab) -> Outcome {
     fail_over(lab, AFTER_CABLE, |router| router.host.ns.ip("link set eth0 down").map(drop))
 }
 
-fn fail_over(
-    lab: &mut Lab,
-    limit: Duration,
-    break_it: impl FnOnce(&mut Client) -> Outcome,
-) -> Outcome {
+fn fail_over(lab: &mut Lab, limit: Duration, break_it: impl FnOnce(&mut Client) -> Outcome) -> Outcome {
     lab.serve()?;
     let key = lab.reusable_key("alice")?;
     let mut home = lab.internet()?.router("home", NatKind::Easy)?;
@@ -92,8 +88,7 @@ fn primaries(lab: &Lab, prefix: &str) -> Outcome<Vec<String>> {
     let serves = |node: &&serde_json::Value| {
         list(field(node, "subnetRoutes", "subnet_routes")).iter().any(|route| route == prefix)
     };
-    let name = |node: &serde_json::Value| {
-        field(node, "givenName", "given_name").as_str().unwrap_or_default().to_owned()
-    };
+    let name =
+        |node: &serde_json::Value| field(node, "givenName", "given_name").as_str().unwrap_or_default().to_owned();
     Ok(nodes.iter().filter(serves).map(name).collect())
 }

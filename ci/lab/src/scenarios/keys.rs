@@ -16,12 +16,8 @@ use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 use crate::server::{list, strings};
 
-pub(super) const SCENARIO: Scenario = Scenario {
-    name: "keys",
-    summary: "single-use, tagged, expired and invented keys",
-    run,
-    ..Scenario::BASE
-};
+pub(super) const SCENARIO: Scenario =
+    Scenario { name: "keys", summary: "single-use, tagged, expired and invented keys", run, ..Scenario::BASE };
 
 const INVENTED: &str = "hskey-auth-000000000000-0000000000000000000000000000000000000000";
 const TAG: &str = "tag:printer";

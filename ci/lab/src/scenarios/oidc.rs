@@ -131,7 +131,11 @@ fn log_in(lab: &mut Lab, browser: &str, page: &str) -> Outcome<String> {
     let id = format!("id={}", between(&form, "name=\"id\" value=\"", "\"")?);
     let (user, password) = (format!("username={}", PERSON.0), format!("password={}", PERSON.1));
     let action = format!("{PROVIDER}login/username");
-    let sent = browse(lab, browser, &["-o", "/dev/null", "-w", "%{redirect_url}", "-d", &id, "-d", &user, "-d", &password, &action])?;
+    let sent = browse(
+        lab,
+        browser,
+        &["-o", "/dev/null", "-w", "%{redirect_url}", "-d", &id, "-d", &user, "-d", &password, &action],
+    )?;
     let last = browse(lab, browser, &["-o", "/dev/null", "-w", "%{redirect_url}", &sent.stdout])?;
     ensure!(last.stdout.contains("/oidc/callback?"), "the provider sends the browser to {:?}", last.stdout);
     Ok(last.stdout)

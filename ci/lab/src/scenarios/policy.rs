@@ -50,7 +50,8 @@ fn run(lab: &mut Lab) -> Outcome {
     let (alice, bob) = (server.user("alice")?, server.user("bob")?);
     let keys = [server.key(&alice, &[])?, server.key(&bob, &[])?, server.key(&alice, &["--tags", "tag:server"])?];
     let s = lab.join("s", &keys[2], &["--ssh"])?;
-    let _webs = [s.host.ns.helper("web80", &["__http", "0.0.0.0:80"])?, s.host.ns.helper("web81", &["__http", "0.0.0.0:81"])?];
+    let _webs =
+        [s.host.ns.helper("web80", &["__http", "0.0.0.0:80"])?, s.host.ns.helper("web81", &["__http", "0.0.0.0:81"])?];
     let a = lab.join("a", &keys[0], &[])?;
     let b = lab.join("b", &keys[1], &[])?;
     let target = s.ip()?;
@@ -100,7 +101,10 @@ fn run(lab: &mut Lab) -> Outcome {
     let why = lab.running()?.json(&["policy", "who-can", "--to", "s:80"])?;
     let who: Vec<_> = list(&why["explanations"]).iter().filter_map(|e| e["from"].as_str()).collect();
     ensure!(who == ["a"], "{why}");
-    ensure!(strings(&s.status()?.peer("a").map_or_else(Default::default, |p| p["TailscaleIPs"].clone())).len() == 2, "s does not know a");
+    ensure!(
+        strings(&s.status()?.peer("a").map_or_else(Default::default, |p| p["TailscaleIPs"].clone())).len() == 2,
+        "s does not know a"
+    );
     Ok(())
 }
 

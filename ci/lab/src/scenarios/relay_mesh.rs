@@ -62,7 +62,8 @@ fn run(lab: &mut Lab) -> Outcome {
         let host = lab.internet()?.host(name)?;
         host.block_udp()?;
         if name == "b" {
-            let refuse = format!("add rule inet lab_r1 out ip daddr {} tcp dport {DERP} reject with tcp reset\n", r1.address);
+            let refuse =
+                format!("add rule inet lab_r1 out ip daddr {} tcp dport {DERP} reject with tcp reset\n", r1.address);
             host.ns.nft(&format!(
                 "add table inet lab_r1\nadd chain inet lab_r1 out {{ type filter hook output priority 0; }}\n{refuse}"
             ))?;

@@ -75,7 +75,13 @@ fn run_direct(lab: &mut Lab) -> Outcome {
     let (a_ip, r_ip) = (a.ip()?, r.ip()?);
     a.direct_to("r", MEET)?;
     a.reaches(&r_ip, MEET)?;
-    a.reaches(&a.status()?.peer("r").map(|r| r["TailscaleIPs"][1].as_str().unwrap_or_default().to_owned()).unwrap_or_default(), MEET)?;
+    a.reaches(
+        &a.status()?
+            .peer("r")
+            .map(|r| r["TailscaleIPs"][1].as_str().unwrap_or_default().to_owned())
+            .unwrap_or_default(),
+        MEET,
+    )?;
     r.reaches(&a_ip, MEET)?;
     r.direct_to("a", MEET)?;
     r.direct_to(&a_ip, MEET)?;

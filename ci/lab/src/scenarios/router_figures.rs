@@ -92,7 +92,8 @@ fn by_hand(lab: &mut Lab) -> Outcome<Row> {
         Ok(host.ns.run(&["sh", "-c", words], SOON)?.ok()?.stdout.trim().to_owned())
     };
     let keys = [key(&a, "wg genkey")?, key(&b, "wg genkey")?];
-    let public = [key(&a, &format!("echo {} | wg pubkey", keys[0]))?, key(&a, &format!("echo {} | wg pubkey", keys[1]))?];
+    let public =
+        [key(&a, &format!("echo {} | wg pubkey", keys[0]))?, key(&a, &format!("echo {} | wg pubkey", keys[1]))?];
     for (host, other, own, peer) in [(&a, &b, 0, 1), (&b, &a, 1, 0)] {
         let (own_ip, peer_ip) = (format!("100.99.0.{own}"), format!("100.99.0.{peer}"));
         let words = format!(
@@ -144,7 +145,11 @@ fn official(lab: &mut Lab, name: &'static str, key: &str, relayed: bool) -> Outc
     a.sees(&b.name, MEET)?;
     let target = b.ip()?;
     a.reaches(&target, MEET)?;
-    if relayed { a.relayed_to(&b.name, MEET)? } else { a.direct_to(&b.name, MEET)? }
+    if relayed {
+        a.relayed_to(&b.name, MEET)?
+    } else {
+        a.direct_to(&b.name, MEET)?
+    }
     lab.pause(Duration::from_secs(5));
     let row = measure(lab, name, [&a.host, &b.host], &target, Some("tailscaled"))?;
     a.stop()?;

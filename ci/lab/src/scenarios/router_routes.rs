@@ -155,9 +155,8 @@ fn run_exit(lab: &mut Lab) -> Outcome {
 fn run_box(lab: &mut Lab) -> Outcome {
     let _web = lab.internet()?.ns.helper("web", &["__http", "0.0.0.0:80"])?;
     let socket = lab.context.folder("box")?.join("r.sock");
-    let section = format!(
-        "\n[router]\nenabled = true\nhostname = \"box\"\nadvertise_exit_node = true\nsocket = {socket:?}\n"
-    );
+    let section =
+        format!("\n[router]\nenabled = true\nhostname = \"box\"\nadvertise_exit_node = true\nsocket = {socket:?}\n");
     lab.serve_with(&format!("{}{section}", server_config::PLAIN), &server_config::url())?;
     lab.server()?.wait_online("box", true, MEET)?;
     let address = lab.server()?.addresses("box")?.into_iter().next().ok_or("no address")?;

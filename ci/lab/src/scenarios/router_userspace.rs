@@ -83,7 +83,11 @@ fn run(lab: &mut Lab) -> Outcome {
     seen(&a, &r)?;
     let fresh = Router::join(lab.internet()?.host("f")?, "f", &url, &key, &flags)?;
     fresh.sees("r", MEET)?;
-    let words = format!("  memory with {CROWD} more peers, KiB: ours {} (fresh) and {}", memory(fresh.pid()?)?, memory(r.pid()?)?);
+    let words = format!(
+        "  memory with {CROWD} more peers, KiB: ours {} (fresh) and {}",
+        memory(fresh.pid()?)?,
+        memory(r.pid()?)?
+    );
     println!("{words}, official {}", memory(a.pid()?)?);
     crowd.kill()
 }
@@ -100,7 +104,10 @@ fn seen(a: &Client, r: &Router) -> Outcome {
 fn show(path: &str, ours: &Transfer, official: &Transfer) {
     let (rate, effort) = (ours.megabits / official.megabits, ours.effort / official.effort);
     println!("  {path}, Mbit/s: ours {:.0}, official {:.0}, ratio {rate:.2}", ours.megabits, official.megabits);
-    println!("  {path}, CPU s/Gbit receiving: ours {:.2}, official {:.2}, ratio {effort:.2}", ours.effort, official.effort);
+    println!(
+        "  {path}, CPU s/Gbit receiving: ours {:.2}, official {:.2}, ratio {effort:.2}",
+        ours.effort, official.effort
+    );
 }
 
 /// One TCP stream through the tunnel.

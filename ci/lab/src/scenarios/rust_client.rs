@@ -39,7 +39,10 @@ fn run(lab: &mut Lab) -> Outcome {
     let url = lab.server()?.url.clone();
     let machine = lab.internet()?.host("r")?;
     let mut command = machine.ns.command(&program);
-    command.args([url.as_str(), key.as_str(), "r", &format!("{}:80", a.ip()?)]).env(EXPERIMENT.0, EXPERIMENT.1).env("RUST_LOG", "info");
+    command
+        .args([url.as_str(), key.as_str(), "r", &format!("{}:80", a.ip()?)])
+        .env(EXPERIMENT.0, EXPERIMENT.1)
+        .env("RUST_LOG", "info");
     let r = machine.ns.spawn("r", &mut command)?;
     let address = lab.context.eventually("the Rust client is in", MEET, || said(&r.output(), "address "))?;
     ensure!(lab.server()?.addresses("r")?.contains(&address), "the server has other addresses than {address}");

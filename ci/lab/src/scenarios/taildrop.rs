@@ -42,9 +42,8 @@ fn run(lab: &mut Lab) -> Outcome {
     std::fs::write(&file, &content)?;
     let file = file.to_string_lossy().into_owned();
 
-    lab.context.eventually("the copy is taken", COPY, || {
-        a.tailscale(&["file", "cp", &file, "b:"], COPY)?.ok().map(drop)
-    })?;
+    lab.context
+        .eventually("the copy is taken", COPY, || a.tailscale(&["file", "cp", &file, "b:"], COPY)?.ok().map(drop))?;
     let inbox = lab.context.folder("b/files")?;
     b.tailscale(&["file", "get", "--wait", &inbox.to_string_lossy()], COPY)?.ok()?;
     let arrived = std::fs::read(inbox.join("holiday.bin"))?;

@@ -6,21 +6,46 @@ use std::{collections::BTreeMap, ffi::OsString, fs};
 
 /// Flags with a value.
 const VALUES: [&str; 13] = [
-    "login-server", "authkey", "auth-key", "hostname", "advertise-routes", "advertise-tags", "exit-node", "state-dir",
-    "interface", "port", "data-plane", "socket", "format",
+    "login-server",
+    "authkey",
+    "auth-key",
+    "hostname",
+    "advertise-routes",
+    "advertise-tags",
+    "exit-node",
+    "state-dir",
+    "interface",
+    "port",
+    "data-plane",
+    "socket",
+    "format",
 ];
 /// Flags that are on or off.
 const SWITCHES: [&str; 10] = [
-    "advertise-exit-node", "accept-routes", "accept-dns", "exit-node-allow-lan-access", "snat-subnet-routes",
-    "shields-up", "until-direct", "json", "verbose", "help",
+    "advertise-exit-node",
+    "accept-routes",
+    "accept-dns",
+    "exit-node-allow-lan-access",
+    "snat-subnet-routes",
+    "shields-up",
+    "until-direct",
+    "json",
+    "verbose",
+    "help",
 ];
 /// Preferences whose value is a list with commas.
 const LISTS: [&str; 2] = ["advertise-routes", "advertise-tags"];
 /// Preferences whose value is a text.
 const TEXTS: [&str; 3] = ["login-server", "hostname", "exit-node"];
 /// Preferences that are on or off.
-const BOOLS: [&str; 6] =
-    ["advertise-exit-node", "accept-routes", "accept-dns", "exit-node-allow-lan-access", "snat-subnet-routes", "shields-up"];
+const BOOLS: [&str; 6] = [
+    "advertise-exit-node",
+    "accept-routes",
+    "accept-dns",
+    "exit-node-allow-lan-access",
+    "snat-subnet-routes",
+    "shields-up",
+];
 
 /// A parsed command line.
 #[derive(Debug, Default)]
@@ -69,7 +94,9 @@ impl Line {
         }
         if let Some(key) = self.value("authkey").or(self.value("auth-key")) {
             let key = match key.strip_prefix("file:") {
-                Some(path) => fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{path}: {e}")))?.trim().to_owned(),
+                Some(path) => {
+                    fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{path}: {e}")))?.trim().to_owned()
+                }
                 None => key.to_owned(),
             };
             changes.insert("auth-key".into(), key.into());

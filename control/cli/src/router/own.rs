@@ -62,7 +62,8 @@ impl OwnRouter {
         };
         let (requests, asked) = mpsc::channel(REQUESTS);
         let router = Router::start(Settings { prefs: prefs.clone(), state, plane }, asked)?;
-        let path = if config.socket.as_os_str().is_empty() { Path::new(hearthgate_router::SOCKET) } else { &config.socket };
+        let path =
+            if config.socket.as_os_str().is_empty() { Path::new(hearthgate_router::SOCKET) } else { &config.socket };
         let socket = serve_socket(path, requests.clone()).await?;
         let view = router.view();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -145,7 +146,8 @@ async fn follow(
                 joined = true;
                 match new_key(&server, &tags).await {
                     Ok(key) => {
-                        let changes: Map<String, Value> = [("auth-key".to_owned(), Value::from(key))].into_iter().collect();
+                        let changes: Map<String, Value> =
+                            [("auth-key".to_owned(), Value::from(key))].into_iter().collect();
                         let (answer, answered) = oneshot::channel();
                         // The router has stopped: then nobody joins.
                         let _ = requests.send(Request::Up { changes, answer }).await;
@@ -168,7 +170,8 @@ async fn follow(
                 let id = now.netmap.as_ref().and_then(|map| map.own.as_ref()).map(|own| own.id);
                 if let Some(id) = id {
                     approved = true;
-                    let routes: Vec<String> = wanted.borrow_and_update().routable().iter().map(ToString::to_string).collect();
+                    let routes: Vec<String> =
+                        wanted.borrow_and_update().routable().iter().map(ToString::to_string).collect();
                     if let Err(error) = approve(&server, id, routes).await {
                         tracing::error!(%error, "the router's routes are not approved");
                     }
@@ -227,7 +230,8 @@ mod tests {
 
     #[test]
     fn it_joins_over_the_loopback_address() {
-        let server = |listen: &str| Server { listen: listen.parse().unwrap(), state_dir: "s".into(), socket: "c".into() };
+        let server =
+            |listen: &str| Server { listen: listen.parse().unwrap(), state_dir: "s".into(), socket: "c".into() };
         let url = |listen| prefs(&RouterConfig::default(), &server(listen)).login_server;
         assert_eq!(url("0.0.0.0:8080"), "http://127.0.0.1:8080");
         assert_eq!(url("[::]:80"), "http://[::1]:80");

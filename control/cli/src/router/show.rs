@@ -109,7 +109,8 @@ pub(super) fn netcheck(report: &Value) -> String {
     regions.sort_unstable();
     let _ = writeln!(out, "\t* DERP latency:");
     for (nanos, id) in regions {
-        let _ = writeln!(out, "\t\t- {:>6}: {:.1}ms", code(id), std::time::Duration::from_nanos(nanos).as_secs_f64() * 1e3);
+        let _ =
+            writeln!(out, "\t\t- {:>6}: {:.1}ms", code(id), std::time::Duration::from_nanos(nanos).as_secs_f64() * 1e3);
     }
     out
 }
@@ -132,7 +133,8 @@ mod tests {
     fn pings_read_as_the_official_clients() {
         let relayed = json!({ "name": "b", "ip": "100.64.0.2", "relay": "home", "endpoint": "", "latency_ms": 12.4 });
         assert_eq!(pong(&relayed), "pong from b (100.64.0.2) via DERP(home) in 12ms\n");
-        let direct = json!({ "name": "b", "ip": "100.64.0.2", "relay": "", "endpoint": "10.0.0.2:41641", "latency_ms": 1.0 });
+        let direct =
+            json!({ "name": "b", "ip": "100.64.0.2", "relay": "", "endpoint": "10.0.0.2:41641", "latency_ms": 1.0 });
         assert_eq!(pong(&direct), "pong from b (100.64.0.2) via 10.0.0.2:41641 in 1ms\n");
     }
 

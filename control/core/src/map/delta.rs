@@ -53,7 +53,9 @@ impl Delta {
         }
         // Ids are never used again, so a removed node stays removed.
         delta.upserted.retain(|id| !delta.removed.contains(id));
-        delta.patched.retain(|id, bits| !bits.is_empty() && !delta.removed.contains(id) && !delta.upserted.contains(id));
+        delta
+            .patched
+            .retain(|id, bits| !bits.is_empty() && !delta.removed.contains(id) && !delta.upserted.contains(id));
         Some(delta)
     }
 
@@ -73,7 +75,10 @@ impl Delta {
     /// drop all patches of a message in which one is about a node that is not their peer.
     #[must_use]
     pub fn is_private_to(&self, node: NodeId) -> bool {
-        self.upserted.contains(&node) || self.patched.contains_key(&node) || self.selves.contains(&node) || self.removed.contains(&node)
+        self.upserted.contains(&node)
+            || self.patched.contains_key(&node)
+            || self.selves.contains(&node)
+            || self.removed.contains(&node)
     }
 
     /// The messages for every viewer of `class` that this is not private to, in order; none when there is nothing to say.
@@ -100,7 +105,13 @@ impl Delta {
         let mut response = MapResponse {
             peers_changed: changed.iter().map(|n| peer_node(snap, class, n, now)).collect(),
             // A changed node that is not visible may have been: telling it is gone does no harm.
-            peers_removed: self.removed.iter().chain(&hidden).filter(|id| Some(**id) != own).map(|id| id.0.cast_signed()).collect(),
+            peers_removed: self
+                .removed
+                .iter()
+                .chain(&hidden)
+                .filter(|id| Some(**id) != own)
+                .map(|id| id.0.cast_signed())
+                .collect(),
             peers_changed_patch: patched.iter().map(|(node, bits)| patch(node, first_part(*bits))).collect(),
             user_profiles: owners.into_iter().map(|o| user_profile(snap, o)).collect(),
             ..Default::default()

@@ -20,7 +20,8 @@ pub fn dns_config(settings: &Settings) -> DnsConfig {
     }
     domains.extend(settings.search_domains.iter().filter(|d| **d != settings.base_domain).cloned());
     let global = resolvers(&settings.resolvers);
-    let (resolvers, fallback_resolvers) = if settings.override_local_dns { (global, Vec::new()) } else { (Vec::new(), global) };
+    let (resolvers, fallback_resolvers) =
+        if settings.override_local_dns { (global, Vec::new()) } else { (Vec::new(), global) };
     DnsConfig {
         resolvers,
         fallback_resolvers,

@@ -47,7 +47,9 @@ pub fn self_node(snap: &Snapshot, node: &Node) -> tailcfg::Node {
 #[must_use]
 pub fn profile_of(user: Option<&User>, owner: UserId, settings: &Settings) -> (String, String, String) {
     match user {
-        _ if owner == TAGGED_DEVICES => (format!("tagged-devices@{}", settings.base_domain), "Tagged Devices".into(), String::new()),
+        _ if owner == TAGGED_DEVICES => {
+            (format!("tagged-devices@{}", settings.base_domain), "Tagged Devices".into(), String::new())
+        }
         Some(u) => (u.login_name(&settings.base_domain), u.shown_name().to_owned(), u.picture_url.clone()),
         None => (format!("user-{owner}@{}", settings.base_domain), format!("User {owner}"), String::new()),
     }

@@ -50,7 +50,9 @@ pub fn is_alone(snap: &Snapshot, viewer: &Node) -> bool {
 fn derp_map_for(snap: &Snapshot, cap: CapabilityVersion) -> DerpMap {
     let mut map = (*snap.derp_map).clone();
     if !cap.can_pin_relay_certificate() {
-        for node in map.regions.values_mut().flat_map(|r| r.nodes.iter_mut()).filter(|n| n.cert_name.starts_with("sha256-raw:")) {
+        for node in
+            map.regions.values_mut().flat_map(|r| r.nodes.iter_mut()).filter(|n| n.cert_name.starts_with("sha256-raw:"))
+        {
             node.cert_name.clear();
             node.insecure_for_tests = true;
         }
@@ -62,7 +64,13 @@ fn derp_map_for(snap: &Snapshot, cap: CapabilityVersion) -> DerpMap {
 ///
 /// # Errors
 /// Serialisation failed, which the types rule out.
-pub fn peers_of_page(snap: &Snapshot, page: &Page, class: ClassId, except: Option<NodeId>, now: Timestamp) -> serde_json::Result<Vec<u8>> {
+pub fn peers_of_page(
+    snap: &Snapshot,
+    page: &Page,
+    class: ClassId,
+    except: Option<NodeId>,
+    now: Timestamp,
+) -> serde_json::Result<Vec<u8>> {
     let mut out = Vec::new();
     for node in page.iter().filter(|n| Some(n.id) != except && snap.policy.sees(class, n)) {
         if !out.is_empty() {

@@ -74,7 +74,11 @@ impl<'a> Database<'a> {
             columns.first().and_then(Value::text) == Some("table") && columns.get(1).and_then(Value::text) == Some(name)
         });
         let Some((_, columns)) = wanted else { return Ok(None) };
-        let root = columns.get(3).and_then(Value::int).and_then(|n| u32::try_from(n).ok()).ok_or(SqliteError::Damaged("schema"))?;
+        let root = columns
+            .get(3)
+            .and_then(Value::int)
+            .and_then(|n| u32::try_from(n).ok())
+            .ok_or(SqliteError::Damaged("schema"))?;
         let sql = columns.get(4).and_then(Value::text).ok_or(SqliteError::Damaged("schema"))?;
         let names = column_names(sql).ok_or(SqliteError::Damaged("schema"))?;
         let row = |(id, values): (i64, Vec<Value>)| {
@@ -96,7 +100,8 @@ impl<'a> Database<'a> {
             return Ok(page);
         }
         let from = (number as usize).checked_sub(1).and_then(|n| n.checked_mul(self.page_size));
-        from.and_then(|from| self.file.get(from..from.checked_add(self.page_size)?)).ok_or(SqliteError::Damaged("page number"))
+        from.and_then(|from| self.file.get(from..from.checked_add(self.page_size)?))
+            .ok_or(SqliteError::Damaged("page number"))
     }
 }
 

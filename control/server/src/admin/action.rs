@@ -39,7 +39,13 @@ struct Call {
 
 impl Call {
     fn post(path: &[&str], body: Value, then: &str) -> Self {
-        Self { method: Method::POST, parts: path.iter().map(|p| (*p).to_owned()).collect(), query: Vec::new(), body, then: then.to_owned() }
+        Self {
+            method: Method::POST,
+            parts: path.iter().map(|p| (*p).to_owned()).collect(),
+            query: Vec::new(),
+            body,
+            then: then.to_owned(),
+        }
     }
 
     fn delete(path: &[&str], id: Option<&str>, then: &str) -> Self {
@@ -108,29 +114,40 @@ fn may(viewer: &Viewer, world: &World, path: &str) -> bool {
 fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
     let parts: Vec<&str> = path.split('/').collect();
     let tags = || form.get("tags").split(',').map(str::trim).filter(|t| !t.is_empty()).collect::<Vec<_>>();
-    let hours = |n: i64| now.checked_add(SignedDuration::from_hours(n.clamp(1, HOURS_MAX))).unwrap_or(Timestamp::MAX).to_string();
+    let hours = |n: i64| {
+        now.checked_add(SignedDuration::from_hours(n.clamp(1, HOURS_MAX))).unwrap_or(Timestamp::MAX).to_string()
+    };
     Some(match parts.as_slice() {
-        ["device", id, "rename"] => Call::post(&["node", id, "rename", form.get("name").trim()], Value::Null, &format!("/admin/device/{id}")),
+        ["device", id, "rename"] => {
+            Call::post(&["node", id, "rename", form.get("name").trim()], Value::Null, &format!("/admin/device/{id}"))
+        }
         ["device", id, "routes"] => {
             let routes: Vec<&str> = form.all("route").collect();
-            let back = if form.get("back") == "routes" { "/admin/routes".to_owned() } else { format!("/admin/device/{id}") };
+            let back =
+                if form.get("back") == "routes" { "/admin/routes".to_owned() } else { format!("/admin/device/{id}") };
             Call::post(&["node", id, "approve_routes"], json!({ "routes": routes }), &back)
         }
-        ["device", id, "tags"] => Call::post(&["node", id, "tags"], json!({ "tags": tags() }), &format!("/admin/device/{id}")),
+        ["device", id, "tags"] => {
+            Call::post(&["node", id, "tags"], json!({ "tags": tags() }), &format!("/admin/device/{id}"))
+        }
         ["device", id, "expire"] => {
             let never = form.get("how") == "never";
             Call::post(&["node", id, "expire"], json!({ "disableExpiry": never }), &format!("/admin/device/{id}"))
         }
         ["device", id, "remove"] => Call::delete(&["node", id], None, "/admin/devices"),
-        ["login", "approve"] => {
-            Call::post(&["auth", "register"], json!({ "authId": form.get("id"), "user": form.get("user") }), "/admin/devices")
-        }
+        ["login", "approve"] => Call::post(
+            &["auth", "register"],
+            json!({ "authId": form.get("id"), "user": form.get("user") }),
+            "/admin/devices",
+        ),
         ["login", "reject"] => Call::post(&["auth", "reject"], json!({ "authId": form.get("id") }), "/admin/devices"),
         ["user"] => {
             let body = json!({ "name": form.get("name").trim(), "displayName": form.get("displayName"), "email": form.get("email") });
             Call::post(&["user"], body, "/admin/users")
         }
-        ["user", id, "rename"] => Call::post(&["user", id, "rename", form.get("name").trim()], Value::Null, "/admin/users"),
+        ["user", id, "rename"] => {
+            Call::post(&["user", id, "rename", form.get("name").trim()], Value::Null, "/admin/users")
+        }
         ["user", id, "delete"] => Call::delete(&["user", id], None, "/admin/users"),
         ["key"] => {
             let body = json!({
@@ -150,8 +167,12 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
         }
         ["apikey", id, "expire"] => Call::post(&["apikey", "expire"], json!({ "id": id }), "/admin/keys"),
         ["apikey", id, "delete"] => Call::delete(&["apikey", "-"], Some(id), "/admin/keys"),
-        ["policy", "rollback"] => Call::post(&["policy", "rollback"], json!({ "version": form.get("version") }), "/admin/policy"),
-        ["account", name, "role"] => Call::post(&["account", name], json!({ "role": form.get("role") }), "/admin/users"),
+        ["policy", "rollback"] => {
+            Call::post(&["policy", "rollback"], json!({ "version": form.get("version") }), "/admin/policy")
+        }
+        ["account", name, "role"] => {
+            Call::post(&["account", name], json!({ "role": form.get("role") }), "/admin/users")
+        }
         ["account", name, "delete"] => Call::delete(&["account", name], None, "/admin/users"),
         _ => return None,
     })
@@ -177,7 +198,10 @@ async fn run(app: &App, request: &Page, viewer: &Viewer, call: Call) -> Reply {
         Err(e) => return unavailable(e),
     };
     // A new key is shown once: in this answer, and nowhere afterwards.
-    let fresh = answer.as_ref().ok().and_then(|v| v["preAuthKey"]["key"].as_str().filter(|_| request.path == "key").or(v["apiKey"].as_str()));
+    let fresh = answer
+        .as_ref()
+        .ok()
+        .and_then(|v| v["preAuthKey"]["key"].as_str().filter(|_| request.path == "key").or(v["apiKey"].as_str()));
     if let Some(key) = fresh {
         return match look(app).await {
             Ok((world, now)) => html(StatusCode::OK, page::keys::keys(viewer, &world, Some(key), now)),
@@ -193,7 +217,9 @@ pub(super) fn finish(app: &App, request: &Page, done: Result<(), CoreError>, the
         Ok(()) => ("Done.".to_owned(), false),
         Err(e) => (e.to_string(), true),
     };
-    if let Some(session) = lock(&app.admin.sessions).find(request.cookie.as_deref().unwrap_or_default(), app.admin.now_ms()) {
+    if let Some(session) =
+        lock(&app.admin.sessions).find(request.cookie.as_deref().unwrap_or_default(), app.admin.now_ms())
+    {
         session.notice = Some(notice);
     }
     see_other(then)
@@ -219,7 +245,9 @@ async fn join(app: &App, request: &Page, viewer: &Viewer, now: Timestamp) -> Rep
     });
     match made {
         Ok((key_id, key)) => {
-            if let Some(session) = lock(&app.admin.sessions).find(request.cookie.as_deref().unwrap_or_default(), app.admin.now_ms()) {
+            if let Some(session) =
+                lock(&app.admin.sessions).find(request.cookie.as_deref().unwrap_or_default(), app.admin.now_ms())
+            {
                 session.keep(Join { key_id, key });
             }
             see_other(&format!("/admin/join/{key_id}"))
@@ -234,7 +262,10 @@ async fn backup(app: &App, viewer: &Viewer) -> Reply {
             let actor = viewer.name.clone();
             app.control.cast(move |world, c| world.audit(&actor, "downloaded a backup", "", c.now));
             let mut reply = typed(StatusCode::OK, "application/octet-stream", bytes);
-            reply.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"hearthgate.backup\""));
+            reply.headers_mut().insert(
+                header::CONTENT_DISPOSITION,
+                HeaderValue::from_static("attachment; filename=\"hearthgate.backup\""),
+            );
             reply
         }
         Err(e) => html(StatusCode::INTERNAL_SERVER_ERROR, page::message(Some(viewer), "Not done", &e.to_string())),

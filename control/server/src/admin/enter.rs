@@ -9,9 +9,9 @@ use crate::{reply::Reply, state::App, writer::fill_random};
 use hearthgate_core::{CoreError, NewUser, World};
 use hearthgate_keys::Secret;
 use hearthgate_web::{
-    Account, Role, account,
+    Account, Role, account, page,
     password::{self, PasswordError},
-    page, session, text as t,
+    session, text as t,
 };
 use http::{HeaderValue, StatusCode, header};
 
@@ -132,7 +132,11 @@ pub(super) async fn verify(app: &App, typed: &str, account: Option<&Account>) ->
 fn begin(app: &App, account: &str, to: &str) -> Reply {
     let token = lock(&app.admin.sessions).begin(account, app.admin.now_ms(), &mut |out: &mut [u8]| fill_random(out));
     let mut reply = see_other(to);
-    let cookie = format!("{COOKIE}={}; Path=/admin; HttpOnly; SameSite=Strict; Max-Age={}", token.reveal(), session::LIFE_MS / 1000);
+    let cookie = format!(
+        "{COOKIE}={}; Path=/admin; HttpOnly; SameSite=Strict; Max-Age={}",
+        token.reveal(),
+        session::LIFE_MS / 1000
+    );
     if let Ok(mut value) = HeaderValue::from_str(&cookie) {
         value.set_sensitive(true);
         reply.headers_mut().insert(header::SET_COOKIE, value);

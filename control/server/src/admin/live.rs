@@ -81,5 +81,10 @@ async fn tell(app: App, mut seen: (u64, usize, u64, usize), tx: mpsc::Sender<Byt
 /// Differs when a page may differ and no map stream is woken.
 fn signature(world: &World) -> (u64, usize, u64, usize) {
     let last_event = world.audit_log().last().map_or(0, |e| e.id);
-    (last_event, world.pending_logins().count(), world.preauth_keys().map(|k| k.id).max().unwrap_or(0), world.users().count())
+    (
+        last_event,
+        world.pending_logins().count(),
+        world.preauth_keys().map(|k| k.id).max().unwrap_or(0),
+        world.users().count(),
+    )
 }

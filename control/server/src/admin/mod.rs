@@ -146,7 +146,9 @@ pub async fn console(app: &App, method: &Method, what: &str) -> Reply {
         _ => return crate::api_v1::problem(StatusCode::NOT_FOUND, "there is no such endpoint"),
     }
     let code = app.admin.setup_code();
-    json(&json!({ "url": format!("{url}/admin/"), "code": code.as_ref().map(Secret::reveal), "claimed": code.is_none() }))
+    json(
+        &json!({ "url": format!("{url}/admin/"), "code": code.as_ref().map(Secret::reveal), "claimed": code.is_none() }),
+    )
 }
 
 /// `/join`: what a device's person has to do.
@@ -180,7 +182,9 @@ fn harden(mut reply: Reply) -> Reply {
 /// What this box can see of how the world reaches it.
 fn reach(world: &World) -> Vec<Finding> {
     let own = |ip: &IpAddr| match ip {
-        IpAddr::V4(v4) => world.settings().prefix_v4.is_some_and(|p| p.contains(v4)) && world.nodes().any(|n| n.ipv4 == Some(*v4)),
+        IpAddr::V4(v4) => {
+            world.settings().prefix_v4.is_some_and(|p| p.contains(v4)) && world.nodes().any(|n| n.ipv4 == Some(*v4))
+        }
         IpAddr::V6(v6) => world.settings().prefix_v6.is_some_and(|p| p.contains(v6)),
     };
     let addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()

@@ -35,7 +35,9 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         }
         ["join"] if viewer.role != Role::Auditor => page::join::ask(&viewer, &world),
         ["join", id] => {
-            let Some(join) = kept(app, request, id) else { return html(StatusCode::NOT_FOUND, page::message(Some(&viewer), t::JOIN_TITLE, t::JOIN_OVER)) };
+            let Some(join) = kept(app, request, id) else {
+                return html(StatusCode::NOT_FOUND, page::message(Some(&viewer), t::JOIN_TITLE, t::JOIN_OVER));
+            };
             page::join::wait(&viewer, &world, &join, now)
         }
         ["users"] if all => page::users::users(&viewer, &world),
@@ -49,9 +51,13 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), now),
         ["events"] if all => page::operation::events(&viewer, &world),
         ["system"] if all => {
-            let image = if app.image.takes_upgrades() { Some(page::image::section(&viewer, app.image.status().await.as_ref())) } else { None };
+            let image = if app.image.takes_upgrades() {
+                Some(page::image::section(&viewer, app.image.status().await.as_ref()))
+            } else {
+                None
+            };
             page::operation::system(&viewer, &world, env!("CARGO_PKG_VERSION"), image)
-        },
+        }
         ["setup"] if all => {
             let name = crate::network::name(&world).unwrap_or_default();
             page::setup::setup(&viewer, &world, &name, &reach(&world))

@@ -79,7 +79,11 @@ impl From<Failure> for Reply {
 enum Answer {
     Json(Value),
     /// A policy, with its ETag.
-    Policy { text: String, etag: String, plain: bool },
+    Policy {
+        text: String,
+        etag: String,
+        plain: bool,
+    },
 }
 
 /// Who asks.
@@ -151,13 +155,23 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
 
 async fn answer(app: &App, origin: Origin, req: Request<Incoming>) -> Result<Reply, Failure> {
     let (method, headers) = (req.method().clone(), req.headers().clone());
-    let decode = |p: &str| form_urlencoded::parse(p.replace('+', "%2B").as_bytes()).next().map(|(k, _)| k.into_owned()).unwrap_or_default();
+    let decode = |p: &str| {
+        form_urlencoded::parse(p.replace('+', "%2B").as_bytes()).next().map(|(k, _)| k.into_owned()).unwrap_or_default()
+    };
     let path = req.uri().path().trim_start_matches("/api/v2");
     let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(decode).collect();
-    let query = form_urlencoded::parse(req.uri().query().unwrap_or_default().as_bytes()).take(32).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+    let query = form_urlencoded::parse(req.uri().query().unwrap_or_default().as_bytes())
+        .take(32)
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect();
     let body = match read_body(req, BODY_MAX).await {
         Ok(body) => body,
-        Err(_) => return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request body is larger than {BODY_MAX} bytes"))),
+        Err(_) => {
+            return Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the request body is larger than {BODY_MAX} bytes"),
+            ));
+        }
     };
     if parts == ["oauth", "token"] && method == Method::POST {
         return oauth::token(app, &headers, &body).await;
@@ -188,10 +202,15 @@ async fn caller(app: &App, origin: Origin, headers: &HeaderMap) -> Result<Caller
     if origin == Origin::Local {
         return Ok(everything("console".to_owned()));
     }
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    let bearer =
+        headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
     let text = bearer.map(str::to_owned).or_else(|| oauth::basic(headers).map(|(name, _)| name)).unwrap_or_default();
     if let Some(grant) = oauth::grant(app, &text) {
-        return Ok(Caller { name: format!("OAuth client {}", grant.client), scopes: grant.scopes, tags: Some(grant.tags) });
+        return Ok(Caller {
+            name: format!("OAuth client {}", grant.client),
+            scopes: grant.scopes,
+            tags: Some(grant.tags),
+        });
     }
     let key = hearthgate_keys::Secret::new(text);
     match app.control.call(move |world, c| world.use_api_key(key.reveal(), c.now)).await? {
@@ -201,7 +220,12 @@ async fn caller(app: &App, origin: Origin, headers: &HeaderMap) -> Result<Caller
 }
 
 /// Carries out a request. Also: the OAuth client whose tokens end with it.
-fn route(world: &mut World, c: &mut Context<'_>, caller: &Caller, call: &Call) -> Result<(Answer, Option<String>), Failure> {
+fn route(
+    world: &mut World,
+    c: &mut Context<'_>,
+    caller: &Caller,
+    call: &Call,
+) -> Result<(Answer, Option<String>), Failure> {
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let whole = |v: Result<Value, Failure>| v.map(|v| (Answer::Json(v), None));
     match parts.as_slice() {

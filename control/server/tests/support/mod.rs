@@ -5,7 +5,9 @@
 mod tls_client;
 
 use hearthgate_derp::tls::pin_of_der;
-use hearthgate_derp_frame::{ClientInfo, FRAME_HEADER, FrameType, frame, parse_header, seal_client_info, send_packet_frame};
+use hearthgate_derp_frame::{
+    ClientInfo, FRAME_HEADER, FrameType, frame, parse_header, seal_client_info, send_packet_frame,
+};
 use hearthgate_keys::{MachinePublic, NodePrivate, NodePublic};
 use hearthgate_server::{Options, Running, start};
 use std::{net::SocketAddr, time::Duration};
@@ -45,7 +47,8 @@ impl TestServer {
     }
 
     pub async fn noise_key(&self) -> MachinePublic {
-        let answer = exchange(self.addr(), "GET /key?v=113 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 2000).await;
+        let answer =
+            exchange(self.addr(), "GET /key?v=113 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 2000).await;
         let json: serde_json::Value = serde_json::from_slice(&answer.rest).unwrap();
         json["publicKey"].as_str().unwrap().parse().unwrap()
     }
@@ -65,7 +68,8 @@ pub async fn exchange(addr: SocketAddr, request: &str, millis: u64) -> Answer {
     let mut tcp = TcpStream::connect(addr).await.unwrap();
     tcp.write_all(request.as_bytes()).await.unwrap();
     let mut got = Vec::new();
-    let _ = timeout(Duration::from_millis(millis), async { while tcp.read_buf(&mut got).await.unwrap_or(0) > 0 {} }).await;
+    let _ =
+        timeout(Duration::from_millis(millis), async { while tcp.read_buf(&mut got).await.unwrap_or(0) > 0 {} }).await;
     let at = got.windows(4).position(|w| w == b"\r\n\r\n").map_or(got.len(), |at| at + 4);
     let rest = got.split_off(at);
     Answer { head: String::from_utf8_lossy(&got).into_owned(), rest }
@@ -87,7 +91,8 @@ pub struct DerpClient<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> DerpClient<S> {
     pub async fn join(mut io: S, key: &NodePrivate, fast: bool) -> Self {
         let fast_start = if fast { "Derp-Fast-Start: 1\r\n" } else { "" };
-        let request = format!("GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n{fast_start}\r\n");
+        let request =
+            format!("GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n{fast_start}\r\n");
         io.write_all(request.as_bytes()).await.unwrap();
         io.flush().await.unwrap();
         if !fast {

@@ -28,7 +28,8 @@ use tokio::{
 pub type Body = BoxBody<Bytes, Infallible>;
 
 /// What the server says before HTTP/2.
-pub const EARLY: &[u8] = br#"{"nodeKeyChallenge":"chalpub:2122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f40"}"#;
+pub const EARLY: &[u8] =
+    br#"{"nodeKeyChallenge":"chalpub:2122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f40"}"#;
 
 pub fn server_key() -> MachinePrivate {
     MachinePrivate::from_random([8; 32])
@@ -51,16 +52,25 @@ pub fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: S, early: &
             let noise = noise.clone();
             async move { Ok::<_, Infallible>(outer(req, early, noise).await) }
         });
-        let _ = hyper::server::conn::http1::Builder::new().half_close(true).serve_connection(TokioIo::new(io), service).with_upgrades().await;
+        let _ = hyper::server::conn::http1::Builder::new()
+            .half_close(true)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades()
+            .await;
         while let Some(session) = sessions.recv().await {
             session.await.unwrap();
         }
     })
 }
 
-async fn outer(mut req: Request<Incoming>, early: &'static [u8], sessions: mpsc::Sender<JoinHandle<()>>) -> Response<Full<Bytes>> {
+async fn outer(
+    mut req: Request<Incoming>,
+    early: &'static [u8],
+    sessions: mpsc::Sender<JoinHandle<()>>,
+) -> Response<Full<Bytes>> {
     if req.uri().path() == "/key" {
-        let json = format!(r#"{{"legacyPublicKey":"mkey:{}","publicKey":"{}"}}"#, "0".repeat(64), server_key().public());
+        let json =
+            format!(r#"{{"legacyPublicKey":"mkey:{}","publicKey":"{}"}}"#, "0".repeat(64), server_key().public());
         return Response::new(json.into());
     }
     let upgrade = match accept(&server_key(), req.method(), req.uri(), req.headers()) {
@@ -81,7 +91,9 @@ async fn outer(mut req: Request<Incoming>, early: &'static [u8], sessions: mpsc:
         let Ok(io) = upgrading.await else { return };
         let stream = upgrade.stream(TokioIo::new(io), early).unwrap();
         let service = service_fn(|req| async move { Ok::<_, Infallible>(inner(req).await) });
-        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
     });
     sessions.send(session).await.unwrap();
     answer
@@ -125,8 +137,11 @@ async fn inner(req: Request<Incoming>) -> Response<Body> {
 }
 
 /// Connects over `io` as an official client does, up to HTTP/2.
-pub async fn client<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: ClientStream<S>) -> (SendRequest<Body>, JoinHandle<()>) {
-    let (requests, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+pub async fn client<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    io: ClientStream<S>,
+) -> (SendRequest<Body>, JoinHandle<()>) {
+    let (requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
     (requests, tokio::spawn(async move { connection.await.unwrap_or_default() }))
 }
 

@@ -11,17 +11,23 @@ use maud::{Markup, html};
 /// The page.
 #[must_use]
 pub fn device(viewer: &Viewer, world: &World, node: &Node, now: Now) -> String {
-    page(Some(viewer), "devices", &node.given_name, false, html! {
-        (facts(world, node, now))
-        @if viewer.may_change(node) {
-            (names(viewer, node))
-            @if viewer.role.changes_all() { (routes(viewer, node)) (tags(viewer, node)) }
-            (end(viewer, node))
-        } @else {
-            (routes_seen(node))
-        }
-        p { a href="/admin/devices" { "All devices" } }
-    })
+    page(
+        Some(viewer),
+        "devices",
+        &node.given_name,
+        false,
+        html! {
+            (facts(world, node, now))
+            @if viewer.may_change(node) {
+                (names(viewer, node))
+                @if viewer.role.changes_all() { (routes(viewer, node)) (tags(viewer, node)) }
+                (end(viewer, node))
+            } @else {
+                (routes_seen(node))
+            }
+            p { a href="/admin/devices" { "All devices" } }
+        },
+    )
 }
 
 fn facts(world: &World, node: &Node, now: Now) -> Markup {

@@ -27,29 +27,35 @@ pub(super) fn owner(world: &World, node: &Node) -> String {
 pub fn devices(viewer: &Viewer, world: &World, now: Now) -> String {
     let mut nodes: Vec<_> = world.nodes().filter(|n| viewer.sees(n)).collect();
     nodes.sort_by(|a, b| a.given_name.cmp(&b.given_name));
-    page(Some(viewer), "devices", "Devices", true, html! {
-        @if viewer.role != crate::Role::Auditor { p { a.button href="/admin/join" { (t::DEVICE_ADD) } } }
-        div #live data-live {
-            @if viewer.role.sees_all() { (waiting(viewer, world)) }
-            section.card aria-label="Devices" {
-                @if nodes.is_empty() { p { (t::DEVICES_NONE) } }
-                ul.list #devices {
-                    @for node in nodes {
-                        li.row {
-                            span.grow {
-                                a.name href={ "/admin/device/" (node.id) } { (node.given_name) } " "
-                                span.soft.small { (node.hostinfo.os) " · " (owner(world, node)) }
-                                br;
-                                code.small { (node.ips().map(|ip| ip.to_string()).collect::<Vec<_>>().join("  ")) }
+    page(
+        Some(viewer),
+        "devices",
+        "Devices",
+        true,
+        html! {
+            @if viewer.role != crate::Role::Auditor { p { a.button href="/admin/join" { (t::DEVICE_ADD) } } }
+            div #live data-live {
+                @if viewer.role.sees_all() { (waiting(viewer, world)) }
+                section.card aria-label="Devices" {
+                    @if nodes.is_empty() { p { (t::DEVICES_NONE) } }
+                    ul.list #devices {
+                        @for node in nodes {
+                            li.row {
+                                span.grow {
+                                    a.name href={ "/admin/device/" (node.id) } { (node.given_name) } " "
+                                    span.soft.small { (node.hostinfo.os) " · " (owner(world, node)) }
+                                    br;
+                                    code.small { (node.ips().map(|ip| ip.to_string()).collect::<Vec<_>>().join("  ")) }
+                                }
+                                span { (state(node, now)) }
+                                @if !node.path.online { span.soft.small { "last seen " (when(node.last_seen, t::NEVER)) } }
                             }
-                            span { (state(node, now)) }
-                            @if !node.path.online { span.soft.small { "last seen " (when(node.last_seen, t::NEVER)) } }
                         }
                     }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Logins that wait for a person.

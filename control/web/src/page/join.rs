@@ -11,19 +11,25 @@ pub const HELP_PATH: &str = "/join";
 /// The form that makes a key.
 #[must_use]
 pub fn ask(viewer: &Viewer, world: &World) -> String {
-    page(Some(viewer), "devices", t::JOIN_TITLE, false, html! {
-        (form(viewer, "/admin/join", html! {
-            @if viewer.role.changes_all() {
-                label for="user" { (t::JOIN_OWNER) }
-                select #user name="user" {
-                    @for user in world.users() { option value=(user.id) selected[viewer.user == Some(user.id)] { (user.shown_name()) } }
+    page(
+        Some(viewer),
+        "devices",
+        t::JOIN_TITLE,
+        false,
+        html! {
+            (form(viewer, "/admin/join", html! {
+                @if viewer.role.changes_all() {
+                    label for="user" { (t::JOIN_OWNER) }
+                    select #user name="user" {
+                        @for user in world.users() { option value=(user.id) selected[viewer.user == Some(user.id)] { (user.shown_name()) } }
+                    }
                 }
-            }
-            p.hint { (t::JOIN_HINT) }
-            button { (t::JOIN_BUTTON) }
-        }))
-        p.hint { (t::JOIN_NO_KEY) }
-    })
+                p.hint { (t::JOIN_HINT) }
+                button { (t::JOIN_BUTTON) }
+            }))
+            p.hint { (t::JOIN_NO_KEY) }
+        },
+    )
 }
 
 /// The page of a key: how to use it, and the device as soon as it is there.
@@ -33,31 +39,37 @@ pub fn wait(viewer: &Viewer, world: &World, join: &Join, now: Now) -> String {
     let help = format!("{url}{HELP_PATH}");
     let arrived = world.nodes().find(|n| n.preauth_key == Some(join.key_id));
     let line = format!("tailscale up --login-server {url} --authkey {}", join.key.reveal());
-    page(Some(viewer), "devices", t::JOIN_TITLE, arrived.is_none(), html! {
-        div #arrival data-live { (arrival(world, arrived.map(AsRef::as_ref), now)) }
-        @if arrived.is_none() {
-            section.card aria-labelledby="phone-title" {
-                h2 #phone-title { "Phone, tablet, television" }
-                (steps_phone(url))
-                div.row {
-                    div { p { (t::JOIN_SCAN) } (qr::svg(&help, &format!("Code with the address {help}"))) }
-                    div { p { (t::JOIN_SCAN_KEY) } (qr::svg(join.key.reveal(), "Code with the key of this page")) }
+    page(
+        Some(viewer),
+        "devices",
+        t::JOIN_TITLE,
+        arrived.is_none(),
+        html! {
+            div #arrival data-live { (arrival(world, arrived.map(AsRef::as_ref), now)) }
+            @if arrived.is_none() {
+                section.card aria-labelledby="phone-title" {
+                    h2 #phone-title { "Phone, tablet, television" }
+                    (steps_phone(url))
+                    div.row {
+                        div { p { (t::JOIN_SCAN) } (qr::svg(&help, &format!("Code with the address {help}"))) }
+                        div { p { (t::JOIN_SCAN_KEY) } (qr::svg(join.key.reveal(), "Code with the key of this page")) }
+                    }
+                }
+                section.card aria-labelledby="computer-title" {
+                    h2 #computer-title { "Linux, Mac, Windows" }
+                    p { "Install Tailscale from tailscale.com/download, then type in a terminal (on Windows and Mac without sudo):" }
+                    pre #line { "sudo " (line) }
+                    (copy("line"))
+                }
+                section.card aria-labelledby="values-title" {
+                    h2 #values-title { "To copy" }
+                    p { "Address of this box" } pre #server { (url) } (copy("server"))
+                    p { "Key, good for one device and one hour" } pre #key { (join.key.reveal()) } (copy("key"))
                 }
             }
-            section.card aria-labelledby="computer-title" {
-                h2 #computer-title { "Linux, Mac, Windows" }
-                p { "Install Tailscale from tailscale.com/download, then type in a terminal (on Windows and Mac without sudo):" }
-                pre #line { "sudo " (line) }
-                (copy("line"))
-            }
-            section.card aria-labelledby="values-title" {
-                h2 #values-title { "To copy" }
-                p { "Address of this box" } pre #server { (url) } (copy("server"))
-                p { "Key, good for one device and one hour" } pre #key { (join.key.reveal()) } (copy("key"))
-            }
-        }
-        p { a href="/admin/devices" { "All devices" } }
-    })
+            p { a href="/admin/devices" { "All devices" } }
+        },
+    )
 }
 
 fn arrival(world: &World, node: Option<&Node>, now: Now) -> Markup {
@@ -110,16 +122,22 @@ fn steps_phone(url: &str) -> Markup {
 /// The page behind the code: anybody on the LAN may read it; it holds no secret.
 #[must_use]
 pub fn help(url: &str) -> String {
-    page(None, "", "Join this network", false, html! {
-        section.card aria-label="Address" { p { "Address of this box, to copy:" } pre #server { (url) } (copy("server")) }
-        section.card aria-label="Steps" {
-            (steps_phone(url))
-            details {
-                summary { "Linux, Mac, Windows" }
-                p { "Install Tailscale, then in a terminal:" }
-                pre { "tailscale up --login-server " (url) }
+    page(
+        None,
+        "",
+        "Join this network",
+        false,
+        html! {
+            section.card aria-label="Address" { p { "Address of this box, to copy:" } pre #server { (url) } (copy("server")) }
+            section.card aria-label="Steps" {
+                (steps_phone(url))
+                details {
+                    summary { "Linux, Mac, Windows" }
+                    p { "Install Tailscale, then in a terminal:" }
+                    pre { "tailscale up --login-server " (url) }
+                }
             }
-        }
-        p.soft { "After you logged in, somebody who looks after this network lets the device in, unless you used a key." }
-    })
+            p.soft { "After you logged in, somebody who looks after this network lets the device in, unless you used a key." }
+        },
+    )
 }

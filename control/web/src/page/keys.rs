@@ -8,13 +8,19 @@ use maud::{Markup, html};
 /// The page. `fresh` is a key that was made just now and is shown once.
 #[must_use]
 pub fn keys(viewer: &Viewer, world: &World, fresh: Option<&str>, now: Now) -> String {
-    page(Some(viewer), "keys", "Keys", false, html! {
-        @if let Some(key) = fresh {
-            div.note role="status" { p { strong { (t::KEY_SHOWN_ONCE) } } pre #fresh { (key) } }
-        }
-        (preauth(viewer, world, now))
-        (api(viewer, world, now))
-    })
+    page(
+        Some(viewer),
+        "keys",
+        "Keys",
+        false,
+        html! {
+            @if let Some(key) = fresh {
+                div.note role="status" { p { strong { (t::KEY_SHOWN_ONCE) } } pre #fresh { (key) } }
+            }
+            (preauth(viewer, world, now))
+            (api(viewer, world, now))
+        },
+    )
 }
 
 fn life(key: &PreAuthKey, now: Now) -> &'static str {

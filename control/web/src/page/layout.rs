@@ -42,7 +42,8 @@ impl Viewer {
 /// makes browsers without script load it again every few seconds.
 #[must_use]
 pub fn page(viewer: Option<&Viewer>, here: &str, title: &str, refresh: bool, body: Markup) -> String {
-    let items = text::NAV.into_iter().filter(|(path, _)| viewer.is_some_and(|v| v.role.sees_all()) || *path == "devices");
+    let items =
+        text::NAV.into_iter().filter(|(path, _)| viewer.is_some_and(|v| v.role.sees_all()) || *path == "devices");
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -103,10 +104,14 @@ pub fn form(viewer: &Viewer, action: &str, fields: Markup) -> Markup {
 /// A form that is one button.
 #[must_use]
 pub fn post_button(viewer: &Viewer, action: &str, class: &str, label: &str, fields: &[(&str, &str)]) -> Markup {
-    form(viewer, action, html! {
-        @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
-        button class=(class) { (label) }
-    })
+    form(
+        viewer,
+        action,
+        html! {
+            @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+            button class=(class) { (label) }
+        },
+    )
 }
 
 /// A dangerous button behind a fold: two steps, without script.

@@ -11,79 +11,103 @@ use maud::{Markup, html};
 /// Relays. `load` is the number of connections to the built-in one, when it runs.
 #[must_use]
 pub fn relays(viewer: &Viewer, world: &World, load: Option<u64>) -> String {
-    page(Some(viewer), "relays", "Relays", true, html! {
-        p.hint { (t::RELAYS_HINT) }
-        section.card #relays data-live aria-label="Relays" {
-            @if let Some(n) = load { p { "The relay in this box serves " strong { (n) } " connection(s)." } }
-            div.scroll tabindex="0" role="region" aria-label="Table of relays" {
-                table {
-                    thead { tr { th scope="col" { "Region" } th scope="col" { "Relays" } th scope="col" { "Home of" } } }
-                    tbody {
-                        @for (id, region) in &world.derp_map().regions {
-                            @let home = world.nodes().filter(|n| n.path.online && i32::try_from(n.path.home_derp).ok() == Some(*id)).count();
-                            tr {
-                                td { (region.region_name) " " span.soft { (region.region_code) " " (id) } }
-                                td { @for n in &region.nodes { code.small { (n.host_name) ":" (if n.derp_port == 0 { 443 } else { n.derp_port }) } " " } }
-                                td { (home) " device(s)" }
+    page(
+        Some(viewer),
+        "relays",
+        "Relays",
+        true,
+        html! {
+            p.hint { (t::RELAYS_HINT) }
+            section.card #relays data-live aria-label="Relays" {
+                @if let Some(n) = load { p { "The relay in this box serves " strong { (n) } " connection(s)." } }
+                div.scroll tabindex="0" role="region" aria-label="Table of relays" {
+                    table {
+                        thead { tr { th scope="col" { "Region" } th scope="col" { "Relays" } th scope="col" { "Home of" } } }
+                        tbody {
+                            @for (id, region) in &world.derp_map().regions {
+                                @let home = world.nodes().filter(|n| n.path.online && i32::try_from(n.path.home_derp).ok() == Some(*id)).count();
+                                tr {
+                                    td { (region.region_name) " " span.soft { (region.region_code) " " (id) } }
+                                    td { @for n in &region.nodes { code.small { (n.host_name) ":" (if n.derp_port == 0 { 443 } else { n.derp_port }) } " " } }
+                                    td { (home) " device(s)" }
+                                }
                             }
                         }
                     }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// What is wrong.
 #[must_use]
 pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], now: Now) -> String {
     let found = health::findings(world, now);
-    page(Some(viewer), "health", "Health", true, html! {
-        section.card #health data-live aria-labelledby="health-title" {
-            h2 #health-title { "The network" }
-            @if found.is_empty() { p.good { "All is well." } } @else { (findings(&found)) }
-        }
-        section.card aria-labelledby="reach-title" { h2 #reach-title { "How the world reaches this box" } (findings(reach)) }
-    })
+    page(
+        Some(viewer),
+        "health",
+        "Health",
+        true,
+        html! {
+            section.card #health data-live aria-labelledby="health-title" {
+                h2 #health-title { "The network" }
+                @if found.is_empty() { p.good { "All is well." } } @else { (findings(&found)) }
+            }
+            section.card aria-labelledby="reach-title" { h2 #reach-title { "How the world reaches this box" } (findings(reach)) }
+        },
+    )
 }
 
 /// Who did what.
 #[must_use]
 pub fn events(viewer: &Viewer, world: &World) -> String {
-    page(Some(viewer), "events", "Events", true, html! {
-        p.hint { (t::EVENTS_HINT) }
-        section.card #events data-live aria-label="Events" {
-            @if world.audit_log().is_empty() { p { (t::EVENTS_NONE) } }
-            ul.list {
-                @for e in world.audit_log().iter().rev() {
-                    li { span.name { (e.action) } " " (e.subject) br; span.soft.small { (e.actor) " · " (when(Some(e.at), "")) } }
+    page(
+        Some(viewer),
+        "events",
+        "Events",
+        true,
+        html! {
+            p.hint { (t::EVENTS_HINT) }
+            section.card #events data-live aria-label="Events" {
+                @if world.audit_log().is_empty() { p { (t::EVENTS_NONE) } }
+                ul.list {
+                    @for e in world.audit_log().iter().rev() {
+                        li { span.name { (e.action) } " " (e.subject) br; span.soft.small { (e.actor) " · " (when(Some(e.at), "")) } }
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Versions, backup, setup. `image` is the part of a box with one of our images.
 #[must_use]
 pub fn system(viewer: &Viewer, world: &World, version: &str, image: Option<Markup>) -> String {
-    page(Some(viewer), "system", "System", false, html! {
-        section.card aria-label="This box" {
-            dl {
-                dt { "Version" } dd { (version) }
-                dt { "Address for clients" } dd { code { (world.settings().server_url) } }
-                dt { "Devices" } dd { (world.nodes().count()) ", of them online " (world.nodes().filter(|n| n.path.online).count()) }
+    page(
+        Some(viewer),
+        "system",
+        "System",
+        false,
+        html! {
+            section.card aria-label="This box" {
+                dl {
+                    dt { "Version" } dd { (version) }
+                    dt { "Address for clients" } dd { code { (world.settings().server_url) } }
+                    dt { "Devices" } dd { (world.nodes().count()) ", of them online " (world.nodes().filter(|n| n.path.online).count()) }
+                }
+                p { a href="/admin/setup" { (t::SETUP_TITLE) } }
+                p { a href="/api/v1/docs" { "The API for tools" } }
             }
-            p { a href="/admin/setup" { (t::SETUP_TITLE) } }
-            p { a href="/api/v1/docs" { "The API for tools" } }
-        }
-        @if viewer.role.is_owner() {
-            section.card aria-labelledby="backup-title" {
-                h2 #backup-title { "Backup" }
-                p.hint { (t::BACKUP_HINT) }
-                (super::form(viewer, "/admin/backup", html! { button.quiet { (t::BACKUP_BUTTON) } }))
+            @if viewer.role.is_owner() {
+                section.card aria-labelledby="backup-title" {
+                    h2 #backup-title { "Backup" }
+                    p.hint { (t::BACKUP_HINT) }
+                    (super::form(viewer, "/admin/backup", html! { button.quiet { (t::BACKUP_BUTTON) } }))
+                }
             }
-        }
-        @if let Some(image) = image { (image) }
-        p.hint { (t::NO_SCRIPT_NEEDED) }
-    })
+            @if let Some(image) = image { (image) }
+            p.hint { (t::NO_SCRIPT_NEEDED) }
+        },
+    )
 }

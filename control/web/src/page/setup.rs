@@ -12,28 +12,34 @@ use maud::{Markup, html};
 /// The page. `name` is the network's name, without its suffix.
 #[must_use]
 pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding]) -> String {
-    page(Some(viewer), "system", t::SETUP_TITLE, false, html! {
-        section.card aria-labelledby="network-title" {
-            h2 #network-title { (t::SETUP_NETWORK) }
-            (form(viewer, "/admin/setup/network", html! {
-                label for="network" { (t::SETUP_NETWORK_LABEL) }
-                input #network name="network" value=(name) required maxlength="40" autocapitalize="none" spellcheck="false" aria-describedby="network-hint";
-                p.hint #network-hint { (t::SETUP_NETWORK_HINT) " Now: " code { (world.settings().base_domain) } }
-                button.quiet { (t::SETUP_SAVE) }
-            }))
-        }
-        section.card aria-labelledby="reach-title" {
-            h2 #reach-title { (t::SETUP_REACH) }
-            p.hint { (t::SETUP_REACH_HINT) }
-            (findings(reach))
-        }
-        section.card aria-labelledby="device-title" {
-            h2 #device-title { (t::SETUP_DEVICE) }
-            p { (t::SETUP_DEVICE_HINT) }
-            p { a.button href="/admin/join" { (t::SETUP_DEVICE_BUTTON) } }
-        }
-        p.hint { (t::SETUP_LATER) }
-    })
+    page(
+        Some(viewer),
+        "system",
+        t::SETUP_TITLE,
+        false,
+        html! {
+            section.card aria-labelledby="network-title" {
+                h2 #network-title { (t::SETUP_NETWORK) }
+                (form(viewer, "/admin/setup/network", html! {
+                    label for="network" { (t::SETUP_NETWORK_LABEL) }
+                    input #network name="network" value=(name) required maxlength="40" autocapitalize="none" spellcheck="false" aria-describedby="network-hint";
+                    p.hint #network-hint { (t::SETUP_NETWORK_HINT) " Now: " code { (world.settings().base_domain) } }
+                    button.quiet { (t::SETUP_SAVE) }
+                }))
+            }
+            section.card aria-labelledby="reach-title" {
+                h2 #reach-title { (t::SETUP_REACH) }
+                p.hint { (t::SETUP_REACH_HINT) }
+                (findings(reach))
+            }
+            section.card aria-labelledby="device-title" {
+                h2 #device-title { (t::SETUP_DEVICE) }
+                p { (t::SETUP_DEVICE_HINT) }
+                p { a.button href="/admin/join" { (t::SETUP_DEVICE_BUTTON) } }
+            }
+            p.hint { (t::SETUP_LATER) }
+        },
+    )
 }
 
 /// Findings as a list; how good each is stands in words too.

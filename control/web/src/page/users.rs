@@ -8,46 +8,52 @@ use maud::{Markup, html};
 /// The page.
 #[must_use]
 pub fn users(viewer: &Viewer, world: &World) -> String {
-    page(Some(viewer), "users", "Users", false, html! {
-        section.card aria-label="Users" {
-            ul.list {
-                @for user in world.users() {
-                    @let count = world.nodes().filter(|n| !n.is_tagged() && n.user == user.id).count();
-                    li {
-                        p.row { span.grow { span.name { (user.name) } " " span.soft { (user.display_name) " " (user.email) } }
-                            span.soft.small { (count) " device(s), since " (when(Some(user.created), "")) } }
-                        @if viewer.role.changes_all() {
-                            details {
-                                summary { "Change " (user.name) }
-                                (form(viewer, &format!("/admin/user/{}/rename", user.id), html! {
-                                    label for={ "name-" (user.id) } { "New name" }
-                                    input id={ "name-" (user.id) } name="name" value=(user.name) required autocapitalize="none";
-                                    button.quiet { "Rename" }
-                                }))
-                                (confirm(viewer, &format!("/admin/user/{}/delete", user.id), "Remove this user",
-                                    "Only a user without devices can be removed. Keys made for them stop working.", "Yes, remove"))
+    page(
+        Some(viewer),
+        "users",
+        "Users",
+        false,
+        html! {
+            section.card aria-label="Users" {
+                ul.list {
+                    @for user in world.users() {
+                        @let count = world.nodes().filter(|n| !n.is_tagged() && n.user == user.id).count();
+                        li {
+                            p.row { span.grow { span.name { (user.name) } " " span.soft { (user.display_name) " " (user.email) } }
+                                span.soft.small { (count) " device(s), since " (when(Some(user.created), "")) } }
+                            @if viewer.role.changes_all() {
+                                details {
+                                    summary { "Change " (user.name) }
+                                    (form(viewer, &format!("/admin/user/{}/rename", user.id), html! {
+                                        label for={ "name-" (user.id) } { "New name" }
+                                        input id={ "name-" (user.id) } name="name" value=(user.name) required autocapitalize="none";
+                                        button.quiet { "Rename" }
+                                    }))
+                                    (confirm(viewer, &format!("/admin/user/{}/delete", user.id), "Remove this user",
+                                        "Only a user without devices can be removed. Keys made for them stop working.", "Yes, remove"))
+                                }
                             }
                         }
                     }
                 }
-            }
-            @if viewer.role.changes_all() {
-                details {
-                    summary { "Add a user" }
-                    (form(viewer, "/admin/user", html! {
-                        label for="new-name" { "Name" }
-                        input #new-name name="name" required autocapitalize="none" spellcheck="false";
-                        label for="new-display" { "Name to show" }
-                        input #new-display name="displayName";
-                        label for="new-email" { "Mail address" }
-                        input #new-email name="email" type="email";
-                        button { "Add" }
-                    }))
+                @if viewer.role.changes_all() {
+                    details {
+                        summary { "Add a user" }
+                        (form(viewer, "/admin/user", html! {
+                            label for="new-name" { "Name" }
+                            input #new-name name="name" required autocapitalize="none" spellcheck="false";
+                            label for="new-display" { "Name to show" }
+                            input #new-display name="displayName";
+                            label for="new-email" { "Mail address" }
+                            input #new-email name="email" type="email";
+                            button { "Add" }
+                        }))
+                    }
                 }
             }
-        }
-        (accounts(viewer, world))
-    })
+            (accounts(viewer, world))
+        },
+    )
 }
 
 fn accounts(viewer: &Viewer, world: &World) -> Markup {

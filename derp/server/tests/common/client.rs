@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use hearthgate_derp::{AllowAll, Relay, RelayLimits, RelayOptions, Remote};
-use hearthgate_derp_frame::{ClientInfo, FRAME_HEADER, FrameType, frame, parse_header, seal_client_info, send_packet_frame};
+use hearthgate_derp_frame::{
+    ClientInfo, FRAME_HEADER, FrameType, frame, parse_header, seal_client_info, send_packet_frame,
+};
 use hearthgate_keys::{NodePrivate, NodePublic};
 use std::{sync::Arc, time::Duration};
 use tokio::{

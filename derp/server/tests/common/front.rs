@@ -8,7 +8,12 @@ use hearthgate_derp::{
 };
 use hearthgate_keys::NodePrivate;
 use rustls::ServerConfig;
-use std::{net::SocketAddr, pin::Pin, sync::Arc, task::{Context, Poll, ready}};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -25,7 +30,12 @@ pub async fn start(relay: Arc<Relay>, tls: Option<Arc<ServerConfig>>) -> SocketA
 }
 
 /// The same with limits.
-pub async fn start_with(relay: Arc<Relay>, tls: Option<Arc<ServerConfig>>, per_address: u32, proxies: TrustedProxies) -> SocketAddr {
+pub async fn start_with(
+    relay: Arc<Relay>,
+    tls: Option<Arc<ServerConfig>>,
+    per_address: u32,
+    proxies: TrustedProxies,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
@@ -55,7 +65,9 @@ pub async fn connect(addr: SocketAddr, tls: bool, upgrade_to: &str, relay: &Rela
 
 /// Sends an upgrade on a stream and reads the head of the answer.
 pub async fn upgrade(mut io: Box<dyn Stream>, to: &str) -> TestClient {
-    io.write_all(format!("GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: {to}\r\nConnection: Upgrade\r\n\r\n").as_bytes()).await.unwrap();
+    io.write_all(format!("GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: {to}\r\nConnection: Upgrade\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     assert!(head(&mut io).await.starts_with("HTTP/1.1 101"));
     TestClient { io }
 }
@@ -93,7 +105,9 @@ impl AsyncRead for Browser {
             if self.left == 0 && self.input.len() >= 2 {
                 assert_eq!(self.input[0], 0x82, "one whole binary message");
                 let (head, len) = match self.input[1] {
-                    126 if self.input.len() >= 4 => (4, usize::from(u16::from_be_bytes([self.input[2], self.input[3]]))),
+                    126 if self.input.len() >= 4 => {
+                        (4, usize::from(u16::from_be_bytes([self.input[2], self.input[3]])))
+                    }
                     126 => (0, 0),
                     short => (2, usize::from(short)),
                 };

@@ -165,7 +165,8 @@ impl Kernel {
         let mut fresh = Vec::new();
         for peer in wanted.values() {
             match state.peers.get(&peer.key) {
-                Some(known) if known.peer.allowed_ips == peer.allowed_ips && known.peer.keepalive == peer.keepalive => {}
+                Some(known) if known.peer.allowed_ips == peer.allowed_ips && known.peer.keepalive == peer.keepalive => {
+                }
                 Some(known) => changes.push(PeerChange {
                     peer,
                     allowed_ips: (known.peer.allowed_ips != peer.allowed_ips).then_some(peer.allowed_ips.as_slice()),
@@ -344,8 +345,11 @@ fn run_relay(shared: &Shared) {
             continue;
         };
         let state = shared.state();
-        let Some((peer, endpoint)) =
-            state.by_index.get(&index).and_then(|key| state.peers.get(key)).map(|known| (known.peer.key, known.endpoint))
+        let Some((peer, endpoint)) = state
+            .by_index
+            .get(&index)
+            .and_then(|key| state.peers.get(key))
+            .map(|known| (known.peer.key, known.endpoint))
         else {
             continue;
         };

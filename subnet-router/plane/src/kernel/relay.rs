@@ -10,9 +10,7 @@
 use nix::{
     cmsg_space,
     libc::{in_addr, in_pktinfo},
-    sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt,
-    },
+    sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{

@@ -32,9 +32,7 @@ pub(super) fn rules(batch: &mut Batch, wireguard: u16, side: u16) {
             Expr::Eq(port.to_be_bytes().to_vec()),
         ]
     };
-    let rewrite = |offset, port: u16| {
-        [Expr::Counter, Expr::Set(port.to_be_bytes().to_vec()), Expr::WriteUdp(offset)]
-    };
+    let rewrite = |offset, port: u16| [Expr::Counter, Expr::Set(port.to_be_bytes().to_vec()), Expr::WriteUdp(offset)];
     // The payload begins at byte 8 of the transport header. WireGuard's messages are a number below 256 in four bytes,
     // lowest first, and by far the most: they are done after one rule.
     let mut wireguard_message = port(2, wireguard);

@@ -54,10 +54,7 @@ impl Wireguard {
     /// Opens a socket. Fails with `NotFound` where the kernel has no WireGuard.
     pub(crate) fn open(name: &str) -> io::Result<Self> {
         let mut netlink = Netlink::open(netlink_sys::protocols::NETLINK_GENERIC)?;
-        let ask = GenlCtrl {
-            cmd: GenlCtrlCmd::GetFamily,
-            nlas: vec![GenlCtrlAttrs::FamilyName("wireguard".into())],
-        };
+        let ask = GenlCtrl { cmd: GenlCtrlCmd::GetFamily, nlas: vec![GenlCtrlAttrs::FamilyName("wireguard".into())] };
         let answers = netlink.ask(GenlMessage::from_payload(ask))?;
         let family = answers.iter().flat_map(|answer| &answer.payload.nlas).find_map(|nla| match nla {
             GenlCtrlAttrs::FamilyId(id) => Some(*id),

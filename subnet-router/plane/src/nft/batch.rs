@@ -175,11 +175,14 @@ impl Batch {
                 SetKind::Doors(key) => (4 | 0x80, 4 + key.bytes() + 4),
             };
             a.number(3, flags);
-            a.number(4, match kind {
-                SetKind::Ranges(key) | SetKind::VerdictMap(key) => key.printed_as(),
-                // `inet_proto`, address, `inet_service`: six bits each.
-                SetKind::Doors(key) => 12 << 12 | key.printed_as() << 6 | 13,
-            });
+            a.number(
+                4,
+                match kind {
+                    SetKind::Ranges(key) | SetKind::VerdictMap(key) => key.printed_as(),
+                    // `inet_proto`, address, `inet_service`: six bits each.
+                    SetKind::Doors(key) => 12 << 12 | key.printed_as() << 6 | 13,
+                },
+            );
             a.number(5, length);
             if let SetKind::VerdictMap(_) = kind {
                 a.number(6, 0xffff_ff00); // NFT_DATA_VERDICT

@@ -96,12 +96,7 @@ impl Userspace {
             wake,
             stopped: AtomicBool::new(false),
         });
-        let plane = Self {
-            interface: config.interface.clone(),
-            shared,
-            keeper,
-            threads: Mutex::default(),
-        };
+        let plane = Self { interface: config.interface.clone(), shared, keeper, threads: Mutex::default() };
         let mut jobs: Vec<(&str, Job)> =
             vec![("tun", transmit::run), ("udp4", |s| receive::run(s, false)), ("timer", run_timer)];
         if plane.shared.sockets.has_v6() {
@@ -225,9 +220,7 @@ impl Shared {
         {
             tracing::debug!(%to, %error, "not sent");
         }
-        if relayed
-            && self.events.try_send(PlaneEvent::Relayed { peer: peer.key(), bytes: message.to_vec() }).is_err()
-        {
+        if relayed && self.events.try_send(PlaneEvent::Relayed { peer: peer.key(), bytes: message.to_vec() }).is_err() {
             tracing::debug!("relay queue is full");
         }
     }

@@ -96,12 +96,7 @@ pub(super) struct Peers {
 
 impl Default for Peers {
     fn default() -> Self {
-        Self {
-            by_key: HashMap::new(),
-            by_index: HashMap::new(),
-            by_address: IpNetworkTable::new(),
-            last_index: 0,
-        }
+        Self { by_key: HashMap::new(), by_index: HashMap::new(), by_address: IpNetworkTable::new(), last_index: 0 }
     }
 }
 

@@ -161,9 +161,8 @@ pub struct Node {
 impl Node {
     /// Starts a plane in a namespace.
     pub fn start(ns: &Ns, mode: Mode, number: u8) -> Self {
-        let (plane, events) = ns.enter(move || {
-            hearthgate_plane::start(&Config { mode, ..Config::default() }).expect("data plane starts")
-        });
+        let (plane, events) = ns
+            .enter(move || hearthgate_plane::start(&Config { mode, ..Config::default() }).expect("data plane starts"));
         let private = NodePrivate::from_random([number; 32]);
         let mut desired = Desired::new(private.clone());
         desired.addresses = addresses(number);

@@ -207,8 +207,13 @@ fn machine_resolvers() -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for file in RESOLV_CONF {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok());
-        found.extend(servers.filter(|ip| !ip.is_loopback() && *ip != RESOLVER_V4 && *ip != RESOLVER_V6).map(|ip| SocketAddr::new(ip, 53)));
+        let servers =
+            text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok());
+        found.extend(
+            servers
+                .filter(|ip| !ip.is_loopback() && *ip != RESOLVER_V4 && *ip != RESOLVER_V6)
+                .map(|ip| SocketAddr::new(ip, 53)),
+        );
         if !found.is_empty() {
             break;
         }

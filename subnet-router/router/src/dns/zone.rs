@@ -101,7 +101,11 @@ impl Zone {
             && let Some(target) = self.reverse.get(&address)
         {
             let found = wants(question.qtype, TYPE::PTR).then(|| Name::new(target).ok()).flatten();
-            return self.reply(&packet, found.map(|target| RData::PTR(PTR(target))).into_iter().collect(), RCODE::NoError);
+            return self.reply(
+                &packet,
+                found.map(|target| RData::PTR(PTR(target))).into_iter().collect(),
+                RCODE::NoError,
+            );
         }
         if let Some(found) = self.names.get(&name) {
             let data = found.iter().filter_map(|address| match address {
@@ -114,7 +118,9 @@ impl Zone {
         let route = self.routes.iter().find(|(suffix, _)| is_under(&name, suffix));
         let own = self.own.iter().filter(|suffix| is_under(&name, suffix)).map(String::len).max();
         match (route, own) {
-            (Some((suffix, upstreams)), own) if own.is_none_or(|len| len <= suffix.len()) => Verdict::Forward(upstreams.clone()),
+            (Some((suffix, upstreams)), own) if own.is_none_or(|len| len <= suffix.len()) => {
+                Verdict::Forward(upstreams.clone())
+            }
             (_, Some(_)) => self.reply(&packet, Vec::new(), RCODE::NameError),
             _ => Verdict::Forward(self.defaults.clone()),
         }
@@ -129,7 +135,8 @@ impl Zone {
         }
         *packet.rcode_mut() = code;
         packet.questions.push(question.clone());
-        packet.answers = data.into_iter().map(|data| ResourceRecord::new(question.qname.clone(), CLASS::IN, TTL, data)).collect();
+        packet.answers =
+            data.into_iter().map(|data| ResourceRecord::new(question.qname.clone(), CLASS::IN, TTL, data)).collect();
         packet.build_bytes_vec_compressed().map_or(Verdict::Ignore, Verdict::Answer)
     }
 }
@@ -170,7 +177,8 @@ fn reverse_address(name: &str) -> Option<IpAddr> {
         return Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into());
     }
     let digits = name.strip_suffix(".ip6.arpa")?;
-    let nibbles: Vec<u8> = digits.rsplit('.').map(|digit| u8::from_str_radix(digit, 16)).collect::<Result<_, _>>().ok()?;
+    let nibbles: Vec<u8> =
+        digits.rsplit('.').map(|digit| u8::from_str_radix(digit, 16)).collect::<Result<_, _>>().ok()?;
     if nibbles.len() != 32 || nibbles.iter().any(|nibble| *nibble > 15) {
         return None;
     }
@@ -186,7 +194,12 @@ mod tests {
 
     fn query(name: &str, kind: TYPE) -> Vec<u8> {
         let mut packet = Packet::new_query(7);
-        packet.questions.push(Question::new(Name::new(name).unwrap(), QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false));
+        packet.questions.push(Question::new(
+            Name::new(name).unwrap(),
+            QTYPE::TYPE(kind),
+            QCLASS::CLASS(CLASS::IN),
+            false,
+        ));
         packet.build_bytes_vec().unwrap()
     }
 
@@ -205,7 +218,11 @@ mod tests {
                 ("doh.example".to_owned(), Some(vec![resolver("https://dns.example/dns-query")])),
             ]
             .into(),
-            extra_records: vec![DnsRecord { name: "nas.t.example".into(), value: "100.64.0.9".into(), ..Default::default() }],
+            extra_records: vec![DnsRecord {
+                name: "nas.t.example".into(),
+                value: "100.64.0.9".into(),
+                ..Default::default()
+            }],
             ..Default::default()
         };
         let peers = [(2, node(2, "Printer.t.example.", &["100.64.0.2/32", "fd7a:115c:a1e0::2/128"]))].into();

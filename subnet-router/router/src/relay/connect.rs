@@ -2,7 +2,8 @@
 
 use super::{RelayError, tls::trust};
 use hearthgate_derp_frame::{
-    ClientInfo, FRAME_HEADER, FrameType, MAGIC, PROTOCOL_VERSION, frame, open_server_info, parse_header, seal_client_info,
+    ClientInfo, FRAME_HEADER, FrameType, MAGIC, PROTOCOL_VERSION, frame, open_server_info, parse_header,
+    seal_client_info,
 };
 use hearthgate_fetch::Fetch;
 use hearthgate_keys::{BOX_NONCE_LEN, KEY_LEN, NodePrivate, NodePublic};
@@ -89,7 +90,8 @@ pub async fn introduce(io: &mut Stream, node: &DerpNode, key: &NodePrivate) -> R
 }
 
 async fn handshake(io: &mut Stream, node: &DerpNode, key: &NodePrivate) -> Result<(), RelayError> {
-    let request = format!("GET /derp HTTP/1.1\r\nHost: {}\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n", node.host_name);
+    let request =
+        format!("GET /derp HTTP/1.1\r\nHost: {}\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n", node.host_name);
     io.write_all(request.as_bytes()).await?;
     io.flush().await?;
     let status = head(io).await?;

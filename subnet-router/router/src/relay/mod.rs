@@ -168,8 +168,15 @@ impl Relays {
 
     fn link(&mut self, region: RegionId) -> Option<&mut Link> {
         if !self.links.contains_key(&region) {
-            let nodes: Vec<DerpNode> =
-                self.map.regions.get(&i32::from(region))?.nodes.iter().filter(|node| !node.stun_only).cloned().collect();
+            let nodes: Vec<DerpNode> = self
+                .map
+                .regions
+                .get(&i32::from(region))?
+                .nodes
+                .iter()
+                .filter(|node| !node.stun_only)
+                .cloned()
+                .collect();
             if nodes.is_empty() {
                 return None;
             }
@@ -249,7 +256,8 @@ where
         let (kind, payload) = timeout(WATCHDOG, read_frame(&mut read)).await.map_err(|_| RelayError::Silent)??;
         let event = match FrameType::from_u8(kind) {
             Some(FrameType::RecvPacket) => {
-                let (from, bytes) = payload.split_first_chunk::<KEY_LEN>().ok_or(RelayError::Protocol("a short packet"))?;
+                let (from, bytes) =
+                    payload.split_first_chunk::<KEY_LEN>().ok_or(RelayError::Protocol("a short packet"))?;
                 RelayEvent::Packet { region, from: NodePublic::from_bytes(*from), bytes: bytes.to_vec() }
             }
             Some(FrameType::PeerGone) => match payload.first_chunk::<KEY_LEN>() {
