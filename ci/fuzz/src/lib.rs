@@ -8,8 +8,10 @@
 //! * `ci/fuzz/run TARGET|all [SECONDS]` searches with libFuzzer, guided by coverage, and keeps what it found.
 
 mod control;
+mod files;
 mod json;
 mod relay;
+mod router;
 mod state;
 
 /// A decoder under test.
@@ -30,6 +32,9 @@ pub const TARGETS: &[Target] = &[
     control::NOISE_RECORDS,
     control::TS2021_UPGRADE,
     control::WEBSOCKET,
+    files::HEADSCALE,
+    files::POLICY,
+    files::SLOTS,
     json::MAP_REQUEST,
     json::MAP_RESPONSE,
     json::REGISTER_REQUEST,
@@ -39,6 +44,8 @@ pub const TARGETS: &[Target] = &[
     relay::DERP_REQUEST,
     relay::DERP_WEBSOCKET,
     relay::STUN,
+    router::DISCO,
+    router::PORT_MAPPING,
     state::BACKUP,
     state::CONFIGURATION,
     state::LOG,

@@ -15,6 +15,9 @@ const WINDOW: usize = 32;
 /// A request that was not answered by then is lost; the socket begins anew.
 const LOST_AFTER: Duration = Duration::from_millis(50);
 
+/// How often a responder that is starting is asked, every [`LOST_AFTER`] or two.
+const STARTING_TRIES: u32 = 100;
+
 /// What a responder did under load.
 #[derive(Debug, Clone, Copy)]
 pub struct StunLoad {
@@ -26,6 +29,7 @@ pub struct StunLoad {
 
 /// Loads a responder for so long.
 pub async fn run(addr: SocketAddr, time: Duration, pid: u32) -> Result<StunLoad, Fault> {
+    answering(addr).await?;
     let start = Instant::now();
     let cpu = cpu_seconds(pid).ok_or("the relay is gone")?;
     let mut clients = JoinSet::new();
@@ -39,6 +43,23 @@ pub async fn run(addr: SocketAddr, time: Duration, pid: u32) -> Result<StunLoad,
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(pid).ok_or("the relay is gone")? - cpu);
     let answers = answers as f64;
     Ok(StunLoad { answers_per_s: answers / seconds, cpu_us_per_answer: cpu * 1e6 / answers.max(1.0) })
+}
+
+/// Waits for the first answer: a relay opens its ports one after another.
+async fn answering(addr: SocketAddr) -> Result<(), Fault> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    socket.connect(addr).await?;
+    let mut buf = [0; 256];
+    for _ in 0..STARTING_TRIES {
+        // Refused as long as nobody listens.
+        if socket.send(&request(&[0xff; TXID_LEN])).await.is_ok()
+            && let Ok(Ok(_)) = timeout(LOST_AFTER, socket.recv(&mut buf)).await
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(LOST_AFTER).await;
+    }
+    Err(format!("no answer from {addr}").into())
 }
 
 async fn ask(addr: SocketAddr, client: u8, until: Instant) -> Result<u64, Fault> {
