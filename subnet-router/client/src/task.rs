@@ -211,16 +211,20 @@ impl Task {
     }
 
     async fn update(&mut self, session: &Session) -> Result<(), ControlError> {
-        let report = self.report.borrow_and_update().clone();
+        let report = self.newest();
         limited(session.update(&requests::update(self.identity.node.public(), &report))).await
     }
 
+    /// What the server is to know, which from now on counts as told: what changes while a request is under way is news
+    /// again, and nothing else may mark it as seen.
+    fn newest(&mut self) -> Report {
+        self.report.borrow_and_update().clone()
+    }
+
     async fn poll(&mut self, session: &Session) -> Result<Infallible, ControlError> {
-        let request = requests::poll(self.identity.node.public(), &self.report.borrow().clone());
+        let request = requests::poll(self.identity.node.public(), &self.newest());
         let mut body = limited(session.poll(&request)).await?;
         let (mut frames, mut netmap) = (Frames::default(), Netmap::default());
-        let mut reports = self.report.clone();
-        reports.borrow_and_update();
         let mut open = true;
         loop {
             tokio::select! {
@@ -232,9 +236,8 @@ impl Task {
                     }
                     self.take(&mut frames, &mut netmap, session)?;
                 }
-                changed = reports.changed(), if open => {
+                changed = self.report.changed(), if open => {
                     open = changed.is_ok();
-                    reports.borrow_and_update();
                     self.update(session).await?;
                 }
                 () = expiry(&netmap) => return Err(self.expired()),
