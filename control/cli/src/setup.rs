@@ -102,7 +102,6 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         taildrop: config.taildrop.enabled,
         logtail: config.logtail.enabled,
         auto_update: config.auto_update.enabled,
-        randomize_client_port: false,
     };
     let derp = &config.derp.server;
     Ok(Options {

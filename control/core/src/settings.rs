@@ -49,8 +49,6 @@ pub struct Settings {
     pub logtail: bool,
     /// Default of the clients' automatic updates.
     pub auto_update: bool,
-    /// Clients pick a random WireGuard port.
-    pub randomize_client_port: bool,
     /// The policy comes from a file and cannot be set through the API.
     pub policy_from_file: bool,
 }
@@ -74,7 +72,6 @@ impl Default for Settings {
             taildrop: true,
             logtail: false,
             auto_update: false,
-            randomize_client_port: false,
             policy_from_file: false,
         }
     }

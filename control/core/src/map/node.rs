@@ -127,9 +127,6 @@ fn self_capabilities(snap: &Snapshot, node: &Node) -> tailcfg::CapMap {
     if snap.settings.taildrop {
         caps.extend(flags(["https://tailscale.com/cap/file-sharing"]));
     }
-    if snap.settings.randomize_client_port {
-        caps.extend(flags(["randomize-client-port"]));
-    }
     caps.insert("default-auto-update".into(), Some(vec![Value::Bool(snap.settings.auto_update)]));
     caps.extend(snap.policy.self_capabilities(node));
     caps
