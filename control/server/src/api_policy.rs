@@ -103,17 +103,31 @@ pub(crate) fn explanations(world: &World, from: &str, to: &str) -> Result<Vec<Ex
     let engine = engine(world)?;
     let (name, port) = Endpoint::split(to);
     let (sources, target) = (endpoint(engine, from)?, endpoint(engine, &name)?);
+    few_enough(sources.machines.len(), target.machines.len())?;
     let pairs =
         sources.machines.iter().flat_map(|f| target.machines.iter().map(move |t| (*f, *t))).filter(|(f, t)| f != t);
-    Ok(pairs.take(PAIRS_MAX).map(|(f, t)| engine.explain(f, t, target.address, port)).collect())
+    Ok(pairs.map(|(f, t)| engine.explain(f, t, target.address, port)).collect())
+}
+
+/// Half an answer would look like a whole one, so too large a question is refused.
+fn few_enough(from: usize, to: usize) -> Result<(), CoreError> {
+    let pairs = from.saturating_mul(to);
+    if pairs <= PAIRS_MAX {
+        return Ok(());
+    }
+    let why = format!("that asks about {pairs} pairs of nodes, and {PAIRS_MAX} are explained at once: name fewer");
+    Err(CoreError::Full(why))
 }
 
 fn who_can(world: &World, to: Option<String>) -> Answer {
     let engine = engine(world)?;
     let (name, port) = Endpoint::split(&needed(to, "to")?);
     let target = endpoint(engine, &name)?;
-    let first = target.machines.iter().take(PAIRS_MAX / engine.tailnet().machines.len().max(1) + 1);
-    let all: Vec<_> = first.flat_map(|t| engine.who_can(*t, target.address, port)).collect();
+    // One machine is always answered for, however many may reach it.
+    if target.machines.len() > 1 {
+        few_enough(engine.tailnet().machines.len(), target.machines.len())?;
+    }
+    let all: Vec<_> = target.machines.iter().flat_map(|t| engine.who_can(*t, target.address, port)).collect();
     Ok(json!({ "explanations": all }))
 }
 

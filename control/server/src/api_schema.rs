@@ -39,11 +39,20 @@ const fn post(
     Endpoint { method: "post", path, summary, query: &[], body, answer }
 }
 
+const fn put(
+    path: &'static str,
+    summary: &'static str,
+    body: &'static str,
+    answer: &'static str,
+) -> Endpoint {
+    Endpoint { method: "put", path, summary, query: &[], body: Some((body, true)), answer }
+}
+
 const fn delete(path: &'static str, summary: &'static str, query: Query) -> Endpoint {
     Endpoint { method: "delete", path, summary, query, body: None, answer: "Nothing" }
 }
 
-const ENDPOINTS: [Endpoint; 30] = [
+const ENDPOINTS: [Endpoint; 41] = [
     get("/health", "Whether the store works", &[], "Health"),
     get("/user", "Users, all or those that fit", &[("id", false), ("name", false), ("email", false)], "Users"),
     post("/user", "Make a user", Some(("NewUser", true)), "OneUser"),
@@ -96,6 +105,17 @@ const ENDPOINTS: [Endpoint; 30] = [
     post("/auth/approve", "Approve a waiting check", Some(("AuthId", true)), "Nothing"),
     post("/auth/reject", "Turn a waiting login away", Some(("AuthId", true)), "Nothing"),
     post("/debug/node", "Make a login that waits, for tests of tools", Some(("DebugNode", true)), "OneNode"),
+    get("/policy", "The policy in force", &[], "Policy"),
+    put("/policy", "Put a policy in force, once its tests pass", "NewPolicy", "Policy"),
+    post("/policy/check", "Whether a policy would be taken", Some(("NewPolicy", true)), "Nothing"),
+    get("/policy/versions", "Policies that were in force, newest first", &[], "PolicyVersions"),
+    post("/policy/rollback", "Put an older policy in force", Some(("PolicyVersionName", true)), "Policy"),
+    get("/policy/explain", "Why one machine reaches another or not", &[("from", true), ("to", true)], "Explanations"),
+    get("/policy/who-can", "Who reaches a machine or a port of it", &[("to", true)], "Explanations"),
+    post("/policy/diff", "What passes under one of two policies only", Some(("PolicyPair", true)), "Difference"),
+    get("/backup", "All state in one file, private keys included", &[], "File"),
+    get("/image/upgrade", "How the last upgrade of this box ended (boxes with our image)", &[], "Upgrade"),
+    put("/image/upgrade", "Send an upgrade file (boxes with our image)", "File", "Received"),
     get("/audit", "Who changed what, newest last", &[], "Audit"),
     get("/version", "Versions of the server and of the clients it serves", &[], "Version"),
 ];
@@ -192,6 +212,31 @@ fn schemas() -> Value {
     })
 }
 
+/// The schemas of the policy, of backups and of upgrades.
+fn further_schemas() -> Value {
+    let text = json!({ "type": "string" });
+    let time = json!({ "type": ["string", "null"], "format": "date-time" });
+    let id = json!({ "type": "string", "pattern": ID });
+    json!({
+        "Policy": object(&["policy", "updatedAt"], &[
+            ("policy", text.clone()), ("updatedAt", time), ("version", id.clone()), ("author", text.clone()),
+        ]),
+        "NewPolicy": object(&["policy"], &[("policy", text.clone())]),
+        "PolicyVersion": object(&["version", "author", "time", "bytes", "policy"], &[
+            ("version", id.clone()), ("author", text.clone()), ("time", text.clone()), ("bytes", json!({ "type": "integer" })),
+            ("policy", text.clone()),
+        ]),
+        "PolicyVersions": list("versions", "PolicyVersion"),
+        "PolicyVersionName": object(&["version"], &[("version", id)]),
+        "PolicyPair": object(&["new"], &[("new", text.clone()), ("old", text.clone())]),
+        "Explanations": object(&["explanations"], &[("explanations", json!({ "type": "array", "items": { "type": "object" } }))]),
+        "Difference": { "type": "object" },
+        "File": { "type": "string", "format": "binary" },
+        "Upgrade": object(&["slot", "outcome", "refused"], &[("slot", text.clone()), ("outcome", text.clone()), ("refused", text)]),
+        "Received": object(&["bytes"], &[("bytes", json!({ "type": "integer" }))]),
+    })
+}
+
 fn parameter(name: &str, place: &str, required: bool) -> Value {
     let schema = match name {
         // Tools send a filter that they do not use as an empty one.
@@ -202,14 +247,24 @@ fn parameter(name: &str, place: &str, required: bool) -> Value {
         "key" => json!({ "type": "string", "pattern": AUTH_ID }),
         "confirmed" => json!({ "const": "true" }),
         "user" if required => json!({ "type": "string", "pattern": USER }),
+        _ if required => json!({ "type": "string", "minLength": 1 }),
         _ => json!({ "type": "string" }),
     };
     json!({ "name": name, "in": place, "required": required, "schema": schema })
 }
 
+/// What a schema travels as.
+fn media(schema: &str) -> &'static str {
+    if schema == "File" { "application/octet-stream" } else { "application/json" }
+}
+
 /// The whole description.
 fn description() -> Value {
     let mut paths: Map<String, Value> = Map::new();
+    let mut all_schemas = schemas();
+    if let (Value::Object(all), Value::Object(further)) = (&mut all_schemas, further_schemas()) {
+        all.extend(further);
+    }
     let problem = json!({ "description": "What is wrong", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     for e in &ENDPOINTS {
         let in_path = e
@@ -224,12 +279,12 @@ fn description() -> Value {
             "operationId": format!("{}{}", e.method, e.path.replace(['/', '{', '}'], "_")),
             "parameters": parameters,
             "responses": {
-                "200": { "description": "Done", "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{}", e.answer) } } } },
+                "200": { "description": "Done", "content": { media(e.answer): { "schema": { "$ref": format!("#/components/schemas/{}", e.answer) } } } },
                 "400": problem, "401": problem, "403": problem, "404": problem, "405": problem, "409": problem, "413": problem,
             },
         });
         if let Some((schema, required)) = e.body {
-            operation["requestBody"] = json!({ "required": required, "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
+            operation["requestBody"] = json!({ "required": required, "content": { media(schema): { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
         }
         let path = paths.entry(format!("/api/v1{}", e.path)).or_insert_with(|| json!({}));
         path[e.method] = operation;
@@ -239,7 +294,7 @@ fn description() -> Value {
         "info": { "title": "hearthgate API", "version": "1", "description": "Users, nodes and keys of a network. The paths and shapes are Headscale's." },
         "paths": paths,
         "security": [{ "key": [] }],
-        "components": { "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } }, "schemas": schemas() },
+        "components": { "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } }, "schemas": all_schemas },
     })
 }
 
@@ -328,6 +383,7 @@ mod tests {
         let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(other_methods(&Method::PUT, &parts("node/7")).expect("405"), "GET, DELETE");
         assert!(other_methods(&Method::GET, &parts("node/7")).is_none());
+        assert_eq!(other_methods(&Method::DELETE, &parts("policy")).expect("405"), "GET, PUT");
         assert!(other_methods(&Method::PUT, &parts("no/such/path")).is_none());
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use hearthgate_core::{AuthId, CoreError, NewPreAuthKey, NewUser, NodeId, RegisterMethod, UserId, World};
 use hearthgate_keys::{MachinePublic, NodePublic};
 use hearthgate_tailcfg::{Hostinfo, RegisterRequest};
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -97,7 +97,7 @@ async fn image_upgrade(app: &App, method: &Method, req: Request<Incoming>, actor
             Err(e @ ReceiveError::Busy) => problem(StatusCode::CONFLICT, &e.to_string()),
             Err(e) => problem(StatusCode::BAD_REQUEST, &e.to_string()),
         },
-        _ => problem(StatusCode::METHOD_NOT_ALLOWED, "GET or PUT"),
+        _ => api_schema::not_this_method(HeaderValue::from_static("GET, PUT")),
     }
 }
 
