@@ -39,12 +39,7 @@ const fn post(
     Endpoint { method: "post", path, summary, query: &[], body, answer }
 }
 
-const fn put(
-    path: &'static str,
-    summary: &'static str,
-    body: &'static str,
-    answer: &'static str,
-) -> Endpoint {
+const fn put(path: &'static str, summary: &'static str, body: &'static str, answer: &'static str) -> Endpoint {
     Endpoint { method: "put", path, summary, query: &[], body: Some((body, true)), answer }
 }
 
