@@ -18,6 +18,9 @@ const ASK: Duration = Duration::from_secs(15);
 pub const LOGIN: Duration = Duration::from_secs(45);
 /// Limit for two clients to see each other, once both are in.
 pub const MEET: Duration = Duration::from_secs(30);
+/// Limit for reaching a router of ours that was restarted. By itself, an official client needs 15 s to see that its
+/// WireGuard session is gone.
+pub const BACK: Duration = Duration::from_secs(8);
 
 /// How relay traffic of a client is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

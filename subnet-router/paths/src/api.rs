@@ -213,6 +213,13 @@ pub enum Action {
         /// So.
         path: Path,
     },
+    /// A peer was heard for the first time since it is known here: a disco packet of its, or anything through a relay.
+    Heard {
+        /// The peer.
+        peer: NodePublic,
+        /// How it came.
+        via: Via,
+    },
     /// Our endpoints changed: tell the control server.
     Endpoints(Vec<Endpoint>),
     /// What we know of our network changed, the home relay perhaps: tell the control server, connect to the home.

@@ -25,6 +25,8 @@ pub struct Peer {
     pub last_relay_discovery: Option<Now>,
     /// The region through which the peer was last heard.
     pub heard_on: Option<RegionId>,
+    /// It was heard at all.
+    pub heard: bool,
     /// A heartbeat timer is set.
     pub beating: bool,
     /// A trust timer is set.
@@ -50,6 +52,7 @@ impl Peer {
             last_round: None,
             last_relay_discovery: None,
             heard_on: None,
+            heard: false,
             beating: false,
             watched: false,
             calling: false,

@@ -29,6 +29,7 @@ impl Paths {
             peer.heard_on = Some(region);
             self.announce(from, now);
         }
+        self.heard(from, Via::Relay(region));
         if Envelope::looks_like(bytes) {
             self.disco_packet(bytes, Via::Relay(region), Some(from), now);
         }
@@ -61,6 +62,7 @@ impl Paths {
         let node = relayed_from.or(only).or(named);
         if let Some(node) = node {
             self.saw_disco_key(node, sender, now);
+            self.heard(node, via);
         }
         match (message, node, via) {
             (Message::Ping(ping), node, via) => self.got_ping(&ping, node, sender, via, now),
@@ -85,6 +87,16 @@ impl Paths {
             }
             (Message::Allocated(Some(answer)), Some(node), Via::Relay(_)) => self.allocated(node, answer, now),
             _ => {}
+        }
+    }
+
+    /// A sign of life.
+    fn heard(&mut self, node: NodePublic, via: Via) {
+        if let Some(peer) = self.peers.get_mut(&node)
+            && !peer.heard
+        {
+            peer.heard = true;
+            self.actions.push_back(Action::Heard { peer: node, via });
         }
     }
 

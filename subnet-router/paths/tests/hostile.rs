@@ -2,7 +2,7 @@
 
 use hearthgate_disco::{Envelope, Message, Ping, Pong, geneve, seal};
 use hearthgate_keys::{DiscoPrivate, NodePublic};
-use hearthgate_paths::{Action, Config, Event, Path, Paths, PeerInfo, Region, RegionNode};
+use hearthgate_paths::{Action, Config, Event, Hop, Path, Paths, PeerInfo, Region, RegionNode, Via};
 use proptest::prelude::*;
 use std::{net::SocketAddr, time::Duration};
 
@@ -39,10 +39,20 @@ fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    /// What is to be done, besides the network check.
+    /// What is to be sent or changed, besides the network check.
     fn actions(&mut self) -> Vec<Action> {
+        self.all().into_iter().filter(|a| !matches!(a, Action::Heard { .. })).collect()
+    }
+
+    fn all(&mut self) -> Vec<Action> {
         let all = std::iter::from_fn(|| self.paths.poll());
         all.filter(|a| !matches!(a, Action::SendUdp { to, .. } if to.port() == 3478)).collect()
+    }
+
+    /// Who was heard for the first time.
+    fn heard(&mut self) -> Vec<(NodePublic, Via)> {
+        let first = |action| if let Action::Heard { peer, via } = action { Some((peer, via)) } else { None };
+        self.all().into_iter().filter_map(first).collect()
     }
 
     fn packet(&self, from: &DiscoPrivate, message: &Message) -> Vec<u8> {
@@ -108,6 +118,25 @@ fn a_pong_nobody_waits_for_changes_nothing() {
     f.paths.handle(Duration::from_secs(1), Event::Udp { from: SOMEWHERE.into(), bytes: &packet });
     assert_eq!(f.actions(), []);
     assert_eq!(f.paths.status(&f.peer_node, Duration::from_secs(1)).unwrap().best, None);
+}
+
+#[test]
+fn a_peer_is_heard_once_and_a_stranger_never() {
+    let mut f = fixture();
+    let (peer, from, now) = (f.peer_node, SocketAddr::from(SOMEWHERE), Duration::from_secs(1));
+    let stranger = f.packet(&DiscoPrivate::from_random([7; 32]), &ping(1));
+    f.paths.handle(now, Event::Udp { from, bytes: &stranger });
+    f.paths.handle(now, Event::Relayed { region: 1, from: NodePublic::from_bytes([8; 32]), bytes: &[4; 48] });
+    assert_eq!(f.heard(), []);
+    let good = f.packet(&f.peer.clone(), &ping(1));
+    f.paths.handle(now, Event::Udp { from, bytes: &good });
+    f.paths.handle(now, Event::Relayed { region: 1, from: peer, bytes: &[4; 48] });
+    assert_eq!(f.heard(), [(peer, Via::Hop(Hop::direct(from)))]);
+
+    let mut f = fixture();
+    f.paths.handle(now, Event::Relayed { region: 1, from: peer, bytes: &[4; 48] });
+    f.paths.handle(now, Event::Udp { from, bytes: &good });
+    assert_eq!(f.heard(), [(peer, Via::Relay(1))]);
 }
 
 fn body() -> impl Strategy<Value = Vec<u8>> {

@@ -3,6 +3,7 @@
 use crate::{
     PingAnswer, Request,
     background::Done,
+    greet::Greeter,
     network::{self, LocalNetwork},
     plan,
     portmap::PortMap,
@@ -88,6 +89,7 @@ pub struct Router {
     pub(crate) net_info: NetInfo,
     pub(crate) known: BTreeSet<NodePublic>,
     pub(crate) routes: BTreeMap<NodePublic, Path>,
+    pub(crate) greeter: Greeter,
     pub(crate) counters: BTreeMap<NodePublic, (u64, u64)>,
     pub(crate) derp: DerpMap,
     pub(crate) pings: BTreeMap<u64, oneshot::Sender<Result<PingAnswer, String>>>,
@@ -156,6 +158,7 @@ impl Router {
             net_info: NetInfo::default(),
             known: BTreeSet::new(),
             routes: BTreeMap::new(),
+            greeter: Greeter::default(),
             counters: BTreeMap::new(),
             derp: DerpMap::default(),
             pings: BTreeMap::new(),
@@ -186,7 +189,7 @@ impl Router {
         self.act();
         let mut goodbye = None;
         loop {
-            let timer = self.paths.next_timer();
+            let timer = [self.paths.next_timer(), self.greeter.next_timer()].into_iter().flatten().min();
             let timer = timer.map_or_else(|| Instant::now() + TICK, |at| self.start + at);
             tokio::select! {
                 biased;
@@ -302,6 +305,7 @@ impl Router {
             self.tell(Event::PeerGone(peer));
             self.routes.remove(&peer);
             self.counters.remove(&peer);
+            self.greeter.forget(&peer);
         }
         self.apply();
     }

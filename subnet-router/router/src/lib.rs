@@ -13,6 +13,7 @@ mod answers;
 mod background;
 mod dns;
 mod engine;
+mod greet;
 mod network;
 mod peer_api;
 pub mod plan;

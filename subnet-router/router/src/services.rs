@@ -27,7 +27,7 @@ pub struct Services {
     port: watch::Sender<u16>,
     resolver: Option<Resolver>,
     api: Option<(Vec<IpAddr>, PeerApi)>,
-    _tsmp: tsmp::Listener,
+    tsmp: tsmp::Listener,
 }
 
 impl Services {
@@ -36,7 +36,7 @@ impl Services {
         let (port, seen) = watch::channel(0);
         let (tsmp, heard) = tsmp::start(interface, seen);
         let (zone, callers) = (watch::Sender::default(), watch::Sender::default());
-        (Self { zone, callers, port, resolver: None, api: None, _tsmp: tsmp }, heard)
+        (Self { zone, callers, port, resolver: None, api: None, tsmp }, heard)
     }
 
     /// Follows the network map; writes into `desired` what the data plane has to do for it.
@@ -57,6 +57,11 @@ impl Services {
         }
         desired.open = self.api.iter().flat_map(|(_, api)| api.places()).copied().collect();
         self.port.send_replace(desired.open.iter().find(|at| at.is_ipv4()).map_or(0, std::net::SocketAddr::port));
+    }
+
+    /// Sends a peer something small through the tunnel.
+    pub fn greet(&self, peer: IpAddr) {
+        self.tsmp.ping(peer);
     }
 
     /// Out of the network: nothing is offered.

@@ -3,7 +3,7 @@
 use crate::{PingAnswer, Router, relay::RelayEvent, status};
 use hearthgate_disco::geneve::{Header, Protocol};
 use hearthgate_keys::NodePublic;
-use hearthgate_paths::{Action, Event, Hop, Path};
+use hearthgate_paths::{Action, Event, Hop, Path, Via};
 use hearthgate_plane::{DataPlane, Endpoint, PlaneEvent};
 
 /// Packets taken from one source before the others get their turn.
@@ -90,6 +90,14 @@ impl Router {
                     tracing::debug!(?peer, ?path, "path");
                     self.routes.insert(peer, path);
                     set_endpoint(self.plane.as_ref(), &peer, path);
+                    if matches!(path, Path::Direct(_) | Path::PeerRelay { .. }) {
+                        self.greeter.path_found(&peer, self.now());
+                    }
+                }
+                Action::Heard { peer, via } => {
+                    self.greeter.heard(peer, matches!(via, Via::Hop(_)), self.now());
+                    // It will get a packet: a path is looked for.
+                    self.tell(Event::Traffic { peer, sent: true, received: false });
                 }
                 Action::Endpoints(endpoints) => {
                     let endpoints = endpoints.iter().map(|e| (e.addr, e.kind as u8)).collect();
@@ -118,6 +126,23 @@ impl Router {
                 }
                 Action::MapPort => self.map_port(),
                 other => tracing::debug!(?other, "not carried out"),
+            }
+        }
+        self.greet();
+    }
+
+    /// Sends peers that were heard for the first time something through the tunnel, so that a session begins from here.
+    fn greet(&mut self) {
+        while let Some(peer) = self.greeter.due(self.now()) {
+            // Something authentic came out of the tunnel: there is a session.
+            if self.counters.get(&peer).is_some_and(|(received, _)| *received > 0) {
+                continue;
+            }
+            let map = self.member_map();
+            let node = map.iter().flat_map(|map| map.peers.values()).find(|node| node.key == peer);
+            if let Some(address) = node.and_then(|node| node.addresses.first()) {
+                tracing::debug!(?peer, to = %address.addr(), "greeting");
+                self.services.greet(address.addr());
             }
         }
     }

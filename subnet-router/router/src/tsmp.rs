@@ -1,12 +1,13 @@
 //! TSMP: small messages inside the tunnel, over a raw socket, so that the kernel's WireGuard needs no detour for them.
 //! Pings are answered here; disco keys go to the path machine.
 
-use hearthgate_disco::tsmp::{IP_PROTOCOL, Tsmp};
+use hearthgate_disco::tsmp::{IP_PROTOCOL, PING_LEN, Tsmp};
 use hearthgate_keys::DiscoPublic;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 use tokio::{
     net::UdpSocket,
@@ -24,12 +25,25 @@ pub type Heard = (IpAddr, DiscoPublic);
 
 /// The sockets; closed when this is dropped.
 #[derive(Debug)]
-pub struct Listener(Vec<AbortHandle>);
+pub struct Listener(Vec<(Domain, Arc<UdpSocket>, AbortHandle)>);
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        for task in &self.0 {
+        for (_, _, task) in &self.0 {
             task.abort();
+        }
+    }
+}
+
+impl Listener {
+    /// Asks a peer for an answer, which nobody waits for: the packet itself is the purpose. It may be lost.
+    pub fn ping(&self, peer: IpAddr) {
+        let family = if peer.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let ping = Tsmp::Ping([0; PING_LEN]).encode();
+        for (_, socket, _) in self.0.iter().filter(|(domain, ..)| *domain == family) {
+            if let Err(error) = socket.try_send_to(&ping, SocketAddr::new(peer, 0)) {
+                tracing::debug!(%peer, %error, "TSMP ping");
+            }
         }
     }
 }
@@ -43,8 +57,9 @@ pub fn start(interface: &str, port: watch::Receiver<u16>) -> (Listener, mpsc::Re
     for domain in [Domain::IPV4, Domain::IPV6] {
         match socket(domain, interface) {
             Ok(socket) => {
-                let task = tokio::spawn(run(socket, domain == Domain::IPV4, sender.clone(), port.clone()));
-                listener.0.push(task.abort_handle());
+                let socket = Arc::new(socket);
+                let task = tokio::spawn(run(socket.clone(), domain == Domain::IPV4, sender.clone(), port.clone()));
+                listener.0.push((domain, socket, task.abort_handle()));
             }
             Err(error) => tracing::info!(%error, "TSMP is not answered"),
         }
@@ -60,7 +75,7 @@ fn socket(domain: Domain, interface: &str) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-async fn run(socket: UdpSocket, v4: bool, heard: mpsc::Sender<Heard>, port: watch::Receiver<u16>) {
+async fn run(socket: Arc<UdpSocket>, v4: bool, heard: mpsc::Sender<Heard>, port: watch::Receiver<u16>) {
     let mut buffer = [0; MESSAGE_MAX];
     // The socket fails when its interface goes away: with the data plane.
     while let Ok((len, from)) = socket.recv_from(&mut buffer).await {

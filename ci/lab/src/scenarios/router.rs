@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::client::{Client, MEET, Relay};
+use crate::client::{BACK, Client, MEET, Relay};
 use crate::ensure;
 use crate::internet::Host;
 use crate::lab::Lab;
@@ -121,6 +121,7 @@ fn run_unplugged(lab: &mut Lab) -> Outcome {
     lab.server()?.stop()?;
     r.start(&[])?;
     ensure!(r.ip()? == r_ip, "another address");
+    a.reaches(&r_ip, BACK)?;
     r.reaches(&a_ip, MEET)?;
     lab.server()?.launch()?;
     lab.server()?.wait_online("r", true, Duration::from_secs(60))?;
@@ -128,6 +129,7 @@ fn run_unplugged(lab: &mut Lab) -> Outcome {
     r.kill()?;
     r.launch(&[])?;
     ensure!(r.ip()? == r_ip, "another address after a power cut");
+    a.reaches(&r_ip, BACK)?;
     r.reaches(&a_ip, MEET)
 }
 

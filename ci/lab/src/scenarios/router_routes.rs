@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use crate::client::{Client, MEET, Relay};
+use crate::client::{BACK, Client, MEET, Relay};
 use crate::ensure;
 use crate::internet::{GATEWAY, Host, WEB};
 use crate::lab::Lab;
@@ -180,7 +180,7 @@ fn run_box(lab: &mut Lab) -> Outcome {
         lab.server()?.wait_online("box", true, MEET)?;
         ensure!(lab.server()?.addresses("box")?.first() == Some(&address), "another address");
         ensure!(lab.server()?.nodes()?.len() == 2, "the box is there twice");
-        a.reaches(&address, MEET)?;
+        a.reaches(&address, BACK)?;
     }
     Ok(())
 }

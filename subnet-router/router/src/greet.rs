@@ -1,0 +1,118 @@
+//! Which peers are greeted through the tunnel after a start, and when. Pure.
+//!
+//! A peer that had a WireGuard session with this node before a restart goes on sending with it, and nothing here can
+//! open that: wireguard-go notices after 15 s (`KeepaliveTimeout` + `RekeyTimeout`). A packet from our side makes
+//! WireGuard begin a handshake at once, and the peer's next packet uses the new session. So each peer gets one small
+//! packet, once in the life of the process, as soon as it is heard from: whoever sleeps is not woken.
+//!
+//! WireGuard tries a handshake again only after 5 s, so the first try should not be lost: a peer that was heard straight
+//! from the network is greeted when its direct path is proven, or when that takes too long.
+
+use hearthgate_keys::NodePublic;
+use hearthgate_paths::Now;
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long a direct path is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Time between two greetings: a handshake costs a slow router some milliseconds of key agreement.
+const PACE: Duration = Duration::from_millis(20);
+
+/// Who waits to be greeted. Holds no more peers than the network has: forget those that leave.
+#[derive(Debug, Default)]
+pub struct Greeter {
+    waiting: BTreeMap<NodePublic, Now>,
+    next: Now,
+}
+
+impl Greeter {
+    /// A peer was heard for the first time. `straight` means not through a relay, so that a direct path may follow.
+    pub fn heard(&mut self, peer: NodePublic, straight: bool, now: Now) {
+        self.waiting.insert(peer, if straight { now + PATIENCE } else { now });
+    }
+
+    /// A peer's direct path is proven.
+    pub fn path_found(&mut self, peer: &NodePublic, now: Now) {
+        if let Some(at) = self.waiting.get_mut(peer) {
+            *at = now.min(*at);
+        }
+    }
+
+    /// A peer has left the network.
+    pub fn forget(&mut self, peer: &NodePublic) {
+        self.waiting.remove(peer);
+    }
+
+    /// The peer to greet now, if there is one; ask again until there is none.
+    pub fn due(&mut self, now: Now) -> Option<NodePublic> {
+        if now < self.next {
+            return None;
+        }
+        let (&peer, _) = self.waiting.iter().filter(|(_, at)| **at <= now).min_by_key(|(_, at)| **at)?;
+        self.waiting.remove(&peer);
+        self.next = now + PACE;
+        Some(peer)
+    }
+
+    /// When [`Self::due`] should be asked next.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Now> {
+        self.waiting.values().min().map(|&at| at.max(self.next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(id: u16) -> NodePublic {
+        let mut bytes = [1; 32];
+        bytes[..2].copy_from_slice(&id.to_be_bytes());
+        NodePublic::from_bytes(bytes)
+    }
+
+    const fn at(milliseconds: u64) -> Now {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_relayed_peer_is_greeted_at_once_and_once() {
+        let mut greeter = Greeter::default();
+        greeter.heard(peer(1), false, at(5000));
+        assert_eq!(greeter.next_timer(), Some(at(5000)));
+        assert_eq!(greeter.due(at(5000)), Some(peer(1)));
+        assert_eq!((greeter.due(at(9000)), greeter.next_timer()), (None, None));
+        greeter.heard(peer(2), false, at(9000));
+        greeter.forget(&peer(2));
+        assert_eq!((greeter.due(at(9000)), greeter.next_timer()), (None, None));
+    }
+
+    #[test]
+    fn a_direct_path_is_waited_for_but_not_long() {
+        let mut greeter = Greeter::default();
+        greeter.heard(peer(1), true, at(0));
+        greeter.heard(peer(2), true, at(0));
+        assert_eq!(greeter.due(at(100)), None);
+        greeter.path_found(&peer(2), at(100));
+        assert_eq!(greeter.due(at(100)), Some(peer(2)));
+        assert_eq!(greeter.due(at(900)), None);
+        assert_eq!((greeter.next_timer(), greeter.due(at(1000))), (Some(at(1000)), Some(peer(1))));
+        // Nobody who was not heard is greeted, whatever is known of the way there.
+        greeter.path_found(&peer(3), at(2000));
+        assert_eq!(greeter.due(at(9000)), None);
+    }
+
+    #[test]
+    fn a_thousand_at_once_are_greeted_one_after_another() {
+        let mut greeter = Greeter::default();
+        for id in 0..1000 {
+            greeter.heard(peer(id), false, at(0));
+        }
+        let mut times = Vec::new();
+        while let Some(now) = greeter.next_timer() {
+            assert!(greeter.due(now).is_some());
+            assert_eq!(greeter.due(now), None, "two at {now:?}");
+            times.push(now);
+        }
+        assert_eq!((times.len(), times.last()), (1000, Some(&(PACE * 999))));
+    }
+}
