@@ -80,6 +80,10 @@ async def main():
         await api.set_device_key_expiry(laptop, key_expiry_disabled=True)
         assert (await api.device(laptop)).key_expiry_disabled
         await refused(TailscaleNotFoundError, api.device("999"))
+        await api.authorize_device(laptop, authorized=False)
+        assert not (await api.device(laptop)).authorized
+        await api.authorize_device(laptop, authorized=True)
+        assert (await api.device(laptop)).authorized
 
         users = await api.users()
         assert [u.display_name for u in users] == ["anna"] and users[0].device_count == 1
@@ -106,6 +110,13 @@ async def main():
         assert settings.devices_key_duration_days == 0
         await api.update_tailnet_settings(devices_key_duration_days=90)
         assert (await api.tailnet_settings()).devices_key_duration_days == 90
+        await api.update_tailnet_settings(devices_approval_on=True)
+        assert (await api.tailnet_settings()).devices_approval_on
+        free = await api.key((await api.create_key(tags=["tag:server"], preauthorized=True)).key_id)
+        bound = await api.key((await api.create_key(tags=["tag:server"])).key_id)
+        assert free.capabilities.devices.create.preauthorized
+        assert not bound.capabilities.devices.create.preauthorized
+        await api.update_tailnet_settings(devices_approval_on=False)
 
         made = await api.create_key(tags=["tag:server"], reusable=True, description="for tests")
         assert made.key.startswith("hskey-auth-")

@@ -154,6 +154,35 @@ const cases = {
     return "logged in and let a device in by keyboard";
   },
 
+  // New devices wait once that is switched on; one is approved on a page that shows it arriving by itself.
+  async approval() {
+    const { box } = state;
+    const context = await state.browser.newContext(PHONE);
+    const page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    await page.click("form[action='/admin/approval'] button");
+    await page.waitForSelector("form[action='/admin/approval'] input[name=on][value='0']", { state: "attached" });
+    const key = box.cli("preauthkeys", "create", "--user", "anna").key;
+    const client = await Client.start(process.env.CLIENTS, OUT, "tablet");
+    client.up("--hostname=tablet", "--login-server", box.url, "--authkey", key);
+    const button = "#devices li:has-text('tablet') form[action$='/approve'] button";
+    await page.waitForSelector(button, { timeout: 60_000 });
+    await until("the client to know that it waits", () => client.status().BackendState === "NeedsMachineAuth");
+    ensure(!Object.values(client.status().Peer ?? {}).length, "it sees nobody");
+    await fit(page, "a device waits for approval");
+    await shoot(page, "approval");
+    await page.click(button);
+    await page.waitForSelector("#facts");
+    await client.joined();
+    ensure(Object.values(client.status().Peer).some((p) => p.HostName === "annas-laptop"), "it sees the others");
+    ensure(box.cli("nodes", "list").every((n) => n.approved), "nobody waits any more");
+    await page.goto(`${box.url}/admin/`);
+    await page.click("form[action='/admin/approval'] button");
+    await page.waitForSelector("form[action='/admin/approval'] input[name=on][value='1']", { state: "attached" });
+    await context.close();
+    return "waited, was approved, is in";
+  },
+
   // A device with a hostile name: its words stay words on every page that shows them.
   async hostileName() {
     const key = state.box.cli("preauthkeys", "create", "--user", "anna").key;

@@ -53,6 +53,7 @@ const SWITCHES: &[&str] = &[
     "force",
     "reusable",
     "ephemeral",
+    "preauthorized",
     "disable",
     "help",
     "version",

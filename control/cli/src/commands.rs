@@ -26,7 +26,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
   users       create NAME | list | rename -i ID -r NEW | destroy -i ID
   preauthkeys create -u USER [--reusable] [--ephemeral] [-e 1h] [--tags tag:a,tag:b]
               list | expire -i ID | delete -i ID
-  nodes       list [-u USER] | list-routes | approve-routes -i ID -r ROUTES | rename -i ID NEW
+  nodes       list [-u USER] | list-routes | approve-routes -i ID -r ROUTES | approve -i ID | rename -i ID NEW
               expire -i ID [-e TIME] [-d] | delete -i ID | tag -i ID -t TAGS | backfillips
   auth        list | register --auth-id ID -u USER | reject --auth-id ID
   apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
@@ -46,12 +46,13 @@ hearthgate: control server, relay and STUN for Tailscale clients
   -o, --output FORM     json, json-line or yaml instead of a table
 ";
 
-const NODE_COLUMNS: [(&str, &str); 8] = [
+const NODE_COLUMNS: [(&str, &str); 9] = [
     ("ID", "id"),
     ("Name", "givenName"),
     ("User", "user.name"),
     ("Addresses", "ipAddresses"),
     ("Online", "online"),
+    ("Approved", "approved"),
     ("Expiry", "expiry"),
     ("Tags", "tags"),
     ("Hostname", "name"),
@@ -65,12 +66,13 @@ const ROUTE_COLUMNS: [(&str, &str); 5] = [
 ];
 const USER_COLUMNS: [(&str, &str); 5] =
     [("ID", "id"), ("Name", "name"), ("Display name", "displayName"), ("Email", "email"), ("Created", "createdAt")];
-const KEY_COLUMNS: [(&str, &str); 8] = [
+const KEY_COLUMNS: [(&str, &str); 9] = [
     ("ID", "id"),
     ("Key", "key"),
     ("User", "user.name"),
     ("Reusable", "reusable"),
     ("Ephemeral", "ephemeral"),
+    ("Preauthorized", "preauthorized"),
     ("Used", "used"),
     ("Expiration", "expiration"),
     ("Tags", "aclTags"),
@@ -236,6 +238,7 @@ fn preauthkeys(args: &Args, words: &[&str]) -> Result<(), Failure> {
                 "user": args.value("user").unwrap_or_default(),
                 "reusable": args.has("reusable"),
                 "ephemeral": args.has("ephemeral"),
+                "preauthorized": args.has("preauthorized"),
                 "expiration": time_from_now(args.value("expiration").unwrap_or(PREAUTH_LIFETIME))?,
                 "aclTags": args.list("tags"),
             });
@@ -296,6 +299,7 @@ fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
                 Some(json!({ "expiry": expiry, "disableExpiry": args.has("disable") })),
             )
         }
+        ["approve"] => one("POST", format!("/api/v1/node/{}/approve", id()?), None),
         ["rename", name] => one("POST", format!("/api/v1/node/{}/rename/{}", id()?, encode(name)), None),
         ["delete" | "del"] => simple(args, "DELETE", &format!("/api/v1/node/{}", id()?), None, None, &[]),
         ["tag" | "tags" | "t"] => {
@@ -304,7 +308,7 @@ fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
         ["backfillips"] => simple(args, "POST", "/api/v1/node/backfillips?confirmed=true", None, Some("changes"), &[]),
         ["register"] => register(args, "key"),
         _ => Err(Failure::Usage(
-            "nodes: list, list-routes, approve-routes, expire, rename NEW, delete, tag or backfillips".into(),
+            "nodes: list, list-routes, approve-routes, approve, expire, rename NEW, delete, tag or backfillips".into(),
         )),
     }
 }

@@ -98,6 +98,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         search_domains: config.dns.search_domains.clone(),
         extra_records: extra_records(config)?,
         node_expiry_s: seconds(&config.node.expiry).as_secs(),
+        device_approval: config.node.approval,
         ephemeral_timeout_ms: millis(&config.node.ephemeral.inactivity_timeout),
         taildrop: config.taildrop.enabled,
         logtail: config.logtail.enabled,

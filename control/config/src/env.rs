@@ -57,6 +57,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("dns.search_domains", Kind::List),
     ("dns.extra_records_path", Kind::Text),
     ("node.expiry", Kind::Text),
+    ("node.approval", Kind::Bool),
     ("node.ephemeral.inactivity_timeout", Kind::Text),
     ("node.routes.ha.probe_interval", Kind::Text),
     ("node.routes.ha.probe_timeout", Kind::Text),

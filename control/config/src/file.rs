@@ -325,6 +325,8 @@ pub struct ExtraRecord {
 pub struct NodeConfig {
     /// Lifetime of an untagged node's key; `0` is for ever.
     pub expiry: String,
+    /// New nodes wait until somebody approves them.
+    pub approval: bool,
     /// Ephemeral nodes.
     pub ephemeral: Ephemeral,
     /// Routers.
@@ -333,7 +335,7 @@ pub struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { expiry: "0".into(), ephemeral: Ephemeral::default(), routes: Routes::default() }
+        Self { expiry: "0".into(), approval: false, ephemeral: Ephemeral::default(), routes: Routes::default() }
     }
 }
 

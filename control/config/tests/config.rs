@@ -45,7 +45,7 @@ fn every_key_can_come_from_the_environment() {
             (_, "admin.networks") => "lan,192.0.2.0/24",
             (_, "cli.api_key") => "hskey-api-x",
             (_, "node.routes.ha.probe_timeout") => "1s",
-            (_, k) if k.starts_with("node.") => "30s",
+            (Kind::Text, k) if k.starts_with("node.") => "30s",
             (Kind::Number, _) => "901",
             (
                 Kind::Bool,

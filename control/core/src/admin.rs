@@ -63,6 +63,21 @@ impl World {
         Ok(())
     }
 
+    /// Lets a node in that waits for approval, or makes one wait again: then it sees no peers and none sees it.
+    ///
+    /// # Errors
+    /// No such node.
+    pub fn set_node_approved(&mut self, id: NodeId, approved: bool) -> Result<()> {
+        if self.node(id)?.waiting != approved {
+            return Ok(());
+        }
+        self.edit_node(id, true, Change::Upserted(id), |n| n.record.waiting = !approved)?;
+        // Its own stream told it of no peers, or of too many.
+        self.change(Change::Whole(id));
+        self.elect_primaries();
+        Ok(())
+    }
+
     /// Removes a node; its numbers and addresses become free, its id is never used again.
     ///
     /// # Errors

@@ -202,8 +202,8 @@ fn machine(node: &Node, owners: &BTreeMap<UserId, usize>) -> Machine {
 
 impl Policy for Enforced {
     fn class_of(&self, viewer: &Node) -> ClassId {
-        // A node that is not applied yet sees nobody.
-        ClassId(self.machine(viewer).and_then(|m| self.engine.class_of(m)).unwrap_or(u32::MAX))
+        // A node that waits for approval, or is not applied yet, sees nobody.
+        self.machine(viewer).and_then(|m| self.engine.class_of(m)).map_or(ClassId::NOBODY, ClassId)
     }
     fn sees(&self, viewer: ClassId, peer: &Node) -> bool {
         self.machine(peer).is_some_and(|m| self.engine.sees(viewer.0, m))

@@ -156,6 +156,9 @@ pub struct NodeRecord {
     /// Removed some time after it goes offline.
     #[serde(default)]
     pub ephemeral: bool,
+    /// Logged in, but not let in yet: it sees no peers and none sees it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waiting: bool,
     /// Routes a person or the policy approved; approval outlives advertisement.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved_routes: Vec<IpNet>,

@@ -137,8 +137,8 @@ impl World {
 
     /// What a policy is applied to.
     pub fn with_facts<T>(&self, f: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let nodes = || self.nodes.iter().cloned().collect();
-        let node = |id| self.nodes.get(id).cloned();
+        let nodes = || self.nodes.iter().filter(|n| !n.waiting).cloned().collect();
+        let node = |id| self.nodes.get(id).filter(|n| !n.waiting).cloned();
         f(&Facts { nodes: &nodes, node: &node, users: &self.users, settings: &self.settings })
     }
 

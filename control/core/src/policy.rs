@@ -9,11 +9,16 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClassId(pub u32);
 
+impl ClassId {
+    /// The class of those who see nobody.
+    pub const NOBODY: Self = Self(u32::MAX);
+}
+
 /// What a policy is applied to.
 pub struct Facts<'a> {
-    /// All nodes, by number.
+    /// All nodes that are let in, by number.
     pub nodes: &'a dyn Fn() -> Vec<Arc<Node>>,
-    /// The node with a number.
+    /// The node with a number, if it is let in.
     pub node: &'a dyn Fn(NodeId) -> Option<Arc<Node>>,
     /// People.
     pub users: &'a BTreeMap<UserId, User>,
@@ -23,9 +28,10 @@ pub struct Facts<'a> {
 
 /// Who may see, reach and do what.
 pub trait Policy: fmt::Debug + Send + Sync {
-    /// The class of a viewer: whatever in a peer's rendering depends on the viewer is part of it.
+    /// The class of a viewer: whatever in a peer's rendering depends on the viewer is part of it. Nodes that wait for
+    /// approval are in [`ClassId::NOBODY`].
     fn class_of(&self, viewer: &Node) -> ClassId;
-    /// Whether viewers of a class see `peer`. Symmetric: a node that may be reached sees who may reach it.
+    /// Whether viewers of a class see `peer`; nobody sees one that waits for approval. Symmetric: a node that may be reached sees who may reach it.
     fn sees(&self, viewer: ClassId, peer: &Node) -> bool;
     /// Of the routes that `peer` serves (exit routes included), those that viewers of a class may use.
     fn routes(&self, viewer: ClassId, peer: &Node, serving: Vec<IpNet>) -> Vec<IpNet>;
@@ -52,11 +58,11 @@ pub trait Policy: fmt::Debug + Send + Sync {
 pub struct AllowAll;
 
 impl Policy for AllowAll {
-    fn class_of(&self, _viewer: &Node) -> ClassId {
-        ClassId(0)
+    fn class_of(&self, viewer: &Node) -> ClassId {
+        if viewer.waiting { ClassId::NOBODY } else { ClassId(0) }
     }
-    fn sees(&self, _viewer: ClassId, _peer: &Node) -> bool {
-        true
+    fn sees(&self, viewer: ClassId, peer: &Node) -> bool {
+        viewer != ClassId::NOBODY && !peer.waiting
     }
     fn routes(&self, _viewer: ClassId, _peer: &Node, serving: Vec<IpNet>) -> Vec<IpNet> {
         serving
@@ -64,8 +70,8 @@ impl Policy for AllowAll {
     fn peer_capabilities(&self, _peer: &Node, exit: bool) -> CapMap {
         if exit { CapMap::from([("suggest-exit-node".to_owned(), None)]) } else { CapMap::new() }
     }
-    fn filters(&self, _node: &Node) -> Vec<FilterRule> {
-        vec![FilterRule::allow_all()]
+    fn filters(&self, node: &Node) -> Vec<FilterRule> {
+        if node.waiting { Vec::new() } else { vec![FilterRule::allow_all()] }
     }
     fn ssh(&self, _node: &Node) -> Option<SshPolicy> {
         None

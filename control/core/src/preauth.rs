@@ -25,6 +25,9 @@ pub struct PreAuthKey {
     pub ephemeral: bool,
     /// Has let a node in.
     pub used: bool,
+    /// Nodes it lets in need not wait for approval.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preauthorized: bool,
     /// Tags of the nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -57,6 +60,8 @@ pub struct NewPreAuthKey {
     pub reusable: bool,
     /// Nodes are ephemeral.
     pub ephemeral: bool,
+    /// Nodes need not wait for approval.
+    pub preauthorized: bool,
     /// Tags of the nodes.
     pub tags: Vec<String>,
     /// When it stops working; `None` is never.
@@ -103,6 +108,7 @@ impl World {
             reusable: new.reusable,
             ephemeral: new.ephemeral,
             used: false,
+            preauthorized: new.preauthorized,
             tags: new.tags,
             created: now.wall,
             expiration: new.expiration,

@@ -39,6 +39,8 @@ struct Admission<'a> {
     user: UserId,
     tags: Vec<String>,
     ephemeral: bool,
+    /// Somebody who may said so: it need not wait for approval.
+    approved: bool,
     method: RegisterMethod,
     key: Option<&'a PreAuthKey>,
 }
@@ -140,7 +142,9 @@ impl World {
             self.fact(Fact::LoginFinished(id.clone()));
             return Err(CoreError::denied(why));
         }
-        let admission = Admission { user, tags, ephemeral: false, method, key: None };
+        // Whoever lets a login in by hand has looked at the device; a provider only says whose it is.
+        let approved = method == RegisterMethod::Cli;
+        let admission = Admission { user, tags, ephemeral: false, approved, method, key: None };
         let node = self.admit(login.machine_key, &login.request, admission, now, rng)?;
         self.pending.finish(id, Verdict::Approved)?;
         self.fact(Fact::LoginFinished(id.clone()));
@@ -173,7 +177,7 @@ impl World {
             // works makes it somebody else's.
             let other =
                 key.as_ref().filter(|k| node.preauth_key != Some(k.id) && Self::preauth_refusal(k, now).is_none());
-            if other.is_none_or(|k| owned_by_key(node, k)) {
+            if other.is_none_or(|k| owned_by_key(node, k) && !(node.waiting && k.preauthorized)) {
                 self.take_hostinfo_at_register(node.id, req)?;
                 return self.node(node.id).cloned();
             }
@@ -195,6 +199,7 @@ impl World {
         let admission = Admission {
             user: key.user.unwrap_or(crate::TAGGED_DEVICES),
             tags,
+            approved: key.preauthorized,
             ephemeral: key.ephemeral || req.ephemeral,
             method: RegisterMethod::AuthKey,
             key: Some(&key),
@@ -242,6 +247,7 @@ impl World {
                 node.record.tags = how.tags;
                 node.record.expiry = expiry;
                 node.record.ephemeral = how.ephemeral;
+                node.record.waiting &= !how.approved;
                 node.record.method = how.method;
                 node.record.preauth_key = how.key.map(|k| k.id).or(old.preauth_key);
                 node.record.hostinfo = hostinfo;
@@ -269,7 +275,11 @@ impl World {
             }
         };
         let (id, ephemeral) = (node.id, node.ephemeral);
+        let let_in = !node.waiting && self.node(id).is_ok_and(|old| old.waiting);
         self.put_node(node, true, Change::Upserted(id));
+        if let_in {
+            self.change(Change::Whole(id));
+        }
         if ephemeral {
             let timeout = self.settings.ephemeral_timeout_ms;
             if !self.node(id)?.path.online {
@@ -312,6 +322,7 @@ impl World {
             method: how.method,
             preauth_key: how.key.map(|k| k.id),
             ephemeral: how.ephemeral,
+            waiting: self.settings.device_approval && !how.approved,
             approved_routes: Vec::new(),
             hostinfo,
             cap: req.version,
@@ -354,7 +365,7 @@ impl World {
                 profile_pic_url: picture,
                 ..Default::default()
             },
-            machine_authorized: true,
+            machine_authorized: !node.waiting,
             ..Default::default()
         }
     }

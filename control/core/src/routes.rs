@@ -83,7 +83,7 @@ impl World {
     pub(crate) fn elect_primaries(&mut self) {
         let mut candidates: BTreeMap<IpNet, Vec<(NodeId, bool)>> = BTreeMap::new();
         for node in self.nodes.iter() {
-            if node.record.approved_routes.is_empty() {
+            if node.record.approved_routes.is_empty() || node.waiting {
                 continue;
             }
             for route in node.enabled_routes().filter(|r| !is_exit_route(r)) {

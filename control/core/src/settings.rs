@@ -41,6 +41,8 @@ pub struct Settings {
     pub extra_records: Vec<DnsRecord>,
     /// Lifetime of an untagged node's key in seconds; 0 is for ever.
     pub node_expiry_s: u64,
+    /// New nodes wait until somebody approves them, unless their key says that they need not.
+    pub device_approval: bool,
     /// How long an ephemeral node may be offline, in milliseconds.
     pub ephemeral_timeout_ms: u64,
     /// Taildrop may be used.
@@ -68,6 +70,7 @@ impl Default for Settings {
             search_domains: Vec::new(),
             extra_records: Vec::new(),
             node_expiry_s: 0,
+            device_approval: false,
             ephemeral_timeout_ms: 120_000,
             taildrop: true,
             logtail: false,

@@ -136,6 +136,9 @@ impl Client {
         assert_eq!(self.filter, snap.policy.filters(me), "the filter of node {}", self.viewer);
         assert_eq!(self.ssh, snap.policy.ssh(me), "the SSH rules of node {}", self.viewer);
         let own = self.own.as_ref().unwrap();
+        assert_eq!(own.machine_authorized, !me.waiting);
+        assert!(!me.waiting || self.peers.is_empty(), "node {} waits and sees peers", self.viewer);
+        assert!(self.peers.keys().all(|id| !snap.node(NodeId(id.cast_unsigned())).unwrap().waiting));
         assert_eq!(own.cap_map, map::self_node(snap, me).cap_map);
         assert_eq!(own.allowed_ips, map::self_node(snap, me).allowed_ips);
         assert_eq!((&own.name, own.key_expiry), (&map::self_node(snap, me).name, map::self_node(snap, me).key_expiry));
@@ -169,6 +172,7 @@ enum Step {
     Rename(u8),
     Delete(u8),
     Expire(u8),
+    Admit(u8, bool),
     Open(u8),
     Close(u8),
     Pass(u16),
@@ -188,6 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => n.clone().prop_map(Step::Rename),
         1 => n.clone().prop_map(Step::Delete),
         1 => n.clone().prop_map(Step::Expire),
+        2 => (n.clone(), any::<bool>()).prop_map(|(n, yes)| Step::Admit(n, yes)),
         4 => n.clone().prop_map(Step::Open),
         2 => n.prop_map(Step::Close),
         2 => (0u16..20_000).prop_map(Step::Pass),
@@ -245,6 +250,7 @@ proptest! {
                     lab.world.delete_node(lab.id(n)).unwrap();
                 }
                 Step::Expire(n) if known(&lab, n) => lab.world.set_node_expiry(lab.id(n), Some(lab.now.wall), lab.now).unwrap(),
+                Step::Admit(n, yes) if known(&lab, n) => lab.world.set_node_approved(lab.id(n), yes).unwrap(),
                 Step::Open(n) if known(&lab, n) && !streams.contains_key(&n) => {
                     // Readers see the world only between batches.
                     lab.world.take_batch();

@@ -132,6 +132,7 @@ fn node(row: &Row, now: Timestamp) -> Result<NodeRecord, ImportError> {
             _ => RegisterMethod::Unspecified,
         },
         preauth_key: None,
+        waiting: false,
         ephemeral: false,
         approved_routes: list(row, "approved_routes").iter().filter_map(|r| r.parse::<IpNet>().ok()).collect(),
         hostinfo: Arc::new(hostinfo),

@@ -47,7 +47,7 @@ const fn delete(path: &'static str, summary: &'static str, query: Query) -> Endp
     Endpoint { method: "delete", path, summary, query, body: None, answer: "Nothing" }
 }
 
-const ENDPOINTS: [Endpoint; 41] = [
+const ENDPOINTS: [Endpoint; 42] = [
     get("/health", "Whether the store works", &[], "Health"),
     get("/user", "Users, all or those that fit", &[("id", false), ("name", false), ("email", false)], "Users"),
     post("/user", "Make a user", Some(("NewUser", true)), "OneUser"),
@@ -77,6 +77,7 @@ const ENDPOINTS: [Endpoint; 41] = [
     delete("/node/{id}", "Remove a node", &[]),
     post("/node/{id}/expire", "Expire a node's key now, at a time, or never", Some(("Expiry", false)), "OneNode"),
     post("/node/{id}/rename/{nodeName}", "Rename a node", None, "OneNode"),
+    post("/node/{id}/approve", "Let a node in that waits for approval", None, "OneNode"),
     post("/node/{id}/tags", "Give a node to tags", Some(("Tags", true)), "OneNode"),
     post("/node/{id}/approve_routes", "Approve exactly these routes", Some(("Routes", true)), "OneNode"),
     Endpoint {
@@ -159,7 +160,7 @@ fn schemas() -> Value {
         "NewUser": object(&["name"], &[("name", matching(USER)), ("displayName", text.clone()), ("email", text.clone()), ("pictureUrl", text.clone())]),
         "PreAuthKey": object(&["id", "key", "reusable", "ephemeral", "used"], &[
             ("id", id.clone()), ("key", text.clone()), ("user", json!({ "$ref": "#/components/schemas/Owner" })), ("reusable", flag.clone()),
-            ("ephemeral", flag.clone()), ("used", flag.clone()), ("expiration", time.clone()), ("createdAt", text.clone()), ("aclTags", texts.clone()),
+            ("ephemeral", flag.clone()), ("preauthorized", flag.clone()), ("used", flag.clone()), ("expiration", time.clone()), ("createdAt", text.clone()), ("aclTags", texts.clone()),
         ]),
         "PreAuthKeys": list("preAuthKeys", "PreAuthKey"),
         "OnePreAuthKey": one("preAuthKey", "PreAuthKey"),
@@ -167,7 +168,7 @@ fn schemas() -> Value {
             "type": "object",
             "anyOf": [{ "required": ["user"], "properties": { "user": matching("^[1-9][0-9]{0,17}$") } }, { "required": ["aclTags"] }],
             "properties": {
-                "user": { "type": ["string", "null"], "pattern": "^[0-9]{0,18}$" }, "reusable": flag, "ephemeral": flag, "expiration": time,
+                "user": { "type": ["string", "null"], "pattern": "^[0-9]{0,18}$" }, "reusable": flag, "ephemeral": flag, "preauthorized": flag, "expiration": time,
                 "aclTags": { "type": "array", "minItems": 1, "items": matching(TAG) },
             },
         },
@@ -183,7 +184,7 @@ fn schemas() -> Value {
         "Node": object(&["id", "machineKey", "nodeKey", "ipAddresses", "name", "givenName", "online"], &[
             ("id", id.clone()), ("machineKey", text.clone()), ("nodeKey", text.clone()), ("discoKey", text.clone()), ("ipAddresses", texts.clone()),
             ("name", text.clone()), ("user", json!({ "$ref": "#/components/schemas/Owner" })), ("lastSeen", time.clone()), ("expiry", time.clone()),
-            ("createdAt", text.clone()), ("givenName", text.clone()), ("online", flag.clone()), ("approvedRoutes", texts.clone()),
+            ("createdAt", text.clone()), ("givenName", text.clone()), ("online", flag.clone()), ("approved", flag.clone()), ("approvedRoutes", texts.clone()),
             ("availableRoutes", texts.clone()), ("subnetRoutes", texts.clone()), ("tags", texts.clone()),
             ("registerMethod", json!({ "enum": ["REGISTER_METHOD_UNSPECIFIED", "REGISTER_METHOD_AUTH_KEY", "REGISTER_METHOD_CLI", "REGISTER_METHOD_OIDC"] })),
         ]),

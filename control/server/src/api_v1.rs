@@ -192,6 +192,9 @@ fn route(
         ("POST", ["node", id, "rename", name]) => {
             node_id(id).and_then(|n| world.rename_node(n, name)).and_then(|()| node(world, id))
         }
+        ("POST", ["node", id, "approve"]) => {
+            node_id(id).and_then(|n| world.set_node_approved(n, true)).and_then(|()| node(world, id))
+        }
         ("POST", ["node", id, "tags"]) => set_tags(world, id, body),
         ("POST", ["node", id, "approve_routes"]) => approve_routes(world, id, body),
         ("POST", ["node", "register"]) => register(world, c, arg(query, "user"), arg(query, "key")),
@@ -250,6 +253,7 @@ struct PreAuthBody {
     user: Option<Value>,
     reusable: bool,
     ephemeral: bool,
+    preauthorized: bool,
     expiration: Option<String>,
     acl_tags: Vec<String>,
 }
@@ -309,6 +313,7 @@ fn create_preauth_key(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> A
         user,
         reusable: b.reusable,
         ephemeral: b.ephemeral,
+        preauthorized: b.preauthorized,
         tags: b.acl_tags,
         expiration: Some(expiration),
         ..NewPreAuthKey::default()

@@ -37,6 +37,8 @@ pub(crate) struct Choices {
     pub key_days: Option<u64>,
     /// Clients update themselves unless told otherwise.
     pub auto_update: Option<bool>,
+    /// New devices wait for approval.
+    pub device_approval: Option<bool>,
 }
 
 /// The name that was given, if any.
@@ -58,6 +60,7 @@ pub fn with_choices(world: &World, mut settings: Settings) -> Settings {
     settings.magic_dns = c.magic_dns.unwrap_or(settings.magic_dns);
     settings.override_local_dns = c.override_local.unwrap_or(settings.override_local_dns);
     settings.auto_update = c.auto_update.unwrap_or(settings.auto_update);
+    settings.device_approval = c.device_approval.unwrap_or(settings.device_approval);
     settings.node_expiry_s = c.key_days.map_or(settings.node_expiry_s, |d| d * DAY_S);
     settings.resolvers = c.resolvers.unwrap_or(settings.resolvers);
     settings.search_domains = c.search.unwrap_or(settings.search_domains);

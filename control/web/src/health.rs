@@ -56,6 +56,14 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
             ));
         }
     }
+    let waiting = world.nodes().filter(|n| n.waiting).count();
+    if waiting > 0 {
+        out.push(Finding::new(
+            Level::Warn,
+            format!("{waiting} device(s) wait for approval."),
+            "Approve or remove them under Devices.",
+        ));
+    }
     let logins = world.pending_logins().count();
     if logins > 0 {
         out.push(Finding::new(

@@ -69,6 +69,16 @@ pub const DEVICE_REJECT: &str = "Turn it away";
 pub const ONLINE: &str = "online";
 pub const OFFLINE: &str = "offline";
 pub const EXPIRED: &str = "expired";
+pub const UNAPPROVED: &str = "waiting for approval";
+pub const APPROVE: &str = "Approve";
+pub const APPROVE_HINT: &str =
+    "This device has logged in and waits: it sees no other device, and none sees it, until somebody approves it.";
+pub const APPROVAL: &str = "Approval of new devices";
+pub const APPROVAL_ON: &str = "New devices wait until somebody approves them here. Keys can say that their devices need not; what an administrator lets in by hand need not either.";
+pub const APPROVAL_OFF: &str = "New devices are in as soon as somebody has logged in on them.";
+pub const APPROVAL_SWITCH_ON: &str = "Let new devices wait for approval";
+pub const APPROVAL_SWITCH_OFF: &str = "Let new devices in without approval";
+pub const KEY_PREAUTHORIZED: &str = "its devices need not wait for approval";
 pub const NEVER: &str = "never";
 pub const RENAME_HINT: &str = "Letters, digits and '-'. It then no longer follows the name the device gives itself.";
 pub const EXPIRE_NOW_HINT: &str = "The device is cut off until somebody logs in on it again.";

@@ -1,6 +1,7 @@
 //! The scenarios, in the order `all` runs them.
 
 mod acme;
+mod approval;
 mod backup;
 mod client_restart;
 mod crowd;
@@ -42,6 +43,7 @@ pub const ALL: &[Scenario] = &[
     relay::TLS,
     relay::HTTP,
     login_page::SCENARIO,
+    approval::SCENARIO,
     restart::SCENARIO,
     backup::SCENARIO,
     client_restart::SCENARIO,

@@ -83,7 +83,7 @@ fn common(snap: &Snapshot, node: &Node) -> tailcfg::Node {
         tags: node.tags.clone(),
         primary_routes: node.primary_routes.clone(),
         online: Some(node.path.online),
-        machine_authorized: true,
+        machine_authorized: !node.waiting,
         ..Default::default()
     }
 }

@@ -1,9 +1,9 @@
 //! What forms do. Each is a call of the API under the name of the account, then a redirect to where its effect is seen.
 
 use super::{
-    dns, enter, lock, policy,
+    enter, lock, policy,
     request::{Form, Page, html, look, unavailable, viewer},
-    see_other,
+    see_other, settings,
 };
 use crate::{
     api_v1::{self, Answer},
@@ -84,7 +84,8 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
     match request.path.as_str() {
         "backup" => backup(app, &viewer).await,
         "join" => join(app, request, &viewer, now.wall).await,
-        "dns" => dns::edit(app, request, &viewer).await,
+        "approval" => settings::approval(app, request, &viewer).await,
+        "dns" => settings::edit(app, request, &viewer).await,
         "policy" => policy::edit(app, request, &viewer).await,
         "account" => new_account(app, request, &viewer).await,
         "password" => password(app, request, &viewer).await,
@@ -127,6 +128,7 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
                 if form.get("back") == "routes" { "/admin/routes".to_owned() } else { format!("/admin/device/{id}") };
             Call::post(&["node", id, "approve_routes"], json!({ "routes": routes }), &back)
         }
+        ["device", id, "approve"] => Call::post(&["node", id, "approve"], Value::Null, &format!("/admin/device/{id}")),
         ["device", id, "tags"] => {
             Call::post(&["node", id, "tags"], json!({ "tags": tags() }), &format!("/admin/device/{id}"))
         }
@@ -154,6 +156,7 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
                 "user": form.get("user"),
                 "reusable": form.get("reusable") == "1",
                 "ephemeral": form.get("ephemeral") == "1",
+                "preauthorized": form.get("preauthorized") == "1",
                 "aclTags": tags(),
                 "expiration": hours(form.get("hours").parse().unwrap_or(1)),
             });
@@ -231,7 +234,9 @@ async fn join(app: &App, request: &Page, viewer: &Viewer, now: Timestamp) -> Rep
     let own = viewer.user.map(|u| u.to_string()).unwrap_or_default();
     let user = if viewer.role.changes_all() { request.form.get("user").to_owned() } else { own };
     let expiration = now.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX).to_string();
-    let call = Call::post(&["preauthkey"], json!({ "user": user, "expiration": expiration }), "/admin/join");
+    // Who may approve devices has approved this one by making its key.
+    let body = json!({ "user": user, "expiration": expiration, "preauthorized": viewer.role.changes_all() });
+    let call = Call::post(&["preauthkey"], body, "/admin/join");
     let actor = viewer.name.clone();
     let answer = match app.control.call(move |world, c| call.carry_out(world, c, &actor)).await {
         Ok(answer) => answer,

@@ -4,12 +4,12 @@
 //! entries in the audit log. Every change answers with a redirect (303), so that reloading repeats nothing.
 
 mod action;
-mod dns;
 mod enter;
 mod live;
 mod policy;
 mod request;
 mod see;
+mod settings;
 mod upgrade;
 
 use crate::{

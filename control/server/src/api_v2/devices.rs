@@ -96,11 +96,9 @@ pub(super) fn one(
         }
         ("POST", ["authorized"]) => {
             change(world, "devices:core")?;
-            if call.read::<Body>()?.authorized != Some(true) {
-                return Err(Failure::bad(
-                    "a device that is in the network is authorized; to put it out, expire its key or delete it",
-                ));
-            }
+            let yes = call.read::<Body>()?.authorized.ok_or_else(|| Failure::bad("authorized is missing"))?;
+            world.set_node_approved(node.id, yes)?;
+            note(world, if yes { "approved device" } else { "took approval from device" });
         }
         ("GET", ["routes"]) => {
             caller.need("devices:routes:read")?;
@@ -149,7 +147,7 @@ fn view(world: &World, node: &Node, all: bool) -> Value {
         "lastSeen": (!online).then(|| time(node.last_seen.unwrap_or(node.created))),
         "keyExpiryDisabled": node.expiry.is_none(),
         "expires": node.expiry.map_or_else(|| GO_ZERO.into(), time),
-        "authorized": true,
+        "authorized": !node.waiting,
         "isExternal": false,
         "isEphemeral": node.ephemeral,
         "machineKey": node.machine_key.to_string(),

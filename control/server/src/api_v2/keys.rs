@@ -44,6 +44,7 @@ struct Devices {
 struct Create {
     reusable: bool,
     ephemeral: bool,
+    preauthorized: bool,
     #[serde(deserialize_with = "or_default")]
     tags: Vec<String>,
 }
@@ -151,6 +152,7 @@ fn create(world: &mut World, c: &mut Context<'_>, caller: &Caller, call: &Call) 
                 user,
                 reusable: wanted.reusable,
                 ephemeral: wanted.ephemeral,
+                preauthorized: wanted.preauthorized,
                 tags: wanted.tags,
                 expiration,
                 description: new.description,
@@ -198,7 +200,7 @@ fn key_view(key: &PreAuthKey, now: Timestamp) -> Value {
         "description": key.description,
         "invalid": over || (key.used && !key.reusable),
         "capabilities": { "devices": { "create": {
-            "reusable": key.reusable, "ephemeral": key.ephemeral, "preauthorized": true, "tags": key.tags,
+            "reusable": key.reusable, "ephemeral": key.ephemeral, "preauthorized": key.preauthorized, "tags": key.tags,
         } } },
         "userId": key.user.map(|u| u.to_string()).unwrap_or_default(),
     });

@@ -71,7 +71,6 @@ pub(super) fn settings(world: &mut World, c: &Context<'_>, caller: &Caller, call
             caller.need("feature_settings")?;
             let new: Settings = call.read()?;
             let absent = [
-                ("devicesApprovalOn", new.devices_approval_on),
                 ("usersApprovalOn", new.users_approval_on),
                 ("networkFlowLoggingOn", new.network_flow_logging_on),
                 ("regionalRoutingOn", new.regional_routing_on),
@@ -98,6 +97,7 @@ pub(super) fn settings(world: &mut World, c: &Context<'_>, caller: &Caller, call
             }
             network::choose(world, |choices| {
                 choices.key_days = new.devices_key_duration_days.or(choices.key_days);
+                choices.device_approval = new.devices_approval_on.or(choices.device_approval);
                 choices.auto_update = new.devices_auto_updates_on.or(choices.auto_update);
             })?;
             world.audit(&caller.name, "changed settings", "", c.now);
@@ -108,7 +108,7 @@ pub(super) fn settings(world: &mut World, c: &Context<'_>, caller: &Caller, call
     Ok(json!({
         "aclsExternallyManagedOn": s.policy_from_file,
         "aclsExternalLink": "",
-        "devicesApprovalOn": false,
+        "devicesApprovalOn": s.device_approval,
         "devicesAutoUpdatesOn": s.auto_update,
         "devicesKeyDurationDays": s.node_expiry_s / DAY_S,
         "usersApprovalOn": false,

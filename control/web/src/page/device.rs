@@ -1,7 +1,7 @@
 //! One device: what is known about it, and what can be done to it.
 
 use super::{
-    devices::{owner, state},
+    devices::{approve, owner, state},
     layout::{Viewer, confirm, form, page, post_button, when},
 };
 use crate::text as t;
@@ -18,6 +18,7 @@ pub fn device(viewer: &Viewer, world: &World, node: &Node, now: Now) -> String {
         false,
         html! {
             (facts(world, node, now))
+            @if node.waiting && viewer.role.changes_all() { (waiting(viewer, node)) }
             @if viewer.may_change(node) {
                 (names(viewer, node))
                 @if viewer.role.changes_all() { (routes(viewer, node)) (tags(viewer, node)) }
@@ -54,6 +55,16 @@ fn facts(world: &World, node: &Node, now: Now) -> Markup {
                 dt { "Machine key" } dd { code.small { (node.machine_key) } }
                 @if node.ephemeral { dt { "Ephemeral" } dd { "removed soon after it goes offline" } }
             }
+        }
+    }
+}
+
+fn waiting(viewer: &Viewer, node: &Node) -> Markup {
+    html! {
+        section.card aria-labelledby="approve-title" {
+            h2 #approve-title { (t::APPROVE) }
+            p.hint { (t::APPROVE_HINT) }
+            (approve(viewer, node))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The list of devices, with the logins that wait.
 
-use super::layout::{Viewer, page, post_button, when};
+use super::layout::{Viewer, form, page, post_button, when};
 use crate::text as t;
 use hearthgate_core::{Node, Now, World};
 use maud::{Markup, html};
@@ -8,7 +8,8 @@ use maud::{Markup, html};
 /// Whether a node is online, as a word with a dot.
 pub(super) fn state(node: &Node, now: Now) -> Markup {
     html! {
-        @if node.is_expired(now.wall) { span.dot.bad { (t::EXPIRED) } }
+        @if node.waiting { span.dot.warn { (t::UNAPPROVED) } }
+        @else if node.is_expired(now.wall) { span.dot.bad { (t::EXPIRED) } }
         @else if node.path.online { span.dot.good { (t::ONLINE) } }
         @else { span.dot.soft { (t::OFFLINE) } }
     }
@@ -48,14 +49,40 @@ pub fn devices(viewer: &Viewer, world: &World, now: Now) -> String {
                                     code.small { (node.ips().map(|ip| ip.to_string()).collect::<Vec<_>>().join("  ")) }
                                 }
                                 span { (state(node, now)) }
+                                @if node.waiting && viewer.role.changes_all() { (approve(viewer, node)) }
                                 @if !node.path.online { span.soft.small { "last seen " (when(node.last_seen, t::NEVER)) } }
                             }
                         }
                     }
                 }
             }
+            @if viewer.role.sees_all() { (approval(viewer, world)) }
         },
     )
+}
+
+/// The button that lets a waiting device in.
+pub(super) fn approve(viewer: &Viewer, node: &Node) -> Markup {
+    form(
+        viewer,
+        &format!("/admin/device/{}/approve", node.id),
+        html! { button aria-label={ (t::APPROVE) " " (node.given_name) } { (t::APPROVE) } },
+    )
+}
+
+/// Whether new devices wait, and the switch.
+fn approval(viewer: &Viewer, world: &World) -> Markup {
+    let on = world.settings().device_approval;
+    html! {
+        section.card #approval aria-labelledby="approval-title" {
+            h2 #approval-title { (t::APPROVAL) }
+            p.hint { (if on { t::APPROVAL_ON } else { t::APPROVAL_OFF }) }
+            @if viewer.role.changes_all() {
+                @let label = if on { t::APPROVAL_SWITCH_OFF } else { t::APPROVAL_SWITCH_ON };
+                (post_button(viewer, "/admin/approval", "quiet", label, &[("on", if on { "0" } else { "1" })]))
+            }
+        }
+    }
 }
 
 /// Logins that wait for a person.

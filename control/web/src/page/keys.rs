@@ -43,7 +43,7 @@ fn preauth(viewer: &Viewer, world: &World, now: Now) -> Markup {
                     @let owner = key.user.and_then(|id| world.users().find(|u| u.id == id)).map_or_else(|| key.tags.join(", "), |u| u.name.clone());
                     li.row {
                         span.grow { code.small { (key.masked()) } br; span.soft.small {
-                            (owner) @if key.reusable { " · many devices" } @if key.ephemeral { " · ephemeral" } " · until " (when(key.expiration, t::NEVER)) " · " (life(key, now)) } }
+                            (owner) @if key.reusable { " · many devices" } @if key.ephemeral { " · ephemeral" } @if key.preauthorized { " · approved" } " · until " (when(key.expiration, t::NEVER)) " · " (life(key, now)) } }
                         @if viewer.role.changes_all() {
                             @if life(key, now) == "works" { (post_button(viewer, &format!("/admin/key/{}/expire", key.id), "quiet", "Expire", &[])) }
                             (post_button(viewer, &format!("/admin/key/{}/delete", key.id), "danger", "Delete", &[]))
@@ -63,6 +63,7 @@ fn preauth(viewer: &Viewer, world: &World, now: Now) -> Markup {
                         input #key-hours name="hours" type="number" min="1" max="8760" value="1" required;
                         label.tick { input type="checkbox" name="reusable" value="1"; "for many devices" }
                         label.tick { input type="checkbox" name="ephemeral" value="1"; "its devices are removed soon after they go offline" }
+                        label.tick { input type="checkbox" name="preauthorized" value="1"; (t::KEY_PREAUTHORIZED) }
                         button { "Make" }
                     }))
                 }

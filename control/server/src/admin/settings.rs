@@ -1,4 +1,4 @@
-//! The form of the DNS page.
+//! The forms about settings of the network: DNS, approval of devices.
 
 use super::{
     action::finish,
@@ -21,12 +21,31 @@ pub(super) async fn edit(app: &App, request: &Page, viewer: &Viewer) -> Reply {
     };
     let actor = viewer.name.clone();
     let done = app.control.call(move |world, c| {
-        network::choose(world, |old| *old = Choices { key_days: old.key_days, auto_update: old.auto_update, ..new })?;
+        // What is not about DNS stays.
+        network::choose(world, |old| {
+            let (key_days, auto_update, device_approval) = (old.key_days, old.auto_update, old.device_approval);
+            *old = Choices { key_days, auto_update, device_approval, ..new };
+        })?;
         world.audit(&actor, "changed DNS", "", c.now);
         Ok(())
     });
     match done.await {
         Ok(done) => finish(app, request, done, "/admin/dns"),
+        Err(e) => unavailable(e),
+    }
+}
+
+/// Switches the approval of new devices on or off.
+pub(super) async fn approval(app: &App, request: &Page, viewer: &Viewer) -> Reply {
+    let (actor, on) = (viewer.name.clone(), request.form.get("on") == "1");
+    let done = app.control.call(move |world, c| {
+        network::choose(world, |choices| choices.device_approval = Some(on))?;
+        let action = if on { "switched approval of devices on" } else { "switched approval of devices off" };
+        world.audit(&actor, action, "", c.now);
+        Ok(())
+    });
+    match done.await {
+        Ok(done) => finish(app, request, done, "/admin/devices"),
         Err(e) => unavailable(e),
     }
 }
