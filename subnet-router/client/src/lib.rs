@@ -23,7 +23,7 @@ mod view;
 pub use backoff::Backoff;
 pub use error::ControlError;
 pub use frames::{Frames, MESSAGE_MAX};
-pub use netmap::{Changes, Netmap};
+pub use netmap::{Changes, FilterParts, Netmap};
 pub use prefs::Prefs;
 pub use state::{Identity, StateDir, StateError};
 pub use task::{Control, start};

@@ -10,7 +10,7 @@ use hearthgate_tailcfg::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Most peers that are kept; the rest of a larger network is left out.
 const PEERS_MAX: usize = 20_000;
@@ -18,6 +18,9 @@ const PEERS_MAX: usize = 20_000;
 const LEGACY_DERP: &str = "127.3.3.40:";
 /// Part of the filter that the older form of message writes.
 const BASE: &str = "base";
+
+/// Inbound rules in named parts.
+pub type FilterParts = BTreeMap<String, Vec<FilterRule>>;
 
 /// What a message changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,7 +62,8 @@ pub struct Netmap {
     /// Name of the tailnet.
     pub domain: String,
     /// Inbound rules in named parts, which add up; `None`: none was ever sent, so everything is blocked.
-    pub filters: Option<BTreeMap<String, Vec<FilterRule>>>,
+    /// Shared with the maps before, until a message changes them.
+    pub filters: Option<Arc<FilterParts>>,
     /// Owners of nodes.
     pub users: BTreeMap<i64, UserProfile>,
     /// What the server wants people to know, by identifier.
@@ -199,8 +203,7 @@ impl Netmap {
         if base.is_none() && parts.is_none() {
             return;
         }
-        let before = self.filters.clone();
-        let filters = self.filters.get_or_insert_default();
+        let mut filters = self.filters.as_deref().cloned().unwrap_or_default();
         if let Some(rules) = base {
             filters.insert(BASE.into(), rules);
         }
@@ -214,7 +217,10 @@ impl Netmap {
                 None => filters.remove(&name),
             };
         }
-        changes.filter = self.filters != before;
+        changes.filter = self.filters.as_deref() != Some(&filters);
+        if changes.filter {
+            self.filters = Some(Arc::new(filters));
+        }
     }
 
     fn apply_messages(

@@ -8,6 +8,7 @@ use crate::{
     plan,
     portmap::PortMap,
     relay::{RelayEvent, Relays},
+    rules::Rules,
     services::Services,
     status,
     traffic::set_endpoint,
@@ -15,7 +16,6 @@ use crate::{
 };
 use hearthgate_client::{Control, ControlError, Netmap, Phase, Prefs, Report, StateDir, StateError, View, requests};
 use hearthgate_fetch::Fetch;
-use hearthgate_filter::Filter;
 use hearthgate_keys::{DiscoPrivate, DiscoPublic, NodePublic};
 use hearthgate_paths::{Config as PathsConfig, Event, NetInfo, Now, Path, Paths};
 use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Events, PlaneError};
@@ -100,8 +100,7 @@ pub struct Router {
     pub(crate) port_map: Option<PortMap>,
     port_mapped: mpsc::Receiver<Option<std::net::SocketAddr>>,
     pub(crate) tunnel_disco: mpsc::Receiver<tsmp::Heard>,
-    /// The last filter that could be understood.
-    pub(crate) filter: Filter,
+    pub(crate) rules: Rules,
 }
 
 impl Router {
@@ -169,7 +168,7 @@ impl Router {
             port_map,
             port_mapped,
             tunnel_disco,
-            filter: Filter::closed(),
+            rules: Rules::default(),
         })
     }
 
@@ -323,14 +322,10 @@ impl Router {
         let key = self.shown.node_key.clone();
         let desired = match self.member_map() {
             Some(map) => {
-                match plan::filter(&map, &self.prefs, &self.local) {
-                    Ok(filter) => self.filter = filter,
-                    // Half a policy would be another policy: the one in force stays.
-                    Err(error) => tracing::error!(%error, "the packet filter is not understood"),
-                }
+                self.rules.follow(&map, &self.prefs, &self.local);
                 let mut desired = plan::desired(&map, &self.prefs, key, &self.local.attached);
-                desired.filter = self.filter.clone();
-                self.services.follow(&map, &self.prefs, &self.filter, &mut desired);
+                desired.filter = self.rules.filter().clone();
+                self.services.follow(&map, &self.prefs, self.rules.filter(), &mut desired);
                 desired
             }
             None => {

@@ -79,21 +79,30 @@ pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]
     desired
 }
 
-/// Who may come in: the map's rules, if there are any.
+/// Who may come in: the map's rules, if there are any. `holders` is asked as [`holders()`] for each capability they name.
 ///
 /// # Errors
 /// [`ParseError`]: a rule cannot be understood, and the filter before should stay in force.
-pub fn filter(map: &Netmap, prefs: &Prefs, local: &LocalNetwork) -> Result<Filter, ParseError> {
+pub fn filter(
+    map: &Netmap,
+    prefs: &Prefs,
+    local: &LocalNetwork,
+    holders: impl Fn(&str) -> Vec<IpAddr>,
+) -> Result<Filter, ParseError> {
     let (Some(own), Some(rules)) = (&map.own, map.rules()) else { return Ok(Filter::closed()) };
     let outside: Vec<IpAddr> = local.addresses.iter().filter(|ip| !ip.is_loopback()).copied().collect();
     let reach: Vec<Range> = local_nets(&own.addresses, &prefs.routable(), &local.attached, &outside);
     if prefs.shields_up {
         return Ok(Filter::shields_up(&reach));
     }
-    compile(&rules, &reach, |capability| {
-        let has = |peer: &&Node| peer.cap_map.as_ref().is_some_and(|caps| caps.contains_key(capability));
-        map.peers.values().filter(has).flat_map(|peer| &peer.addresses).map(IpNet::addr).collect()
-    })
+    compile(&rules, &reach, holders)
+}
+
+/// Addresses of the peers that have a node capability.
+#[must_use]
+pub fn holders(map: &Netmap, capability: &str) -> Vec<IpAddr> {
+    let has = |peer: &&Node| peer.cap_map.as_ref().is_some_and(|caps| caps.contains_key(capability));
+    map.peers.values().filter(has).flat_map(|peer| &peer.addresses).map(IpNet::addr).collect()
 }
 
 /// The peers for the path machine.
@@ -117,6 +126,7 @@ mod tests {
     use super::*;
     use hearthgate_keys::{DiscoPublic, NodePublic};
     use hearthgate_tailcfg::FilterRule;
+    use std::sync::Arc;
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()
@@ -180,12 +190,13 @@ mod tests {
     fn without_rules_nobody_comes_in() {
         let (prefs, local) = (Prefs::default(), LocalNetwork::default());
         let mut map = map(vec![node(2, &[])]);
-        assert_eq!(filter(&map, &prefs, &local).unwrap(), Filter::closed());
-        map.filters = Some([("base".to_owned(), vec![FilterRule::allow_all()])].into());
-        let open = filter(&map, &prefs, &local).unwrap();
+        let filter = |map: &Netmap, prefs: &Prefs| filter(map, prefs, &local, |name| holders(map, name)).unwrap();
+        assert_eq!(filter(&map, &prefs), Filter::closed());
+        map.filters = Some(Arc::new([("base".to_owned(), vec![FilterRule::allow_all()])].into()));
+        let open = filter(&map, &prefs);
         assert!(!open.sources.is_empty() && open.local == [Range::from(net("100.64.0.1/32"))], "{open:?}");
         let shields = Prefs { shields_up: true, ..Default::default() };
-        assert!(filter(&map, &shields, &local).unwrap().sources.is_empty());
+        assert!(filter(&map, &shields).sources.is_empty());
     }
 
     #[test]

@@ -129,12 +129,13 @@ mod tests {
         let map = Netmap {
             own: Some(own.clone()),
             peers: [(2, node(2, 7)), (3, node(3, 8))].into(),
-            filters: Some([("base".to_owned(), vec![FilterRule::allow_all()])].into()),
+            filters: Some(Arc::new([("base".to_owned(), vec![FilterRule::allow_all()])].into())),
             ..Default::default()
         };
         let may = |prefs: &Prefs| -> Vec<bool> {
-            let filter = crate::plan::filter(&map, prefs, &crate::LocalNetwork::default()).unwrap();
-            callers(&map, &own, prefs, &filter).values().map(|caller| caller.dns).collect()
+            let mut rules = crate::rules::Rules::default();
+            rules.follow(&map, prefs, &crate::LocalNetwork::default());
+            callers(&map, &own, prefs, rules.filter()).values().map(|caller| caller.dns).collect()
         };
         assert_eq!(may(&Prefs::default()), [true, false]);
         assert_eq!(may(&Prefs { advertise_exit_node: true, ..Default::default() }), [true, true]);
