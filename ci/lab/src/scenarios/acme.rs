@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::client::{Client, MEET, Relay};
+use crate::client::{MEET, Relay};
 use crate::command::Output;
 use crate::daemon::Daemon;
 use crate::ensure;
@@ -20,6 +20,8 @@ use crate::lab::Lab;
 use crate::outcome::{Failure, Outcome};
 use crate::scenario::Scenario;
 use crate::server_config::{PLAIN, PORT};
+
+use super::relayed;
 
 const BASE: Scenario = Scenario { limit: Duration::from_secs(300), programs: &["openssl"], ..Scenario::BASE };
 
@@ -63,23 +65,10 @@ fn run(lab: &mut Lab, challenge: &str) -> Outcome {
     lab.serve_in(host, &config, &url, vec![("SSL_CERT_FILE".into(), roots)])?;
     lab.context.eventually("the certificate is there", ORDER, || shown(&authority, &folder).map(drop))?;
 
-    let key = lab.reusable_key("alice")?;
-    let mut clients = Vec::new();
-    for name in ["a", "b"] {
-        let host = lab.internet()?.host(name)?;
-        host.block_udp()?;
-        host.ns.hosts_line(&format!("{SERVER} {NAME}"))?;
-        let mut client = Client::install(host, name, Relay::Tls)?;
-        let roots = folder.join("roots.pem").to_string_lossy().into_owned();
-        client.environment.push(("SSL_CERT_FILE".into(), roots));
-        client.launch()?;
-        client.up(&url, &key, &[])?;
-        clients.push(client);
-    }
-    let [a, b] = clients.as_slice() else { return Err("two clients".into()) };
-    a.sees("b", MEET)?;
-    a.relayed_to("b", MEET)?;
-    a.reaches(&b.ip()?, MEET)?;
+    let roots = folder.join("roots.pem");
+    let named = |host: &Host| host.ns.hosts_line(&format!("{SERVER} {NAME}"));
+    let [a, b] = relayed::pair(lab, Relay::Tls, Some(&roots), named)?;
+    relayed::meet(&a, &b)?;
     let map = a.tailscale(&["debug", "derp-map"], MEET)?.ok()?.stdout;
     ensure!(!map.contains("sha256-raw:") && !map.contains("InsecureForTests"), "not by its name alone: {map}");
 

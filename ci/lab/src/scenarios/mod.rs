@@ -22,6 +22,7 @@ mod path_change;
 mod policy;
 mod relay;
 mod relay_mesh;
+mod relayed;
 mod rename;
 mod restart;
 mod reverse_proxy;

@@ -17,6 +17,8 @@ use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
+use super::relayed;
+
 pub(super) const TLS: Scenario = Scenario {
     name: "tls-relay",
     summary: "UDP is blocked: traffic goes over DERP with TLS, its certificate pinned in the map",
@@ -35,11 +37,11 @@ pub(super) const HTTP: Scenario = Scenario {
 const KNOWS_PINS: u32 = 82;
 
 fn run_http(lab: &mut Lab) -> Outcome {
-    relayed(lab, Relay::Http).map(drop)
+    both(lab, Relay::Http).map(drop)
 }
 
 fn run_tls(lab: &mut Lab) -> Outcome {
-    for client in relayed(lab, Relay::Tls)? {
+    for client in both(lab, Relay::Tls)? {
         if client.minor >= KNOWS_PINS {
             let words = ["debug", "derp-map"];
             let map = client.tailscale(&words, MEET)?.ok()?.stdout;
@@ -50,29 +52,14 @@ fn run_tls(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn relayed(lab: &mut Lab, relay: Relay) -> Outcome<Vec<Client>> {
+fn both(lab: &mut Lab, relay: Relay) -> Outcome<[Client; 2]> {
     lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
-    let mut clients = Vec::new();
-    for name in ["a", "b"] {
-        let host = lab.internet()?.host(name)?;
-        host.block_udp()?;
-        let mut client = Client::install(host, name, relay)?;
-        client.launch()?;
-        client.up(&url, &key, &[])?;
-        clients.push(client);
-    }
-    let [a, b] = clients.as_slice() else { return Err("two clients".into()) };
-    a.sees("b", MEET)?;
-    a.relayed_to("b", MEET)?;
-    a.reaches(&b.ip()?, MEET)?;
-    b.reaches(&a.ip()?, MEET)?;
-    a.stays_relayed("b", 5)?;
+    let [a, b] = relayed::pair(lab, relay, None, |_| Ok(()))?;
+    relayed::meet(&a, &b)?;
 
     // As large as the tunnel carries, in both directions.
     let words = ["ping", "-c", "20", "-i", "0.1", "-s", "1200", &b.ip()?];
     let output = a.run(&words, Duration::from_secs(20))?.ok()?;
     ensure!(output.stdout.contains(" 0% packet loss"), "{}", output.stdout.trim());
-    Ok(clients)
+    Ok([a, b])
 }

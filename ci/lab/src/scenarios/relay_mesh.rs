@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::client::{Client, MEET, Relay};
+use crate::client::{MEET, Relay};
 use crate::daemon::Daemon;
 use crate::ensure;
 use crate::internet::{Host, SERVER};
@@ -18,6 +18,8 @@ use crate::lab::Lab;
 use crate::outcome::{Failure, Outcome};
 use crate::scenario::Scenario;
 use crate::server_config::{self, PORT};
+
+use super::relayed;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "relay-mesh",
@@ -55,33 +57,10 @@ fn run(lab: &mut Lab) -> Outcome {
     );
     lab.serve_with(&config, &server_config::url())?;
 
-    let key = lab.reusable_key("alice")?;
-    let url = server_config::url();
-    let mut clients = Vec::new();
-    for name in ["a", "b"] {
-        let host = lab.internet()?.host(name)?;
-        host.block_udp()?;
-        if name == "b" {
-            let refuse =
-                format!("add rule inet lab_r1 out ip daddr {} tcp dport {DERP} reject with tcp reset\n", r1.address);
-            host.ns.nft(&format!(
-                "add table inet lab_r1\nadd chain inet lab_r1 out {{ type filter hook output priority 0; }}\n{refuse}"
-            ))?;
-        }
-        let mut client = Client::install(host, name, Relay::Tls)?;
-        if client.minor < KNOWS_PINS {
-            return Err(Failure("this client knows no pins".into()));
-        }
-        client.launch()?;
-        client.up(&url, &key, &[])?;
-        clients.push(client);
-    }
-    let [a, b] = clients.as_slice() else { return Err("two clients".into()) };
-    a.sees("b", MEET)?;
-    a.relayed_to("b", MEET)?;
-    a.reaches(&b.ip()?, MEET)?;
-    b.reaches(&a.ip()?, MEET)?;
-    a.stays_relayed("b", 3)?;
+    let [a, b] =
+        relayed::pair(lab, Relay::Tls, None, |host| if host.ns.role == "b" { refuse(host, &r1) } else { Ok(()) })?;
+    ensure!(a.minor >= KNOWS_PINS, "this client knows no pins");
+    relayed::meet(&a, &b)?;
 
     for host in [&r1, &r2] {
         let text = metrics(host)?;
@@ -96,6 +75,14 @@ fn run(lab: &mut Lab) -> Outcome {
     a.reaches(&b.ip()?, MEET)?;
     ensure!(counter(&metrics(&r2)?, "derp_current_home_connections")? >= 2, "a is not on the second relay");
     Ok(())
+}
+
+/// Keeps `host` from reaching a relay.
+fn refuse(host: &Host, relay: &Host) -> Outcome {
+    let rule = format!("add rule inet lab_r1 out ip daddr {} tcp dport {DERP} reject with tcp reset", relay.address);
+    host.ns.nft(&format!(
+        "add table inet lab_r1\nadd chain inet lab_r1 out {{ type filter hook output priority 0; }}\n{rule}\n"
+    ))
 }
 
 /// Starts a relay; answers its pin too.

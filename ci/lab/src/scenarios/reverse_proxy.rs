@@ -11,13 +11,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::client::{Client, MEET, Relay};
+use crate::client::{MEET, Relay};
 use crate::ensure;
-use crate::internet::SERVER;
+use crate::internet::{Host, SERVER};
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 use crate::server_config::{self, PORT};
+
+use super::relayed;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "reverse-proxy",
@@ -43,23 +45,10 @@ fn run(lab: &mut Lab) -> Outcome {
     let mut command = host.ns.command("nginx");
     let _proxy = host.ns.spawn("nginx", command.args(["-c", &conf]))?;
 
-    let key = lab.reusable_key("alice")?;
-    let mut clients = Vec::new();
-    for name in ["a", "b"] {
-        let host = lab.internet()?.host(name)?;
-        host.block_udp()?;
-        host.ns.hosts_line(&format!("{SERVER} {NAME}"))?;
-        let mut client = Client::install(host, name, Relay::Tls)?;
-        let roots = folder.join("cert.pem").to_string_lossy().into_owned();
-        client.environment.push(("SSL_CERT_FILE".into(), roots));
-        client.launch()?;
-        client.up(&url, &key, &[])?;
-        clients.push(client);
-    }
-    let [a, b] = clients.as_slice() else { return Err("two clients".into()) };
-    a.sees("b", MEET)?;
-    a.relayed_to("b", MEET)?;
-    a.reaches(&b.ip()?, MEET)?;
+    let roots = folder.join("cert.pem");
+    let named = |host: &Host| host.ns.hosts_line(&format!("{SERVER} {NAME}"));
+    let [a, b] = relayed::pair(lab, Relay::Tls, Some(&roots), named)?;
+    relayed::meet(&a, &b)?;
     let access = std::fs::read_to_string(folder.join("access.log")).unwrap_or_default();
     ensure!(!access.contains(" 502 "), "the proxy could not reach the server: {access}");
 
