@@ -33,8 +33,18 @@ impl Compression {
     }
 }
 
+/// Room for compressed text that is kept between pieces.
+const SCRATCH_KEPT: usize = 64 * 1024;
+
 /// Compresses pieces; one compressor is shared, because its tables cost more memory than its lock costs time.
-pub struct Encoder(Mutex<zstd::bulk::Compressor<'static>>);
+pub struct Encoder(Mutex<Workshop>);
+
+/// The compressor, and where it writes. A piece lives as long as its slowest reader and must not carry the room for
+/// its worst case along, so it is copied out of here.
+struct Workshop {
+    compressor: zstd::bulk::Compressor<'static>,
+    scratch: Vec<u8>,
+}
 
 impl Encoder {
     /// A new encoder.
@@ -44,7 +54,7 @@ impl Encoder {
     pub fn new() -> std::io::Result<Self> {
         let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
         compressor.set_parameter(zstd::zstd_safe::CParameter::WindowLog(WINDOW_LOG))?;
-        Ok(Self(Mutex::new(compressor)))
+        Ok(Self(Mutex::new(Workshop { compressor, scratch: Vec::new() })))
     }
 
     /// Makes a piece of a message.
@@ -55,8 +65,14 @@ impl Encoder {
         match how {
             Compression::None => Ok(Bytes::copy_from_slice(json)),
             Compression::Zstd => {
-                let mut compressor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(compressor.compress(json)?.into())
+                let mut workshop = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let Workshop { compressor, scratch } = &mut *workshop;
+                scratch.clear();
+                scratch.reserve(zstd::zstd_safe::compress_bound(json.len()));
+                compressor.compress_to_buffer(json, scratch)?;
+                let piece = Bytes::copy_from_slice(scratch);
+                scratch.shrink_to(SCRATCH_KEPT);
+                Ok(piece)
             }
         }
     }

@@ -131,10 +131,10 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         maps: app.maps.clone(),
         pings: app.pings.clone(),
     };
-    let app = app.clone();
+    let (app, cursor) = (app.clone(), snap.seq);
     tokio::spawn(async move {
         Metrics::add(&app.metrics.streams);
-        let ended = task.run(first, snap).await;
+        let ended = task.run(first, cursor).await;
         app.metrics.streams.fetch_sub(1, portable_atomic::Ordering::Relaxed);
         if ended == Ended::Stuck {
             Metrics::add(&app.metrics.streams_stuck);

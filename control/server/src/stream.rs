@@ -67,10 +67,13 @@ pub enum Ended {
 
 impl MapStream {
     /// Runs until the client is gone. Presence is told to the writer at both ends.
-    pub async fn run(self, first: Vec<Bytes>, snap: Arc<Snapshot>) -> Ended {
+    ///
+    /// `cursor` is the number of the snapshot that `first` was made from; the snapshot itself is not held, for a stream
+    /// lives for weeks.
+    pub async fn run(self, first: Vec<Bytes>, cursor: u64) -> Ended {
         let node = self.node.id;
         self.control.cast(move |world, _| world.stream_opened(node));
-        let ended = self.feed(first, snap.seq).await;
+        let ended = self.feed(first, cursor).await;
         self.control.cast(move |world, context| world.stream_closed(node, context.now));
         ended
     }
