@@ -12,7 +12,7 @@ use crate::command::Output;
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::ensure;
-use crate::internet::{Host, SERVER};
+use crate::internet::Host;
 use crate::outcome::{Failure, Outcome};
 use crate::server_config::{self, PORT};
 
@@ -79,7 +79,7 @@ impl Server {
         command.args(binary).arg("serve").arg("--config").arg(&self.config);
         self.environment(&mut command);
         let mut daemon = self.host.ns.spawn("server", &mut command)?;
-        let health = format!("http://{SERVER}:{PORT}/health");
+        let health = format!("http://127.0.0.1:{PORT}/health");
         self.context.eventually("the server answers", START, || {
             daemon.check()?;
             let mut curl = self.host.ns.command("curl");

@@ -59,6 +59,7 @@ const SWITCHES: &[&str] = &[
     "version",
     "json",
     "stdin-jsonl",
+    "without-relay",
     "bypass-server-and-access-database-directly",
 ];
 

@@ -20,6 +20,10 @@ hearthgate: control server, relay and STUN for Tailscale clients
   derp        [--hostname NAME] [--listen-addr ADDR] [--stun-listen-addr ADDR] [--metrics-listen-addr ADDR]
               [--tls-cert FILE --tls-key FILE] [--verify-client-url URL] [--mesh-key-file FILE --mesh-with HOST,HOST]
               [--state-dir DIR]        run a relay and STUN by themselves
+  front       [--hostname HOST[:PORT]] [--listen-addr ADDR] [--stun-listen-addr ADDR] [--without-relay] [--state-dir DIR]
+              pass encrypted connections on to boxes that nothing reaches; prints a line to pair the first with
+              line | list | revoke HOST          on the front: a line for another box, its boxes, end one
+              pair LINE | unpair | status        on the box
   router      up | down                    this machine as a member of a network (`hearthgate router --help`)
   status | ping PEER | netcheck            of that router
   configtest                               check the configuration
@@ -108,6 +112,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["derp"] => crate::derp::derp(&args),
         #[cfg(not(feature = "relay"))]
         ["derp"] => Err(Failure::Failed("this build has no relay of its own: take the full one, or relay-only".into())),
+        #[cfg(feature = "front")]
+        ["front", rest @ ..] => crate::front::run(&args, rest),
+        #[cfg(not(feature = "front"))]
+        ["front", ..] => Err(Failure::Failed("this build has no front: take the full one".into())),
         ["version"] => version(&args),
         ["configtest"] => configtest(&args),
         ["backup", ..] => offline::make_backup(&args),

@@ -14,6 +14,8 @@ mod commands;
 mod commands;
 #[cfg(feature = "relay")]
 mod derp;
+#[cfg(feature = "front")]
+mod front;
 #[cfg(feature = "control")]
 mod import;
 mod logging;

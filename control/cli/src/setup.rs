@@ -145,10 +145,30 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
             upgrade_dir: given(&config.image.upgrade_dir),
             status_file: given(&config.image.status_file),
         },
+        front: front(config)?,
         admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),
     })
+}
+
+/// The pairing line of a front, if it is one.
+#[cfg(feature = "front")]
+fn front(config: &Config) -> Result<Option<String>, Failure> {
+    let line = &config.front.pairing;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    line.parse::<hearthgate_front::Line>().map_err(|e| Failure::Failed(format!("front.pairing: {e}")))?;
+    Ok(Some(line.clone()))
+}
+
+#[cfg(not(feature = "front"))]
+fn front(config: &Config) -> Result<Option<String>, Failure> {
+    if config.front.pairing.is_empty() {
+        return Ok(None);
+    }
+    Err(Failure::Failed("front.pairing: this build has no front: take the full one".into()))
 }
 
 /// A path that may be left empty.

@@ -64,6 +64,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("admin.enabled", Kind::Bool),
     ("admin.networks", Kind::List),
     ("admin.hosts", Kind::List),
+    ("front.pairing", Kind::Text),
     ("image.upgrade_dir", Kind::Text),
     ("image.status_file", Kind::Text),
     ("cli.address", Kind::Text),

@@ -1,6 +1,6 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
-use crate::{AdminConfig, ImageConfig, OidcConfig, RouterConfig};
+use crate::{AdminConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
@@ -59,6 +59,8 @@ pub struct Config {
     pub oidc: OidcConfig,
     /// The pages on the LAN.
     pub admin: AdminConfig,
+    /// A front, for a box that nothing reaches.
+    pub front: FrontConfig,
     /// Upgrades of a box with one of our images.
     pub image: ImageConfig,
     /// How the command line reaches a server elsewhere.
@@ -103,6 +105,7 @@ impl Default for Config {
             node: NodeConfig::default(),
             oidc: OidcConfig::default(),
             admin: AdminConfig::default(),
+            front: FrontConfig::default(),
             image: ImageConfig::default(),
             cli: CliConfig::default(),
             policy: PolicyConfig::default(),

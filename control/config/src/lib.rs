@@ -9,6 +9,7 @@ mod admin;
 mod duration;
 mod env;
 mod file;
+mod front;
 mod image;
 mod load;
 mod oidc;
@@ -24,6 +25,7 @@ pub use file::{
     CliConfig, Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers,
     NodeConfig, PolicyConfig, Prefixes, Routes, StoreConfig, Switch,
 };
+pub use front::FrontConfig;
 pub use image::ImageConfig;
 pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};

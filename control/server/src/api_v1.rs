@@ -38,7 +38,7 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     }
     let actor = match origin {
         Origin::Local => "console".to_owned(),
-        Origin::Network(_) => match authorised(&app, &req).await {
+        _ => match authorised(&app, &req).await {
             Some(id) => format!("API key {id}"),
             None => {
                 return problem(
@@ -59,7 +59,7 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if let Some(what) = path.strip_prefix("/admin/") {
         return match origin {
             Origin::Local => admin::console(&app, &method, what).await,
-            Origin::Network(_) => problem(StatusCode::FORBIDDEN, "this is for the console of the box only"),
+            _ => problem(StatusCode::FORBIDDEN, "this is for the console of the box only"),
         };
     }
     let query = parse_query(req.uri().query().unwrap_or_default());
@@ -67,6 +67,10 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         Ok(body) => body,
         Err(reply) => return *reply,
     };
+    #[cfg(feature = "front")]
+    if path == "/front" {
+        return crate::front::api(&app, actor, &method, &body);
+    }
     let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(percent_decode).collect();
     if let Some(allowed) = api_schema::other_methods(&method, &parts) {
         return api_schema::not_this_method(allowed);

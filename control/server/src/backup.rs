@@ -11,8 +11,15 @@ use std::{
 
 /// Files of the state folder that are part of a backup: without the Noise key every client has to log in again, and
 /// without the relay's certificate clients refuse the relay.
-const KEY_FILES: [&str; 5] =
-    ["noise_private.key", "derp_server_private.key", "relay_cert.pem", "relay_key.pem", "relay_cert.host"];
+const KEY_FILES: [&str; 7] = [
+    "noise_private.key",
+    "derp_server_private.key",
+    "relay_cert.pem",
+    "relay_key.pem",
+    "relay_cert.host",
+    "front_client_private.key",
+    "front_pairing",
+];
 /// Where they are inside the backup.
 const PREFIX: &str = "file/";
 /// Longest of them in bytes.

@@ -32,15 +32,45 @@ impl File {
     }
 }
 
-/// Puts the map together: our own relay, then regions of URLs, then those of files, the later winning. `pin` is the
+/// What a front offers to the nodes of this box.
+#[cfg_attr(not(feature = "front"), allow(dead_code, reason = "only a build with fronts has one"))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FrontRegion {
+    /// Its IPv4 address.
+    pub(crate) ipv4: Option<String>,
+    /// Its IPv6 address.
+    pub(crate) ipv6: Option<String>,
+    /// TCP port of its relay.
+    pub(crate) port: u16,
+    /// UDP port of its STUN; 0 for none.
+    pub(crate) stun_port: u16,
+    /// Its relay: name for TLS, and pin.
+    pub(crate) relay: Option<(String, String)>,
+}
+
+/// Puts the map together: our own relay, that of a front, then regions of URLs, then those of files, the later winning. `pin` is the
 /// certificate pin of a self-signed relay.
 ///
 /// # Errors
 /// A file cannot be read, or is no DERP map.
-pub(crate) fn build(options: &Options, pin: Option<&str>, from_urls: Vec<File>) -> Result<DerpMap, StartError> {
+pub(crate) fn build(
+    options: &Options,
+    pin: Option<&str>,
+    front: Option<&FrontRegion>,
+    from_urls: Vec<File>,
+) -> Result<DerpMap, StartError> {
     let mut map = DerpMap::default();
     if options.derp.enabled && options.derp.in_map {
-        map.regions.insert(i32::from(options.derp.region_id), embedded(options, pin));
+        let mut region = embedded(options, pin);
+        // The name in our URL is the front's address: STUN there is the front's, and belongs to the nearer relay.
+        let stun = front.map(|f| if f.relay.is_some() { 0 } else { f.stun_port });
+        if let (Some(port), Some(node)) = (stun, region.nodes.first_mut()) {
+            node.stun_port = stun_port(port);
+        }
+        map.regions.insert(i32::from(options.derp.region_id), region);
+    }
+    if let Some(region) = front.and_then(|f| beside(f, i32::from(options.derp.region_id) + 1)) {
+        map.regions.insert(region.region_id, region);
     }
     for file in from_urls {
         file.put_into(&mut map);
@@ -57,6 +87,35 @@ pub(crate) fn build(options: &Options, pin: Option<&str>, from_urls: Vec<File>) 
         file.put_into(&mut map);
     }
     Ok(map)
+}
+
+/// Port as a DERP map has it: 0 would be the usual one.
+fn stun_port(port: u16) -> i32 {
+    if port == 0 { -1 } else { i32::from(port) }
+}
+
+/// The region of a front's relay.
+fn beside(front: &FrontRegion, id: i32) -> Option<DerpRegion> {
+    let (host_name, pin) = front.relay.clone()?;
+    let none = || "none".to_owned();
+    let node = DerpNode {
+        name: format!("{id}a"),
+        region_id: id,
+        host_name,
+        cert_name: pin,
+        ipv4: front.ipv4.clone().unwrap_or_else(none),
+        ipv6: front.ipv6.clone().unwrap_or_else(none),
+        stun_port: stun_port(front.stun_port),
+        derp_port: i32::from(front.port),
+        ..Default::default()
+    };
+    Some(DerpRegion {
+        region_id: id,
+        region_code: "front".into(),
+        region_name: "Front".into(),
+        nodes: vec![node],
+        ..Default::default()
+    })
 }
 
 fn embedded(options: &Options, pin: Option<&str>) -> DerpRegion {

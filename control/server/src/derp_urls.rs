@@ -5,7 +5,7 @@
 
 use crate::{
     Options,
-    derp_map::{self, File},
+    derp_map::{self, File, FrontRegion},
 };
 use hearthgate_fetch::Fetch;
 use hearthgate_tailcfg::DerpMap;
@@ -32,13 +32,15 @@ struct State {
     answers: BTreeMap<String, String>,
     /// Settings in force, with the pin of our certificate.
     options: Option<(Options, Option<String>)>,
+    /// What the front that serves us has.
+    front: Option<FrontRegion>,
 }
 
 impl DerpMaps {
     /// Begins with the copy.
     pub(crate) fn new(state_dir: &Path) -> Self {
         let kept = fs::read(state_dir.join(KEPT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Self(Mutex::new(State { answers: kept.unwrap_or_default(), options: None }))
+        Self(Mutex::new(State { answers: kept.unwrap_or_default(), ..State::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -50,12 +52,12 @@ impl DerpMaps {
     /// # Errors
     /// A file cannot be read, or is no DERP map.
     pub(crate) fn build(&self, options: &Options, pin: Option<String>) -> Result<DerpMap, crate::StartError> {
-        let files: Vec<File> = {
+        let (files, front): (Vec<File>, _) = {
             let state = self.state();
             let answers = options.derp.urls.iter().filter_map(|url| state.answers.get(url));
-            answers.filter_map(|text| parse(text).ok()).collect()
+            (answers.filter_map(|text| parse(text).ok()).collect(), state.front.clone())
         };
-        let map = derp_map::build(options, pin.as_deref(), files)?;
+        let map = derp_map::build(options, pin.as_deref(), front.as_ref(), files)?;
         self.state().options = Some((options.clone(), pin));
         Ok(map)
     }
@@ -86,6 +88,16 @@ impl DerpMaps {
             }
         }
         done
+    }
+
+    /// The map with what a front has, or without; `None` when that changes nothing.
+    #[cfg(feature = "front")]
+    pub(crate) fn with_front(&self, front: Option<FrontRegion>) -> Option<DerpMap> {
+        if self.state().front == front {
+            return None;
+        }
+        self.state().front = front;
+        self.rebuilt()
     }
 
     /// The map of the settings in force.

@@ -34,6 +34,9 @@ const H2_STREAM_WINDOW: u32 = 64 * 1024;
 pub enum Origin {
     /// From the network, with the address of the client.
     Network(IpAddr),
+    /// Passed on by a front, with the address it says the client has. Never local, whatever that address is.
+    #[cfg(feature = "front")]
+    Front(IpAddr),
     /// From the unix socket.
     Local,
 }
@@ -149,6 +152,8 @@ fn ts2021(app: App, mut req: Request<Incoming>) -> Reply {
 fn derp(app: &App, origin: Origin, mut req: Request<Incoming>) -> Reply {
     let from = match origin {
         Origin::Network(ip) => hearthgate_derp::Remote { ip: Some(ip) },
+        #[cfg(feature = "front")]
+        Origin::Front(ip) => hearthgate_derp::Remote { ip: Some(ip) },
         Origin::Local => hearthgate_derp::Remote::default(),
     };
     match app.relay.as_ref().and_then(|relay| relay.answer_http(&mut req, from)) {
@@ -196,6 +201,8 @@ async fn verify(app: &App, req: Request<Incoming>) -> Reply {
 fn metrics(app: &App, origin: Origin) -> Reply {
     match origin {
         Origin::Network(ip) if !ip.is_loopback() => text(StatusCode::NOT_FOUND, "not found"),
+        #[cfg(feature = "front")]
+        Origin::Front(_) => text(StatusCode::NOT_FOUND, "not found"),
         _ => metrics_page(app),
     }
 }

@@ -17,6 +17,8 @@ mod check_pages;
 mod derp_map;
 mod derp_urls;
 mod encode;
+#[cfg(feature = "front")]
+mod front;
 mod health;
 mod http_api;
 mod image;
@@ -142,7 +144,12 @@ impl Running {
                 take_policy_file(world, path, context.now);
             }
         });
-        done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })
+        done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })?;
+        #[cfg(feature = "front")]
+        if let Err(e) = front::configure(&self.app, options) {
+            tracing::error!(error = %e, "no front");
+        }
+        Ok(())
     }
 
     /// The code that claims the pages on the LAN, while nobody has.
@@ -153,6 +160,8 @@ impl Running {
 
     /// Stops: no new connections, what is queued becomes durable, the store is closed.
     pub async fn stop(self) {
+        #[cfg(feature = "front")]
+        self.app.fronts.stop();
         for task in &self.tasks {
             task.abort();
         }
@@ -261,6 +270,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         derp_maps: derp_maps.clone(),
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,
+        #[cfg(feature = "front")]
+        fronts: front::Fronts::default(),
         image: image::Image::new(options.image.clone()),
         metrics: Metrics::default(),
         tokens: Mutex::default(),
@@ -279,6 +290,10 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         gate: Gate::new(options.connections_per_address),
         proxies: app.proxies.clone(),
     };
+    #[cfg(feature = "front")]
+    if let Err(e) = front::start(&app, &options, front.clone()) {
+        tracing::error!(error = %e, "no front");
+    }
     tasks.push(tokio::spawn(listener::serve_tcp(app.clone(), tcp, front)));
     let unix = listener::bind_unix(&options.unix_socket, options.unix_socket_mode)?;
     tasks.push(tokio::spawn(listener::serve_unix(app.clone(), unix)));

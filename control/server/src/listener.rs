@@ -100,7 +100,12 @@ pub(crate) async fn serve_metrics(app: App, listener: TcpListener) {
     }
 }
 
-async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(app: App, stream: S, origin: Origin) {
+/// Answers requests on one connection until it ends.
+pub(crate) async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    app: App,
+    stream: S,
+    origin: Origin,
+) {
     let service = service_fn(move |req| {
         let app = app.clone();
         let origin = behind_proxies(&app, origin, req.headers());

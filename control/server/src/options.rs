@@ -43,6 +43,8 @@ pub struct Options {
     pub oidc: Option<OidcOptions>,
     /// The pages on the LAN.
     pub admin: AdminOptions,
+    /// Pairing line of a front (`hgfront-…`); `None` for none, or for the one that was paired on the pages.
+    pub front: Option<String>,
     /// Upgrades of a box with one of our images.
     pub image: ImageOptions,
     /// How often routers are asked for a sign of life; zero never.
@@ -117,6 +119,7 @@ impl Options {
             probe_timeout: Duration::ZERO,
             oidc: None,
             admin: AdminOptions::default(),
+            front: None,
             image: ImageOptions::default(),
         }
     }

@@ -44,6 +44,9 @@ pub struct Parts {
     pub stun: Arc<StunMetrics>,
     /// The pages on the LAN.
     pub admin: Admin,
+    /// The front, for a box that nothing reaches.
+    #[cfg(feature = "front")]
+    pub fronts: crate::front::Fronts,
     /// The image it runs in, if any.
     pub image: Image,
     /// Counters.

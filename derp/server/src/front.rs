@@ -93,9 +93,33 @@ impl Front {
         F: Fn(Prefixed<Connection>, SocketAddr) -> T,
         T: Future<Output = ()> + Send + 'static,
     {
-        let Ok(connection) = timeout(NEWCOMER, self.open(stream, pass)).await.unwrap_or_else(|e| Err(e.into())) else {
-            return;
-        };
+        let Ok(io) = timeout(NEWCOMER, self.open(stream)).await.unwrap_or_else(|e| Err(e.into())) else { return };
+        self.admitted(Connection { io, _pass: pass }, remote, permit, other).await;
+    }
+
+    /// Takes a connection that did not come to a listener of ours, but was passed on by somebody who accepted it from
+    /// `remote`. Only TLS is spoken on it: whoever passed it on is to see no plain text.
+    ///
+    /// It counts for its address like any other. Nobody speaks for others on it: [`Front::proxies`] are not asked.
+    pub async fn pass<F, T>(mut self, stream: Box<dyn Duplex>, remote: SocketAddr, other: F)
+    where
+        F: Fn(Prefixed<Connection>, SocketAddr) -> T,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let Some(pass) = self.gate.enter(remote.ip()) else { return };
+        self.proxies = Arc::default();
+        let opened = timeout(NEWCOMER, self.handshake(Wire::Passed(stream))).await;
+        let Ok(io) = opened.unwrap_or_else(|e| Err(e.into())) else { return };
+        self.admitted(Connection { io: Io::Tls(Box::new(io)), _pass: pass }, remote, (), other).await;
+    }
+
+    /// Finds out what a connection is for, and gives it to whoever serves that. `newcomer` is dropped once that is
+    /// known.
+    async fn admitted<F, T, N>(self, connection: Connection, remote: SocketAddr, newcomer: N, other: F)
+    where
+        F: Fn(Prefixed<Connection>, SocketAddr) -> T,
+        T: Future<Output = ()> + Send + 'static,
+    {
         if connection.protocol() == Some(ACME_TLS) {
             return;
         }
@@ -103,7 +127,7 @@ impl Front {
             Some(_) => sniff(connection).await,
             None => Ok(Sniffed::Other(Prefixed::new(Bytes::new(), connection))),
         };
-        drop(permit);
+        drop(newcomer);
         match (sniffed, self.relay) {
             (Ok(Sniffed::Derp(request, stream, received)), Some(relay)) if relay.may_accept() => {
                 let ip = self.proxies.client(remote.ip(), request.forwarded_for.as_deref());
@@ -118,17 +142,16 @@ impl Front {
     }
 
     /// Tells TLS from plain text, and is past its handshake when it answers.
-    async fn open(&self, stream: TcpStream, pass: Pass) -> io::Result<Connection> {
+    async fn open(&self, stream: TcpStream) -> io::Result<Io> {
         let mut first = [0u8; 1];
         if stream.peek(&mut first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let io =
-            if first == [TLS_HANDSHAKE] { Io::Tls(Box::new(self.handshake(stream).await?)) } else { Io::Plain(stream) };
-        Ok(Connection { io, _pass: pass })
+        let wire = Wire::Tcp(stream);
+        Ok(if first == [TLS_HANDSHAKE] { Io::Tls(Box::new(self.handshake(wire).await?)) } else { Io::Plain(wire) })
     }
 
-    async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    async fn handshake(&self, stream: Wire) -> io::Result<TlsStream<Wire>> {
         if self.alpn.is_empty() {
             return TlsAcceptor::from(self.tls.clone()).accept(stream).await;
         }
@@ -147,9 +170,67 @@ pub struct Connection {
 
 #[derive(Debug)]
 enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
 }
+
+/// Both directions of a stream that somebody else accepted.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// What carries a connection.
+enum Wire {
+    Tcp(TcpStream),
+    Passed(Box<dyn Duplex>),
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Tcp(_)) { "Tcp" } else { "Passed" })
+    }
+}
+
+macro_rules! streams {
+    ($name:ident: $($variant:ident),+) => {
+        impl AsyncRead for $name {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_read(cx, buf)),+ }
+            }
+        }
+
+        impl AsyncWrite for $name {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_write(cx, buf)),+ }
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_write_vectored(cx, bufs)),+ }
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match self { $(Self::$variant(io) => io.is_write_vectored()),+ }
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_flush(cx)),+ }
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() { $(Self::$variant(io) => Pin::new(io).poll_shutdown(cx)),+ }
+            }
+        }
+    };
+}
+streams!(Wire: Tcp, Passed);
+streams!(Io: Plain, Tls);
 
 impl Connection {
     /// What TLS agreed to speak, if it did.
@@ -163,19 +244,13 @@ impl Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
-            Io::Plain(io) => Pin::new(io).poll_write(cx, buf),
-            Io::Tls(io) => Pin::new(io).poll_write(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -183,30 +258,18 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
-            Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-            Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-        }
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Io::Plain(io) => io.is_write_vectored(),
-            Io::Tls(io) => io.is_write_vectored(),
-        }
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Io::Plain(io) => Pin::new(io).poll_flush(cx),
-            Io::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }

@@ -41,7 +41,7 @@ mod websocket;
 
 pub use client::{ClientView, Origin, Remote};
 pub use driver::Ended;
-pub use front::{Connection, Front};
+pub use front::{Connection, Duplex, Front};
 pub use gate::{Gate, PER_ADDRESS, Pass};
 pub use http::{BootstrapDns, bootstrap_dns, generate_204};
 pub use limits::{Rate, RelayLimits};

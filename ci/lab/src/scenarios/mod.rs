@@ -11,6 +11,7 @@ mod ephemeral;
 mod exit_node;
 mod expire;
 mod failover;
+mod front;
 mod import_headscale;
 mod join_by_key;
 mod keys;
@@ -72,6 +73,7 @@ pub const ALL: &[Scenario] = &[
     acme::HTTP,
     acme::TLS,
     reverse_proxy::SCENARIO,
+    front::SCENARIO,
     router::RELAY,
     router::DIRECT,
     router::UNPLUGGED,

@@ -1,0 +1,289 @@
+//! Which boxes a front serves, and which pairing lines are open: one small JSON file in the front's state folder.
+//!
+//! Both the running front and its command line change the file, one at a time (a lock file), whole (written beside and
+//! renamed). Time is handed in.
+
+use crate::{line::PairingSecret, messages::Hello};
+use hearthgate_derp::identity::{IdentityError, write_private};
+use hearthgate_keys::MachinePublic;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Name of the file.
+const FILE: &str = "front_boxes.json";
+/// Name of the lock file.
+const LOCK: &str = "front_boxes.lock";
+/// Most boxes of one front.
+pub const BOXES_MAX: usize = 64;
+/// Most open lines.
+const INVITATIONS_MAX: usize = 16;
+/// How long a line can be used, in seconds: a day.
+pub const LINE_LIFE: u64 = 24 * 3600;
+/// Longest host of a URL: a DNS name (RFC 1035).
+const HOST_MAX: usize = 253;
+
+/// Why the file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum BoxesError {
+    /// The disk failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// It could not be written.
+    #[error(transparent)]
+    Write(#[from] IdentityError),
+    /// Somebody edited it.
+    #[error("{} is not as a front writes it ({source}): restore it, or remove it and pair all boxes again", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// Why a box is not served; for the person who looks after the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The secret is not, or no longer, open.
+    #[error(
+        "the front does not know this box, and the line's secret was used or is over: make another with `hearthgate front line` on the front"
+    )]
+    Unknown,
+    /// Another box has this name.
+    #[error("another box of this front has the same host in its server_url")]
+    HostTaken,
+    /// The URL has no host that could be looked for.
+    #[error("the host of server_url is neither a name nor an address")]
+    Host,
+    /// There is no room.
+    #[error("the front has as many boxes as it can hold: revoke one there")]
+    Full,
+}
+
+/// A box that was paired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paired {
+    /// Its key.
+    pub key: MachinePublic,
+    /// Host in its URL, in small letters: what TLS asks for.
+    pub host: String,
+    /// When it was paired, in seconds since 1970.
+    pub since: u64,
+}
+
+/// An open line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Invitation {
+    hash: String,
+    /// In seconds since 1970.
+    until: u64,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boxes {
+    /// Where boxes find the front: host and port. It stands in the lines that are made.
+    #[serde(default)]
+    pub address: String,
+    #[serde(default)]
+    boxes: Vec<Paired>,
+    #[serde(default)]
+    invitations: Vec<Invitation>,
+}
+
+impl Boxes {
+    /// Reads the file; a missing one is empty.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no such file.
+    pub fn load(state_dir: &Path) -> Result<Self, BoxesError> {
+        let path = state_dir.join(FILE);
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|source| BoxesError::Content { path, source }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(BoxesError::Io { path, source }),
+        }
+    }
+
+    /// Reads the file, changes it, and has the change on disk when it answers.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn change<T>(state_dir: &Path, f: impl FnOnce(&mut Self) -> T) -> Result<(Self, T), BoxesError> {
+        let path = state_dir.join(LOCK);
+        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        let _lock = locked.map_err(|source| BoxesError::Io { path, source })?;
+        let before = Self::load(state_dir)?;
+        let mut after = before.clone();
+        let result = f(&mut after);
+        if after != before {
+            write_private(&state_dir.join(FILE), &serde_json::to_string_pretty(&after).unwrap_or_default())?;
+        }
+        Ok((after, result))
+    }
+
+    /// Opens a line with this secret. The oldest of too many is closed.
+    pub fn invite(&mut self, secret: &PairingSecret, now: u64) {
+        self.forget_old(now);
+        while self.invitations.len() >= INVITATIONS_MAX {
+            self.invitations.remove(0);
+        }
+        self.invitations.push(Invitation { hash: secret.hash(), until: now.saturating_add(LINE_LIFE) });
+    }
+
+    /// Whether a box that nobody knows may have a line that is open.
+    #[must_use]
+    pub fn has_invitations(&self, now: u64) -> bool {
+        self.invitations.iter().any(|i| i.until > now)
+    }
+
+    /// Takes a box in, or again; its line is used up then.
+    ///
+    /// # Errors
+    /// Why it is not served.
+    pub fn admit(&mut self, key: MachinePublic, hello: &Hello, now: u64) -> Result<(), Refused> {
+        let host = host_of(&hello.host).ok_or(Refused::Host)?;
+        let known = self.boxes.iter().position(|b| b.key == key);
+        let invitation = PairingSecret::parse(&hello.secret)
+            .map(|s| s.hash())
+            .and_then(|hash| self.invitations.iter().position(|i| i.hash == hash && i.until > now));
+        if known.is_none() && invitation.is_none() {
+            return Err(Refused::Unknown);
+        }
+        if self.boxes.iter().any(|b| b.host == host && b.key != key) {
+            return Err(Refused::HostTaken);
+        }
+        if let Some(paired) = known.and_then(|at| self.boxes.get_mut(at)) {
+            paired.host = host;
+        } else if self.boxes.len() >= BOXES_MAX {
+            return Err(Refused::Full);
+        } else {
+            self.boxes.push(Paired { key, host, since: now });
+        }
+        if let Some(at) = invitation {
+            self.invitations.remove(at);
+        }
+        self.forget_old(now);
+        Ok(())
+    }
+
+    /// Removes the box with this host, or with the key that begins so.
+    pub fn revoke(&mut self, which: &str) -> Option<Paired> {
+        let fits = |b: &Paired| b.host == which.to_ascii_lowercase() || b.key.to_string() == which;
+        let at = self.boxes.iter().position(fits)?;
+        Some(self.boxes.remove(at))
+    }
+
+    /// The boxes.
+    #[must_use]
+    pub fn all(&self) -> &[Paired] {
+        &self.boxes
+    }
+
+    /// Whether this box is paired.
+    #[must_use]
+    pub fn knows(&self, key: &MachinePublic) -> bool {
+        self.boxes.iter().any(|b| b.key == *key)
+    }
+
+    /// The box that a TLS hello with this name is for. Without a name (the URL has an address) there must be one box
+    /// only.
+    #[must_use]
+    pub fn for_name(&self, name: Option<&str>) -> Option<MachinePublic> {
+        match (name, self.boxes.as_slice()) {
+            (Some(name), all) => all.iter().find(|b| b.host == name).map(|b| b.key),
+            (None, [only]) => Some(only.key),
+            (None, _) => None,
+        }
+    }
+
+    fn forget_old(&mut self, now: u64) {
+        self.invitations.retain(|i| i.until > now);
+    }
+}
+
+/// The host in small letters and without brackets, if it is a name or an address.
+fn host_of(text: &str) -> Option<String> {
+    let host = text.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':');
+    (!host.is_empty() && host.len() <= HOST_MAX && host.bytes().all(good)).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u8) -> MachinePublic {
+        MachinePublic::from_bytes([n; 32])
+    }
+
+    fn hello(host: &str, secret: &PairingSecret) -> Hello {
+        Hello { version: 1, host: host.into(), secret: secret.reveal() }
+    }
+
+    #[test]
+    fn a_line_pairs_one_box_once() {
+        let (mut boxes, secret) = (Boxes::default(), PairingSecret::from_random([3; 16]));
+        let mine = hello("VPN.example.org", &secret);
+        assert_eq!(boxes.admit(key(1), &mine, 100), Err(Refused::Unknown));
+        boxes.invite(&secret, 100);
+        assert!(boxes.has_invitations(100));
+        assert_eq!(boxes.admit(key(1), &mine, 101), Ok(()));
+        assert!(!boxes.has_invitations(101));
+        // It comes back without its secret, somebody else does not come in with it.
+        assert_eq!(boxes.admit(key(1), &Hello { secret: String::new(), ..mine.clone() }, 102), Ok(()));
+        assert_eq!(boxes.admit(key(2), &hello("other.example.org", &secret), 102), Err(Refused::Unknown));
+        assert_eq!(boxes.for_name(Some("vpn.example.org")), Some(key(1)));
+        assert_eq!(boxes.for_name(Some("example.org")), None);
+        assert_eq!(boxes.for_name(None), Some(key(1)));
+    }
+
+    #[test]
+    fn a_line_is_over_after_a_day() {
+        let (mut boxes, secret) = (Boxes::default(), PairingSecret::from_random([3; 16]));
+        boxes.invite(&secret, 100);
+        assert_eq!(boxes.admit(key(1), &hello("a.example", &secret), 100 + LINE_LIFE), Err(Refused::Unknown));
+        assert_eq!(boxes.admit(key(1), &hello("a.example", &secret), 99 + LINE_LIFE), Ok(()));
+    }
+
+    #[test]
+    fn names_are_one_boxs_and_can_be_given_back() {
+        let mut boxes = Boxes::default();
+        let (one, two) = (PairingSecret::from_random([1; 16]), PairingSecret::from_random([2; 16]));
+        boxes.invite(&one, 1);
+        boxes.invite(&two, 1);
+        boxes.admit(key(1), &hello("a.example", &one), 2).unwrap();
+        assert_eq!(boxes.admit(key(2), &hello("A.example", &two), 2), Err(Refused::HostTaken));
+        assert_eq!(boxes.admit(key(2), &hello("", &two), 2), Err(Refused::Host));
+        assert_eq!(boxes.admit(key(2), &hello("b.example", &two), 2), Ok(()), "a refusal used the line up");
+        assert_eq!(boxes.for_name(None), None, "an address could mean either of two");
+        assert_eq!(boxes.revoke("A.example").map(|b| b.key), Some(key(1)));
+        assert_eq!(boxes.revoke(&key(2).to_string()).map(|b| b.host), Some("b.example".into()));
+        assert_eq!(boxes.revoke("c.example"), None);
+        assert_eq!(boxes.for_name(Some("a.example")), None);
+    }
+
+    #[test]
+    fn the_file_keeps_what_two_programs_write() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Boxes::load(dir.path()).unwrap(), Boxes::default());
+        let secret = PairingSecret::from_random([3; 16]);
+        Boxes::change(dir.path(), |b| b.invite(&secret, 1)).unwrap();
+        let (_, admitted) = Boxes::change(dir.path(), |b| b.admit(key(1), &hello("a.example", &secret), 2)).unwrap();
+        admitted.unwrap();
+        let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
+        assert!(!text.contains(&secret.reveal()));
+        assert!(Boxes::load(dir.path()).unwrap().knows(&key(1)));
+        fs::write(dir.path().join(FILE), "{").unwrap();
+        assert!(matches!(Boxes::change(dir.path(), |_| ()), Err(BoxesError::Content { .. })));
+    }
+}

@@ -1,0 +1,240 @@
+//! A front and a box on one machine: what goes through, what does not, and how both come back.
+
+use hearthgate_derp::StunMetrics;
+use hearthgate_front::{Boxes, Gateway, GatewayOptions, Home, Line, PairingSecret, Passed, State, Status, keep};
+use hearthgate_keys::{MachinePrivate, NodePublic};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A box whose clients get their own bytes back.
+struct Echo {
+    host: &'static str,
+    sources: Mutex<Vec<SocketAddr>>,
+}
+
+impl Home for Echo {
+    fn host(&self) -> String {
+        self.host.into()
+    }
+    fn take(&self, mut stream: Passed, source: SocketAddr) {
+        self.sources.lock().unwrap().push(source);
+        tokio::spawn(async move {
+            let mut chunk = [0u8; 8192];
+            while let Ok(n @ 1..) = stream.read(&mut chunk).await {
+                if stream.write_all(&chunk[..n]).await.is_err() || stream.flush().await.is_err() {
+                    return;
+                }
+            }
+            let _ = stream.shutdown().await;
+        });
+    }
+    fn may_relay(&self, _node: &NodePublic) -> bool {
+        true
+    }
+    fn welcomed(&self) {}
+}
+
+struct Front {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn front(dir: &Path, at: &str) -> Front {
+    let listener = TcpListener::bind(at).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let options = GatewayOptions { state_dir: dir.into(), stun_port: 3478, relay: true };
+    let gateway = Gateway::new(&options, Arc::new(StunMetrics::default())).unwrap();
+    Front { address, task: tokio::spawn(gateway.serve(listener)) }
+}
+
+fn line(dir: &Path, address: SocketAddr, secret: u8) -> Line {
+    let secret = PairingSecret::from_random([secret; 16]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    Boxes::change(dir, |b| b.invite(&secret, now)).unwrap();
+    Line::new(&address.to_string(), Gateway::key(dir).unwrap().public(), secret).unwrap()
+}
+
+struct AtHome {
+    echo: Arc<Echo>,
+    status: Arc<Status>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for AtHome {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn home(line: Line, key: u8, host: &'static str) -> AtHome {
+    let echo = Arc::new(Echo { host, sources: Mutex::default() });
+    let status = Arc::new(Status::new(&line.address));
+    let key = MachinePrivate::from_random([key; 32]);
+    let task = tokio::spawn(keep(line, key, echo.clone(), status.clone()));
+    AtHome { echo, status, task }
+}
+
+async fn until(what: &str, status: &Status, fits: impl Fn(&State) -> bool) {
+    let reached = timeout(PATIENCE, async {
+        while !fits(&status.view().state) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(reached.await.is_ok(), "{what}: {:?}", status.view().state);
+}
+
+fn client_hello(host: &str) -> Vec<u8> {
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let mut out = Vec::new();
+    ClientConnection::new(Arc::new(config), name).unwrap().write_tls(&mut out).unwrap();
+    out
+}
+
+/// Sends a hello for `host`; answers the connection and what came back, which is empty when nobody takes it.
+async fn knock(front: SocketAddr, host: &str) -> (TcpStream, Vec<u8>, bool) {
+    let hello = client_hello(host);
+    let mut tcp = TcpStream::connect(front).await.unwrap();
+    tcp.write_all(&hello).await.unwrap();
+    let mut got = vec![0u8; hello.len()];
+    let whole = timeout(PATIENCE, tcp.read_exact(&mut got)).await.unwrap().is_ok();
+    (tcp, got, whole)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_reach_the_box_of_their_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let front = front(dir.path(), "127.0.0.1:0").await;
+    let one = home(line(dir.path(), front.address, 1), 1, "one.example");
+    let two = home(line(dir.path(), front.address, 2), 2, "two.example");
+    for at_home in [&one, &two] {
+        until("up", &at_home.status, |s| *s == State::Connected).await;
+    }
+    let welcome = one.status.view().welcome.unwrap();
+    assert!(welcome.stun_port == 3478 && welcome.relay.unwrap().pin.starts_with("sha256-raw:"));
+
+    let (mut tcp, got, whole) = knock(front.address, "TWO.example").await;
+    assert!(whole && got[0] == 0x16 && got.windows(11).any(|w| w == b"two.example" || w == b"TWO.example"));
+    assert_eq!(*two.echo.sources.lock().unwrap(), [tcp.local_addr().unwrap()], "with the client's own address");
+    assert!(one.echo.sources.lock().unwrap().is_empty());
+
+    // Much more than all windows together, both ways at once.
+    let (mut read, mut write) = tcp.split();
+    let sent: Vec<u8> = (0..3_000_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let mut received = vec![0u8; sent.len()];
+    let (wrote, read_all) = tokio::join!(write.write_all(&sent), read.read_exact(&mut received));
+    wrote.unwrap();
+    read_all.unwrap();
+    assert!(sent == received);
+    drop(tcp);
+    let closed = timeout(PATIENCE, async {
+        while two.status.view().open > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(closed.await.is_ok(), "a client that is gone is forgotten");
+
+    for stranger in ["three.example", "127.0.0.1"] {
+        assert!(!knock(front.address, stranger).await.2, "{stranger} is nobody's, or anybody's");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_encrypted_is_turned_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let front = front(dir.path(), "127.0.0.1:0").await;
+    let at_home = home(line(dir.path(), front.address, 1), 1, "one.example");
+    until("up", &at_home.status, |s| *s == State::Connected).await;
+    let mut tcp = TcpStream::connect(front.address).await.unwrap();
+    tcp.write_all(b"GET /key?v=100 HTTP/1.1\r\nHost: one.example\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("https://"), "{answer}");
+    // Somebody who does not know the front's key, and somebody who says nothing of sense.
+    for bytes in [[0xf0; 200], [0x16; 200]] {
+        let mut tcp = TcpStream::connect(front.address).await.unwrap();
+        tcp.write_all(&bytes).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, tcp.read_to_end(&mut rest)).await.unwrap();
+        assert!(rest.is_empty());
+    }
+    assert!(at_home.echo.sources.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_holds_up_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let front = front(dir.path(), "127.0.0.1:0").await;
+    let at_home = home(line(dir.path(), front.address, 1), 1, "one.example");
+    until("up", &at_home.status, |s| *s == State::Connected).await;
+    let mut stalled = Vec::new();
+    for _ in 0..20 {
+        let (mut tcp, _, whole) = knock(front.address, "one.example").await;
+        assert!(whole);
+        let filled = timeout(Duration::from_millis(300), async { while tcp.write_all(&[7; 65536]).await.is_ok() {} });
+        assert!(filled.await.is_err(), "it has to wait for itself");
+        stalled.push(tcp);
+    }
+    assert!(timeout(Duration::from_secs(5), knock(front.address, "one.example")).await.unwrap().2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_come_back_and_a_revoked_box_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = front(dir.path(), "127.0.0.1:0").await;
+    let address = first.address;
+    let pairing = line(dir.path(), address, 1);
+    let at_home = home(pairing.clone(), 1, "one.example");
+    until("up", &at_home.status, |s| *s == State::Connected).await;
+
+    // The box starts again: its secret is used up, its key is known.
+    drop(at_home);
+    let at_home = home(pairing.clone(), 1, "one.example");
+    until("up again", &at_home.status, |s| *s == State::Connected).await;
+    assert!(knock(address, "one.example").await.2);
+
+    // Another box with the same line.
+    let thief = home(pairing, 9, "thief.example");
+    until("the line works once", &thief.status, |s| matches!(s, State::Refused(why) if why.contains("does not know")))
+        .await;
+
+    // Clients that are there go, too.
+    let (mut client, _, whole) = knock(address, "one.example").await;
+    assert!(whole);
+    Boxes::change(dir.path(), |b| b.revoke("one.example")).unwrap().1.unwrap();
+    assert!(!matches!(timeout(PATIENCE, client.read_u8()).await.unwrap(), Ok(_)), "the client was not cut off");
+    until("revoked", &at_home.status, |s| matches!(s, State::Refused(_))).await;
+    assert!(!knock(address, "one.example").await.2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_with_another_key_is_not_believed() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let front = front(dir.path(), "127.0.0.1:0").await;
+    let at_home = home(line(other.path(), front.address, 1), 1, "one.example");
+    until("not the one of the line", &at_home.status, |s| matches!(s, State::Failed(_))).await;
+    assert!(at_home.status.view().welcome.is_none());
+}
