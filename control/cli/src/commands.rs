@@ -86,7 +86,8 @@ const API_KEY_COLUMNS: [(&str, &str); 4] =
 const PENDING_COLUMNS: [(&str, &str); 3] = [("Login", "authId"), ("Hostname", "hostname"), ("OS", "os")];
 const CHECK_COLUMNS: [(&str, &str); 4] = [("Check", "authId"), ("From", "from"), ("To", "to"), ("Login", "login")];
 
-const ADMIN_COLUMNS: [(&str, &str); 3] = [("Page", "url"), ("Setup code", "code"), ("Claimed", "claimed")];
+const ADMIN_COLUMNS: [(&str, &str); 4] =
+    [("Page", "url"), ("Setup code", "code"), ("Claimed", "claimed"), ("Tunnel", "tunnel")];
 
 /// Lifetime of an API key whose maker named none: Headscale's.
 const API_KEY_LIFETIME: &str = "90d";

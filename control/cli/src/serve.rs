@@ -82,7 +82,10 @@ async fn own_router(config: &Config, options: &Options, running: &Running) -> Op
         return None;
     }
     match OwnRouter::start(&config.router, beside(options, running)).await {
-        Ok(own) => Some(own),
+        Ok(own) => {
+            running.shows_router(own.asked_by());
+            Some(own)
+        }
         Err(error) => {
             tracing::error!(%error, "this machine's own router does not start");
             None
@@ -168,13 +171,28 @@ fn greet(options: &Options, running: &Running) {
         println!("  relay and STUN    on the same port as the URL; STUN on {stun}");
     }
     if let Some(code) = running.setup_code() {
-        let page = format!("{url}/admin/");
+        let at = running.opening();
         println!();
-        println!("Open {page} in a browser on the local network, and claim this box with the setup code");
+        match &at.tunnel {
+            None => {
+                println!("Open {} in a browser on the local network, and claim this box with the setup code", at.url)
+            }
+            Some(tunnel) => {
+                println!(
+                    "The pages are for the local network only, and this machine has no address on one. On yours, run"
+                );
+                println!();
+                println!("  {tunnel}");
+                println!();
+                println!("and meanwhile open {} there, and claim this box with the setup code", at.url);
+            }
+        }
         println!();
         println!("  {}", code.reveal());
         println!();
-        println!("{}", hearthgate_web::qr::console(&page));
+        if at.tunnel.is_none() {
+            println!("{}", hearthgate_web::qr::console(&at.url));
+        }
     }
     println!();
     println!("Or, in another terminal, make a user and a key:");

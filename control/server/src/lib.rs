@@ -31,6 +31,7 @@ mod noise_api;
 mod oidc;
 mod oidc_pages;
 mod options;
+mod own_router;
 mod pages;
 mod pings;
 mod reply;
@@ -41,6 +42,7 @@ mod writer;
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
 pub use options::{AcmeOptions, AdminOptions, DerpOptions, ImageOptions, OidcOptions, Options, guess_lan_address};
+pub use own_router::AskRouter;
 pub use writer::Unavailable;
 
 use crate::{
@@ -152,10 +154,21 @@ impl Running {
         Ok(())
     }
 
+    /// Where somebody opens the pages.
+    #[must_use]
+    pub fn opening(&self) -> hearthgate_web::opening::Opening {
+        self.app.admin.opening(&self.server_url)
+    }
+
     /// The code that claims the pages on the LAN, while nobody has.
     #[must_use]
     pub fn setup_code(&self) -> Option<hearthgate_keys::Secret> {
         self.app.admin.setup_code()
+    }
+
+    /// Tells how the router in this process is asked for its status; what it says stands on the pages.
+    pub fn shows_router(&self, ask: AskRouter) {
+        self.app.own_router.is_asked_by(ask);
     }
 
     /// Stops: no new connections, what is queued becomes durable, the store is closed.
@@ -273,6 +286,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         #[cfg(feature = "front")]
         fronts: front::Fronts::default(),
         image: image::Image::new(options.image.clone()),
+        own_router: own_router::OwnRouter::default(),
         metrics: Metrics::default(),
         tokens: Mutex::default(),
         stun: Arc::new(StunMetrics::default()),
@@ -282,6 +296,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut tasks = Vec::new();
     let tcp = listener::bind_tcp(options.listen)?;
     let listen = tcp.local_addr().map_err(StartError::io("listening on", options.listen.to_string()))?;
+    app.admin.listens_on(listen);
     let alpn: Arc<tls::AlpnChallenges> = Arc::default();
     let front = Front {
         relay: app.relay.clone(),
@@ -315,6 +330,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     }
     if !options.probe_interval.is_zero() {
         tasks.push(tokio::spawn(health::watch_routers(app.clone(), options.probe_interval, options.probe_timeout)));
+    }
+    if options.admin.enabled {
+        tasks.push(tokio::spawn(own_router::count(app.clone())));
     }
     let relay = app.relay.clone();
     tasks.push(tokio::spawn(async move {

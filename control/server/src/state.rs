@@ -2,7 +2,7 @@
 
 use crate::{
     admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc,
-    pings::Pings, writer::Control,
+    own_router::OwnRouter, pings::Pings, writer::Control,
 };
 use hearthgate_acme::HttpAnswers;
 use hearthgate_core::Fact;
@@ -49,6 +49,8 @@ pub struct Parts {
     pub fronts: crate::front::Fronts,
     /// The image it runs in, if any.
     pub image: Image,
+    /// The router of this process, and counters for the pages.
+    pub own_router: OwnRouter,
     /// Counters.
     pub metrics: Metrics,
     /// Tokens of OAuth clients.

@@ -1,6 +1,6 @@
 //! Who may see the pages at all, before anybody logs in.
 //!
-//! * The **source address** must lie in a network of the LAN. Requests that a proxy passed on tell of another source,
+//! * The **source address** must lie in a network of the LAN, or be this machine's own. Requests that a proxy passed on tell of another source,
 //!   which cannot be trusted, so they are turned away.
 //! * The **Host** must be an IP address or a name of this box: a name of somebody else's that resolves to this box is
 //!   DNS rebinding. An address cannot be rebound.
@@ -63,6 +63,8 @@ pub struct Asked<'a> {
     pub fetch_site: Option<&'a str>,
     /// A header of a proxy is there (`Forwarded`, `X-Forwarded-For`, `X-Real-IP`, `Via`).
     pub proxied: bool,
+    /// The source is an address of this machine itself, which need not be a private one.
+    pub own: bool,
     /// The request changes something.
     pub changes: bool,
 }
@@ -73,7 +75,7 @@ impl Gate {
     /// # Errors
     /// The reason.
     pub fn check(&self, source: IpAddr, asked: &Asked<'_>) -> Result<(), Refusal> {
-        if !self.networks.iter().any(|n| n.contains(&source)) {
+        if !asked.own && !self.admits(source) {
             return Err(Refusal::Source);
         }
         if asked.proxied {
@@ -88,7 +90,15 @@ impl Gate {
         Ok(())
     }
 
-    fn knows(&self, host: &str) -> bool {
+    /// Whether this source lies in a network that may see the pages.
+    #[must_use]
+    pub fn admits(&self, source: IpAddr) -> bool {
+        self.networks.iter().any(|n| n.contains(&source))
+    }
+
+    /// Whether this box goes by that name; addresses are always known.
+    #[must_use]
+    pub fn knows(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let is_address = name.parse::<IpAddr>().is_ok() || (name.starts_with('[') && bare.parse::<Ipv6Addr>().is_ok());

@@ -4,23 +4,28 @@
 //! (sessions, the claim code, the throttle, the checks of addresses and names) take time and random bytes as
 //! arguments. `control/server` moves the requests. The pages work without script; the script only makes them live.
 //!
+//! * [`opening`]: at which address the pages are opened;
 //! * [`gate`]: who may see the pages at all (LAN addresses, known names, same origin);
 //! * [`account`], [`password`], [`session`], [`claim`], [`throttle`]: who is logged in;
 //! * [`page`]: the pages; [`text`]: every English sentence on them; [`asset`]: style, script, icon;
-//! * [`health`], [`reach`]: what is wrong, and how the world reaches this box.
+//! * [`health`], [`reach`]: what is wrong, and how the world reaches this box;
+//! * [`paths`], [`traffic`]: what the box's own router says, and counters over time.
 
 pub mod account;
 pub mod asset;
 pub mod claim;
 pub mod gate;
 pub mod health;
+pub mod opening;
 pub mod page;
 pub mod password;
+pub mod paths;
 pub mod qr;
 pub mod reach;
 pub mod session;
 pub mod text;
 pub mod throttle;
+pub mod traffic;
 
 pub use account::{Account, Role};
 pub use session::{Session, Sessions};

@@ -89,6 +89,23 @@ pub const ROUTES_HINT: &str = "Networks that this device offers to the others. O
 pub const ROUTES_NONE: &str = "This device offers no networks. To share the network it is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
 pub const EXIT_NODE: &str = "all internet traffic (exit node)";
 
+/// Paths of the box's own router, traffic.
+pub const PATHS: &str = "How this box reaches it";
+pub const PATHS_HINT: &str = "As the router in this box sees it, since it started.";
+pub const PATHS_HEAD: [&str; 6] = ["Device", "Path", "Address", "Round trip", "Received", "Sent"];
+pub const PATH_OWN: &str = "this box";
+pub const PATH_IDLE: &str = "idle";
+pub const PATH_DIRECT: &str = "direct";
+pub const PATH_PEER_RELAY: &str = "through another device";
+pub const PATH_RELAY: &str = "through the relay";
+pub const TRAFFIC: &str = "Traffic";
+pub const TRAFFIC_SOON: &str = "The first figures come within half a minute.";
+pub const TRAFFIC_HINT: &str = "Kept in memory only. The last";
+pub const TRAFFIC_IN: &str = "To this box";
+pub const TRAFFIC_OUT: &str = "From this box";
+pub const TRAFFIC_RELAYED: &str = "Through the relay";
+pub const TRAFFIC_ONLINE: &str = "Devices online";
+
 /// Joining.
 pub const JOIN_TITLE: &str = "Add a device";
 pub const JOIN_OWNER: &str = "Who does it belong to?";

@@ -37,6 +37,9 @@ fn only_the_lan_gets_in() {
     for outside in ["8.8.8.8", "172.32.0.1", "100.64.0.9", "2001:db8::1", "192.169.0.1"] {
         assert_eq!(gate().check(ip(outside), &asked), Err(Refusal::Source), "{outside}");
     }
+    let own = Asked { own: true, ..asked };
+    assert_eq!(gate().check(ip("203.0.113.7"), &own), Ok(()), "a browser on the machine itself, by its public address");
+    assert_eq!(gate().check(ip("203.0.113.7"), &Asked { proxied: true, ..own }), Err(Refusal::Proxy));
     let proxied = Asked { proxied: true, ..asked };
     assert_eq!(gate().check(ip("127.0.0.1"), &proxied), Err(Refusal::Proxy));
 }
@@ -57,8 +60,10 @@ fn a_name_of_somebody_else_is_rebinding() {
 #[test]
 fn changes_come_from_our_own_pages() {
     let ask = |origin, fetch_site, changes| {
-        gate()
-            .check(ip("192.168.1.20"), &Asked { host: "192.168.1.1:8080", origin, fetch_site, proxied: false, changes })
+        gate().check(
+            ip("192.168.1.20"),
+            &Asked { host: "192.168.1.1:8080", origin, fetch_site, changes, ..Asked::default() },
+        )
     };
     assert_eq!(ask(Some("http://192.168.1.1:8080"), Some("same-origin"), true), Ok(()));
     assert_eq!(ask(None, None, true), Ok(()));

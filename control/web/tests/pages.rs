@@ -6,6 +6,7 @@ use hearthgate_web::{
     Account, Role, account, asset,
     page::{self, Viewer, policy::Checked},
     reach,
+    traffic::History,
 };
 use std::sync::Arc;
 
@@ -49,8 +50,8 @@ fn hostile_texts_stay_texts() {
     let node = world.node(hearthgate_core::NodeId(7)).expect("the node").clone();
     let found = reach::findings(EVIL, &[]);
     for shown in [
-        page::devices::devices(&owner, &world, NOW),
-        page::device::device(&owner, &world, &node, NOW),
+        page::devices::devices(&owner, &world, None, NOW),
+        page::device::device(&owner, &world, &node, None, NOW),
         page::join::ask(&owner, &world),
         page::join::help(EVIL),
         page::users::users(&owner, &world),
@@ -63,7 +64,7 @@ fn hostile_texts_stay_texts() {
         ),
         page::routes::routes(&owner, &world, NOW),
         page::operation::events(&owner, &world),
-        page::operation::health(&owner, &world, &found, NOW),
+        page::operation::health(&owner, &world, &found, &History::default(), NOW),
         page::setup::setup(&owner, &world, EVIL, &found),
         page::account::claim(Some(EVIL), EVIL),
         page::account::login(Some(EVIL), EVIL),
@@ -79,7 +80,7 @@ fn pages_obey_their_own_policy_for_content() {
     let (world, user) = world();
     let owner = viewer(Role::Owner, Some(&user));
     for shown in [
-        page::devices::devices(&owner, &world, NOW),
+        page::devices::devices(&owner, &world, None, NOW),
         page::keys::keys(&owner, &world, None, NOW),
         page::users::users(&owner, &world),
     ] {
@@ -101,12 +102,12 @@ fn roles_see_what_is_theirs() {
     let (member, stranger) = (viewer(Role::Member, Some(&user)), viewer(Role::Member, None));
     assert!(member.sees(&node) && member.may_change(&node));
     assert!(!stranger.sees(&node) && !stranger.may_change(&node));
-    assert!(!page::devices::devices(&stranger, &world, NOW).contains("laptop"));
+    assert!(!page::devices::devices(&stranger, &world, None, NOW).contains("laptop"));
     let auditor = viewer(Role::Auditor, None);
     assert!(auditor.sees(&node) && !auditor.may_change(&node));
-    let seen = page::device::device(&auditor, &world, &node, NOW);
+    let seen = page::device::device(&auditor, &world, &node, None, NOW);
     assert_eq!(seen.matches("<form").count(), 1, "only logging out: {seen}");
-    let member_sees = page::device::device(&member, &world, &node, NOW);
+    let member_sees = page::device::device(&member, &world, &node, None, NOW);
     assert!(member_sees.contains("/rename") && !member_sees.contains("/routes") && !member_sees.contains("/tags"));
 }
 

@@ -4,7 +4,7 @@
 use crate::{Router, plan};
 use hearthgate_client::{Netmap, Phase};
 use hearthgate_keys::NodePublic;
-use hearthgate_paths::{NetInfo, Path, Report};
+use hearthgate_paths::{Hop, NetInfo, Path, Report};
 use hearthgate_plane::PeerCounters;
 use hearthgate_tailcfg::{self as tailcfg, DerpMap, Node};
 use serde_json::{Map, Value, json};
@@ -114,6 +114,15 @@ fn peer_status(router: &Router, peer: &Node, counters: Option<&PeerCounters>) ->
         "Relay".into(),
         u16::try_from(peer.home_derp).map(|id| region_code(&derp, id)).unwrap_or_default().into(),
     );
+    // Ours, beyond the official form: the round trip on the path that carries packets now.
+    let hop = match path {
+        Some(Path::Direct(addr)) => Some(Hop::direct(*addr)),
+        Some(Path::PeerRelay { addr, vni }) => Some(Hop { addr: *addr, vni: Some(*vni) }),
+        _ => None,
+    };
+    let best = router.paths.status(&peer.key, router.now()).and_then(|status| status.best);
+    let measured = best.filter(|best| hop == Some(best.hop));
+    map.insert("LatencyMs".into(), json!(measured.map(|m| m.latency.as_secs_f64() * 1000.0)));
     map.insert("RxBytes".into(), counters.map_or(0, |c| c.rx_bytes).into());
     map.insert("TxBytes".into(), counters.map_or(0, |c| c.tx_bytes).into());
     map.insert("LastHandshake".into(), json!(tailcfg::Time::from(counters.and_then(|c| time(c.last_handshake?)))));

@@ -171,6 +171,9 @@ fn run_box(lab: &mut Lab) -> Outcome {
     web_sees(&a.host, &lab.server()?.host.address)?;
     a.tailscale(&["set", "--exit-node="], SOON)?.ok()?;
 
+    // Its pages say how it reaches the client.
+    page_shows(lab, &["this box", "direct", &a.host.address])?;
+
     // More than once: what the box tells of itself races with its own map stream.
     for _ in 0..3 {
         lab.server()?.stop()?;
@@ -183,6 +186,26 @@ fn run_box(lab: &mut Lab) -> Outcome {
         a.reaches(&address, BACK)?;
     }
     Ok(())
+}
+
+/// Somebody claims the box, and the page of its own device shows all of this.
+fn page_shows(lab: &mut Lab, wanted: &[&str]) -> Outcome {
+    let jar = lab.context.folder("pages")?.join("cookies").display().to_string();
+    let server = lab.server()?;
+    let claim = server.command(&["admin", "setup-code", "-o", "json"])?.ok()?.stdout;
+    let code = claim.split('"').find(|word| word.len() == 14 && word.matches('-').count() == 2).unwrap_or_default();
+    let (code, id) = (format!("code={code}"), server.node_id("box")?);
+    let base = "http://127.0.0.1:8080/admin";
+    let (claim, list, device) = (format!("{base}/claim"), format!("{base}/"), format!("{base}/device/{id}"));
+    let form = ["-d", &code, "-d", "name=anna", "-d", "password=correct horse battery", &claim];
+    server.host.ns.run(&[&["curl", "-fsS", "-c", &jar], &form[..]].concat(), SOON)?.ok()?;
+    lab.context.eventually("the pages show the path", SOON, || {
+        let page = |url: &str| lab.running()?.host.ns.run(&["curl", "-fsS", "-b", &jar, url], SOON)?.ok();
+        let shown = page(&list)?.stdout + &page(&device)?.stdout;
+        let missing: Vec<&&str> = wanted.iter().filter(|w| !shown.contains(**w)).collect();
+        ensure!(missing.is_empty(), "{missing:?} is not in {shown}");
+        Ok(())
+    })
 }
 
 /// The client gets the printer's page by its name; the printer sees this address.

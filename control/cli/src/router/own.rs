@@ -81,6 +81,12 @@ impl OwnRouter {
         Ok(Self { requests, stop: Some(stop), wanted, task, follower })
     }
 
+    /// How it is asked for its status; it takes no question while many wait.
+    pub(crate) fn asked_by(&self) -> hearthgate_server::AskRouter {
+        let requests = self.requests.clone();
+        std::sync::Arc::new(move |answer| requests.try_send(Request::Status(answer)).is_ok())
+    }
+
     /// Takes another configuration, as far as it can be changed while running.
     pub(crate) async fn reload(&self, config: &RouterConfig, server: &Server) {
         let prefs = prefs(config, server);

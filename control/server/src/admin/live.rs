@@ -34,13 +34,13 @@ pub(super) async fn stream(app: &App, request: &Page) -> Reply {
         return text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open");
     }
     let (tx, rx) = mpsc::channel(4);
-    tokio::spawn(tell(app.clone(), signature(&world), tx));
+    tokio::spawn(tell(app.clone(), signature(app, &world), tx));
     let mut reply = reply::stream(rx);
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     reply
 }
 
-async fn tell(app: App, mut seen: (u64, usize, u64, usize), tx: mpsc::Sender<Bytes>) {
+async fn tell(app: App, mut seen: Signature, tx: mpsc::Sender<Bytes>) {
     let Ok(_permit) = app.admin.streams.try_acquire() else { return };
     let mut published = app.control.published();
     published.mark_unchanged();
@@ -61,7 +61,7 @@ async fn tell(app: App, mut seen: (u64, usize, u64, usize), tx: mpsc::Sender<Byt
             () = tx.closed() => return,
         };
         let Ok((world, _)) = look(&app).await else { return };
-        let now = signature(&world);
+        let now = signature(&app, &world);
         let message: &'static [u8] = if changed || now != seen {
             b"event: change\ndata:\n\n"
         } else if spoke.elapsed() >= KEEP_ALIVE {
@@ -78,13 +78,17 @@ async fn tell(app: App, mut seen: (u64, usize, u64, usize), tx: mpsc::Sender<Byt
     }
 }
 
+/// Last event, waiting logins, newest key, users, changes of the box's own router.
+type Signature = (u64, usize, u64, usize, u64);
+
 /// Differs when a page may differ and no map stream is woken.
-fn signature(world: &World) -> (u64, usize, u64, usize) {
+fn signature(app: &App, world: &World) -> Signature {
     let last_event = world.audit_log().last().map_or(0, |e| e.id);
     (
         last_event,
         world.pending_logins().count(),
         world.preauth_keys().map(|k| k.id).max().unwrap_or(0),
         world.users().count(),
+        app.own_router.changes(),
     )
 }

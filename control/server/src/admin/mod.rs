@@ -21,19 +21,28 @@ use crate::{
 };
 use hearthgate_core::World;
 use hearthgate_keys::Secret;
-use hearthgate_web::{Sessions, account, asset, claim, gate::Refusal, page, reach::Finding, throttle::Throttle};
+use hearthgate_web::{
+    Sessions, account, asset, claim,
+    gate::{Asked, Refusal},
+    opening::{Opening, opening},
+    page,
+    reach::Finding,
+    throttle::Throttle,
+};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
 use std::{
-    net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    net::{IpAddr, SocketAddr},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
 
 /// Live streams at once.
 const STREAMS_MAX: usize = 16;
+/// How long this machine's addresses are believed.
+const ADDRESSES_KEPT: Duration = Duration::from_secs(10);
 
 /// What the pages keep in memory.
 pub struct Admin {
@@ -45,6 +54,9 @@ pub struct Admin {
     hashing: Semaphore,
     streams: Semaphore,
     clock: Instant,
+    /// Addresses of this machine, and when they were looked at.
+    addresses: Mutex<Option<(Instant, Vec<IpAddr>)>>,
+    listen: OnceLock<SocketAddr>,
 }
 
 impl Admin {
@@ -59,12 +71,26 @@ impl Admin {
             hashing: Semaphore::new(1),
             streams: Semaphore::new(STREAMS_MAX),
             clock: Instant::now(),
+            addresses: Mutex::default(),
+            listen: OnceLock::new(),
         }
     }
 
     /// The code that claims the pages, while nobody has.
     pub fn setup_code(&self) -> Option<Secret> {
         lock(&self.code).clone()
+    }
+
+    /// Tells where the server listens; once.
+    pub fn listens_on(&self, listen: SocketAddr) {
+        // It does not change while the server runs.
+        let _ = self.listen.set(listen);
+    }
+
+    /// Where somebody opens the pages.
+    pub fn opening(&self, server_url: &str) -> Opening {
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        opening(server_url, self.listen.get().copied().unwrap_or(any), &self.options.gate, &lan_addresses())
     }
 
     fn now_ms(&self) -> u64 {
@@ -124,12 +150,14 @@ fn check(app: &App, ip: IpAddr, req: &Request<Incoming>) -> Result<(), Option<Re
     if !options.enabled {
         return Err(None);
     }
-    options.gate.check(ip, &request::asked(req)).map_err(Some)
+    let asked = request::asked(req);
+    // Only who would be refused costs a look at the interfaces.
+    let own = !options.gate.admits(ip) && own_addresses(&app.admin).contains(&ip);
+    options.gate.check(ip, &Asked { own, ..asked }).map_err(Some)
 }
 
 /// What the console of the box may ask: the setup code, or a new one in place of a lost password.
 pub async fn console(app: &App, method: &Method, what: &str) -> Reply {
-    let url = app.control.current().settings.server_url.clone();
     if !app.admin.options.enabled {
         return crate::api_v1::problem(StatusCode::CONFLICT, "the pages are switched off: set admin.enabled = true");
     }
@@ -146,9 +174,10 @@ pub async fn console(app: &App, method: &Method, what: &str) -> Reply {
         _ => return crate::api_v1::problem(StatusCode::NOT_FOUND, "there is no such endpoint"),
     }
     let code = app.admin.setup_code();
-    json(
-        &json!({ "url": format!("{url}/admin/"), "code": code.as_ref().map(Secret::reveal), "claimed": code.is_none() }),
-    )
+    let at = app.admin.opening(&app.control.current().settings.server_url);
+    json(&json!({
+        "url": at.url, "tunnel": at.tunnel, "code": code.as_ref().map(Secret::reveal), "claimed": code.is_none(),
+    }))
 }
 
 /// `/join`: what a device's person has to do.
@@ -191,6 +220,29 @@ fn reach(world: &World) -> Vec<Finding> {
         .map(|all| all.filter_map(|i| address(i.address?)).filter(|ip| !own(ip)).collect())
         .unwrap_or_default();
     hearthgate_web::reach::findings(&world.settings().server_url, &addresses)
+}
+
+/// Addresses of this machine, looked at again after a while: strangers' requests ask for them too.
+fn own_addresses(admin: &Admin) -> Vec<IpAddr> {
+    let mut kept = lock(&admin.addresses);
+    if let Some((_, all)) = kept.as_ref().filter(|(at, _)| at.elapsed() < ADDRESSES_KEPT) {
+        return all.clone();
+    }
+    let all: Vec<IpAddr> =
+        nix::ifaddrs::getifaddrs().map(|all| all.filter_map(|i| address(i.address?)).collect()).unwrap_or_default();
+    *kept = Some((Instant::now(), all.clone()));
+    all
+}
+
+/// Addresses of interfaces that others may know this machine by: not those of containers and tunnels. IPv4 first.
+fn lan_addresses() -> Vec<IpAddr> {
+    const INNER: [&str; 7] = ["docker", "br-0", "veth", "virbr", "tailscale", "wg", "tun"];
+    let inner = |name: &str| INNER.iter().any(|p| name.starts_with(p));
+    let mut all: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
+        .map(|all| all.filter(|i| !inner(&i.interface_name)).filter_map(|i| address(i.address?)).collect())
+        .unwrap_or_default();
+    all.sort_by_key(IpAddr::is_ipv6);
+    all
 }
 
 fn address(storage: nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {

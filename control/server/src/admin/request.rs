@@ -60,6 +60,7 @@ pub(super) fn asked(req: &Request<Incoming>) -> Asked<'_> {
         origin: header("origin"),
         fetch_site: header("sec-fetch-site"),
         proxied: PROXY_HEADERS.iter().any(|h| req.headers().contains_key(*h)),
+        own: false,
         changes: req.method() != Method::GET && req.method() != Method::HEAD,
     }
 }

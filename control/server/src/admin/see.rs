@@ -9,6 +9,7 @@ use crate::{reply::Reply, state::App};
 use hearthgate_core::NodeId;
 use hearthgate_web::{Role, account, page, session::Join, text as t};
 use http::StatusCode;
+use portable_atomic::Ordering::Relaxed;
 
 /// The page of a path.
 pub(super) async fn page(app: &App, request: &Page) -> Reply {
@@ -25,11 +26,11 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
     let parts: Vec<&str> = request.path.split('/').collect();
     let all = viewer.role.sees_all();
     let shown = match parts.as_slice() {
-        ["" | "devices"] => page::devices::devices(&viewer, &world, now),
+        ["" | "devices"] => page::devices::devices(&viewer, &world, app.own_router.paths().await.as_ref(), now),
         ["device", id] => {
             let node = id.parse().ok().and_then(|id| world.node(NodeId(id)).ok()).filter(|n| viewer.sees(n));
             match node {
-                Some(node) => page::device::device(&viewer, &world, node, now),
+                Some(node) => page::device::device(&viewer, &world, node, app.own_router.paths().await.as_ref(), now),
                 None => return not_found(&viewer),
             }
         }
@@ -47,8 +48,8 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["policy", "history"] if all => page::policy::history(&viewer, &world),
         ["policy", "reach"] if all => page::policy::reach(&viewer, &world, &policy::question(&world, request)),
         ["dns"] if all => page::dns::dns(&viewer, &world),
-        ["relays"] if all => page::operation::relays(&viewer, &world, None),
-        ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), now),
+        ["relays"] if all => page::operation::relays(&viewer, &world, load(app)),
+        ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), &app.own_router.history(), now),
         ["events"] if all => page::operation::events(&viewer, &world),
         ["system"] if all => {
             let image = if app.image.takes_upgrades() {
@@ -65,6 +66,11 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         _ => return not_found(&viewer),
     };
     html(StatusCode::OK, shown)
+}
+
+/// Connections to the relay in this box.
+fn load(app: &App) -> Option<u64> {
+    app.relay.as_ref().map(|r| r.metrics().connections.load(Relaxed))
 }
 
 fn not_found(viewer: &page::Viewer) -> Reply {

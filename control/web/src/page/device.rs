@@ -4,13 +4,13 @@ use super::{
     devices::{approve, owner, state},
     layout::{Viewer, confirm, form, page, post_button, when},
 };
-use crate::text as t;
+use crate::{paths::BoxPaths, text as t};
 use hearthgate_core::{Node, Now, World};
 use maud::{Markup, html};
 
-/// The page.
+/// The page. `paths` is what the box's own router says, if it has one.
 #[must_use]
-pub fn device(viewer: &Viewer, world: &World, node: &Node, now: Now) -> String {
+pub fn device(viewer: &Viewer, world: &World, node: &Node, paths: Option<&BoxPaths>, now: Now) -> String {
     page(
         Some(viewer),
         "devices",
@@ -18,6 +18,7 @@ pub fn device(viewer: &Viewer, world: &World, node: &Node, now: Now) -> String {
         false,
         html! {
             (facts(world, node, now))
+            (super::paths::section(paths, world, node))
             @if node.waiting && viewer.role.changes_all() { (waiting(viewer, node)) }
             @if viewer.may_change(node) {
                 (names(viewer, node))

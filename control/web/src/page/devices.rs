@@ -1,7 +1,7 @@
 //! The list of devices, with the logins that wait.
 
 use super::layout::{Viewer, form, page, post_button, when};
-use crate::text as t;
+use crate::{paths::BoxPaths, text as t};
 use hearthgate_core::{Node, Now, World};
 use maud::{Markup, html};
 
@@ -23,9 +23,9 @@ pub(super) fn owner(world: &World, node: &Node) -> String {
     world.users().find(|u| u.id == node.user).map_or_else(|| format!("user {}", node.user), |u| u.name.clone())
 }
 
-/// The page.
+/// The page. `paths` is what the box's own router says, if it has one.
 #[must_use]
-pub fn devices(viewer: &Viewer, world: &World, now: Now) -> String {
+pub fn devices(viewer: &Viewer, world: &World, paths: Option<&BoxPaths>, now: Now) -> String {
     let mut nodes: Vec<_> = world.nodes().filter(|n| viewer.sees(n)).collect();
     nodes.sort_by(|a, b| a.given_name.cmp(&b.given_name));
     page(
@@ -49,6 +49,7 @@ pub fn devices(viewer: &Viewer, world: &World, now: Now) -> String {
                                     code.small { (node.ips().map(|ip| ip.to_string()).collect::<Vec<_>>().join("  ")) }
                                 }
                                 span { (state(node, now)) }
+                                (super::paths::brief(paths, node))
                                 @if node.waiting && viewer.role.changes_all() { (approve(viewer, node)) }
                                 @if !node.path.online { span.soft.small { "last seen " (when(node.last_seen, t::NEVER)) } }
                             }

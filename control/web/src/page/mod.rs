@@ -1,6 +1,7 @@
 //! The pages, as functions from the world to HTML.
 
 pub mod account;
+mod chart;
 pub mod device;
 pub mod devices;
 pub mod dns;
@@ -9,6 +10,7 @@ pub mod join;
 pub mod keys;
 mod layout;
 pub mod operation;
+mod paths;
 pub mod policy;
 pub mod routes;
 pub mod setup;

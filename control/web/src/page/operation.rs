@@ -4,7 +4,7 @@ use super::{
     layout::{Viewer, page, when},
     setup::findings,
 };
-use crate::{health, reach::Finding, text as t};
+use crate::{health, reach::Finding, text as t, traffic::History};
 use hearthgate_core::{Now, World};
 use maud::{Markup, html};
 
@@ -40,9 +40,9 @@ pub fn relays(viewer: &Viewer, world: &World, load: Option<u64>) -> String {
     )
 }
 
-/// What is wrong.
+/// What is wrong, and how much goes through.
 #[must_use]
-pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], now: Now) -> String {
+pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], history: &History, now: Now) -> String {
     let found = health::findings(world, now);
     page(
         Some(viewer),
@@ -54,6 +54,7 @@ pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], now: Now) -> St
                 h2 #health-title { "The network" }
                 @if found.is_empty() { p.good { "All is well." } } @else { (findings(&found)) }
             }
+            (super::chart::traffic(history))
             section.card aria-labelledby="reach-title" { h2 #reach-title { "How the world reaches this box" } (findings(reach)) }
         },
     )
