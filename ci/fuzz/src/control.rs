@@ -5,6 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hearthgate_keys::{DiscoPublic, MachinePrivate, MachinePublic, NodePublic};
 use hearthgate_noise::{Initiator, respond, respond_with_ephemeral};
 use hearthgate_transport::accept;
+use hearthgate_websocket::WebSocket;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::io::Cursor;
 use tokio::io::AsyncReadExt;
@@ -132,13 +133,14 @@ pub(crate) const TS2021_UPGRADE: Target = Target {
 pub(crate) const WEBSOCKET: Target = Target {
     name: "websocket",
     run: |data| {
-        read_all(hearthgate_transport::WebSocket::new(Cursor::new(data.to_vec())), data.len());
+        let (received, rest) = data.split_at(data.len().min(7));
+        read_all(WebSocket::new(Cursor::new(rest.to_vec()), received.to_vec()), data.len());
     },
     seeds: websocket_seeds,
 };
 
 /// Masked frames as a client sends them: two of data, a ping between, a close; a long one; an unmasked one.
-pub(crate) fn websocket_seeds() -> Vec<Vec<u8>> {
+fn websocket_seeds() -> Vec<Vec<u8>> {
     let frames = b"\x82\x83\x01\x02\x03\x04\x60\x60\x60\x89\x81\x01\x02\x03\x04\x40\x80\x82\x01\x02\x03\x04\x60\x60\x88\x80\x00\x00\x00\x00";
     let mut long = b"\x82\xfe\x01\x00\x00\x00\x00\x00".to_vec();
     long.resize(8 + 256, b'x');
@@ -147,7 +149,7 @@ pub(crate) fn websocket_seeds() -> Vec<Vec<u8>> {
 }
 
 /// Reads a stream that never waits to its end: it gives no more than it was given, and ends.
-pub(crate) fn read_all(mut stream: impl tokio::io::AsyncRead + Unpin, limit: usize) {
+fn read_all(mut stream: impl tokio::io::AsyncRead + Unpin, limit: usize) {
     let mut out = Vec::new();
     let mut buf = [0; 512];
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

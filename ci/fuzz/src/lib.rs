@@ -42,7 +42,6 @@ pub const TARGETS: &[Target] = &[
     relay::DERP_FRAMES,
     relay::DERP_HELLO,
     relay::DERP_REQUEST,
-    relay::DERP_WEBSOCKET,
     relay::STUN,
     router::DISCO,
     router::PORT_MAPPING,

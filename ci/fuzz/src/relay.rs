@@ -1,13 +1,10 @@
 //! The relay and the STUN server: everything before and after a client is known.
 
-use crate::{
-    Target,
-    control::{read_all, websocket_seeds},
-};
-use hearthgate_derp::{Peek, WebSocket, peek_derp_request};
+use crate::Target;
+use hearthgate_derp::{Peek, peek_derp_request};
 use hearthgate_derp_frame as frame;
 use hearthgate_keys::NodePrivate;
-use std::{io::Cursor, net::SocketAddr};
+use std::net::SocketAddr;
 
 fn server() -> NodePrivate {
     NodePrivate::from_random([3; 32])
@@ -85,15 +82,6 @@ pub(crate) const DERP_REQUEST: Target = Target {
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: derp\r\n\r\n";
         vec![derp.to_vec(), web.to_vec(), b"GET /derp HTTP/1.0\r\n\r\n".to_vec(), b"GET /de".to_vec()]
     },
-};
-
-pub(crate) const DERP_WEBSOCKET: Target = Target {
-    name: "derp-websocket",
-    run: |data| {
-        let (received, rest) = data.split_at(data.len().min(7));
-        read_all(WebSocket::new(Cursor::new(rest.to_vec()), received), data.len());
-    },
-    seeds: websocket_seeds,
 };
 
 pub(crate) const STUN: Target = Target {

@@ -4,13 +4,11 @@
 //! protocol of their own, those in browsers GET a WebSocket. The HTTP server stays with the caller: [`accept`] looks at
 //! a request, [`Upgrade::headers`] are the answer's, and [`Upgrade::stream`] takes over the upgraded connection.
 
-use crate::{
-    HANDSHAKE_HEADER, HANDSHAKE_HEADER_MAX, NoiseStream, UPGRADE,
-    websocket::{WebSocket, websocket_accept},
-};
+use crate::{HANDSHAKE_HEADER, HANDSHAKE_HEADER_MAX, NoiseStream, UPGRADE};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hearthgate_keys::{MachinePrivate, MachinePublic};
 use hearthgate_noise::{Accepted, HandshakeError, RecordError, encode_early, respond};
+use hearthgate_websocket::{WebSocket, websocket_accept};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use std::{
     io,
@@ -128,7 +126,7 @@ impl Upgrade {
     /// Never in practice: the record counter would have to be used up.
     pub fn stream<S>(self, io: S, early: &[u8]) -> Result<NoiseStream<Carrier<S>>, RecordError> {
         let native = self.websocket.is_none();
-        let io = if native { Carrier::Native(io) } else { Carrier::WebSocket(WebSocket::new(io)) };
+        let io = if native { Carrier::Native(io) } else { Carrier::WebSocket(WebSocket::new(io, Vec::new())) };
         let mut stream = NoiseStream::new(io, self.accepted.session, self.accepted.response.to_vec(), Vec::new());
         if native && !early.is_empty() {
             stream.queue(&encode_early(early))?;

@@ -9,14 +9,12 @@ mod client;
 mod dial;
 mod early;
 mod stream;
-mod websocket;
 
 pub use accept::{AcceptError, Carrier, Upgrade, accept};
 pub use client::{ClientError, connect, fetch_key};
 pub use dial::{CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT, dial};
 pub use early::ClientStream;
 pub use stream::NoiseStream;
-pub use websocket::{WebSocket, websocket_accept};
 
 /// Value of the `Upgrade` header, and sub-protocol of the WebSocket.
 pub const UPGRADE: &str = "tailscale-control-protocol";

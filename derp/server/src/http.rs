@@ -6,10 +6,10 @@ use crate::{
     metrics::add,
     relay::Relay,
     sniff::{DerpRequest, Framing, upgrade_of},
-    websocket::{self, WebSocket, accept_key},
 };
 use bytes::Bytes;
 use hearthgate_derp_frame::PROTOCOL_VERSION;
+use hearthgate_websocket::{WebSocket, websocket_accept};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
@@ -48,7 +48,7 @@ impl Relay {
         let mut origin = origin.into();
         origin.not_ideal |= request.not_ideal;
         let head = match &request.framing {
-            Framing::WebSocket(key) => Some(websocket::upgrade_response(key)),
+            Framing::WebSocket(key) => Some(websocket_response(key)),
             Framing::Native if request.fast_start => None,
             Framing::Native => Some(self.upgrade_response()),
         };
@@ -59,7 +59,7 @@ impl Relay {
             Framing::Native => self.serve(io, received, origin).await,
             Framing::WebSocket(_) => {
                 add(&self.metrics.websocket_accepts, 1);
-                self.serve(WebSocket::new(io, &received), Bytes::new(), origin).await
+                self.serve(WebSocket::new(io, received.to_vec()), Bytes::new(), origin).await
             }
         }
     }
@@ -100,7 +100,7 @@ impl Relay {
             }
             Framing::WebSocket(key) => {
                 answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-                put(answer, "sec-websocket-accept", &accept_key(key));
+                put(answer, "sec-websocket-accept", &websocket_accept(key));
                 answer.insert("sec-websocket-protocol", HeaderValue::from_static("derp"));
             }
         }
@@ -114,13 +114,22 @@ impl Relay {
                     Framing::Native => relay.serve(io, Bytes::new(), origin).await,
                     Framing::WebSocket(_) => {
                         add(&relay.metrics.websocket_accepts, 1);
-                        relay.serve(WebSocket::new(io, &[]), Bytes::new(), origin).await
+                        relay.serve(WebSocket::new(io, Vec::new()), Bytes::new(), origin).await
                     }
                 };
             }
         });
         response
     }
+}
+
+/// The head of the answer to a WebSocket upgrade.
+fn websocket_response(key: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n\
+         Sec-WebSocket-Protocol: derp\r\n\r\n",
+        websocket_accept(key)
+    )
 }
 
 /// `/derp/probe` and `/derp/latency-check`: how far away the relay is, for clients that cannot use UDP.

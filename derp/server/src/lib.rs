@@ -37,7 +37,6 @@ mod standalone;
 mod stun;
 pub mod tls;
 mod url_check;
-mod websocket;
 
 pub use client::{ClientView, Origin, Remote};
 pub use driver::Ended;
@@ -54,4 +53,3 @@ pub use socket::tune_tcp;
 pub use standalone::{Pages, serve_pages};
 pub use stun::{StunMetrics, run_stun};
 pub use url_check::{UrlCheck, UrlError};
-pub use websocket::WebSocket;

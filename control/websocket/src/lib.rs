@@ -1,4 +1,5 @@
-//! WebSocket (RFC 6455) in the server's role, for clients in browsers: any sub-protocol, no extensions.
+//! WebSocket (RFC 6455) in the server's role, for clients in browsers, of the control server and of the relay: any
+//! sub-protocol, no extensions.
 //!
 //! Message boundaries mean nothing here: the payloads of binary messages are one stream of bytes, and every write
 //! becomes one message. Payload is handed on as it arrives, so no length in a frame head ever makes a buffer.
@@ -6,7 +7,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::digest::{Context as Hash, SHA1_FOR_LEGACY_USE_ONLY};
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -71,11 +72,11 @@ pub struct WebSocket<S> {
 }
 
 impl<S> WebSocket<S> {
-    /// Starts on `io`.
-    pub const fn new(io: S) -> Self {
+    /// Starts on `io`. `received` was already read from it, behind the upgrade request.
+    pub const fn new(io: S, received: Vec<u8>) -> Self {
         Self {
             io,
-            input: Vec::new(),
+            input: received,
             taken: 0,
             left: 0,
             mask: [0; 4],
@@ -204,18 +205,23 @@ impl<S> WebSocket<S> {
     }
 }
 
-/// Appends a frame that is a whole message. Payloads are at most [`WRITE_MAX`].
+/// Appends a frame that is a whole message.
 fn put_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
-    out.reserve_exact(payload.len() + 4);
+    put_head(out, opcode, payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends the head of such a frame, and makes room for its payload of `len` bytes, [`WRITE_MAX`] at most.
+fn put_head(out: &mut Vec<u8>, opcode: u8, len: usize) {
+    out.reserve_exact(len + 4);
     out.push(FIN | opcode);
-    match u8::try_from(payload.len()) {
+    match u8::try_from(len) {
         Ok(short @ 0..=125) => out.push(short),
         _ => {
             out.push(126);
-            out.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+            out.extend_from_slice(&(len as u16).to_be_bytes());
         }
     }
-    out.extend_from_slice(payload);
 }
 
 impl<S: AsyncWrite + Unpin> WebSocket<S> {
@@ -286,20 +292,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    /// Everything that is given at once is one message, as far as it fits.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
         if this.close_said {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
-        let payload = buf.get(..buf.len().min(WRITE_MAX)).unwrap_or_default();
-        if !payload.is_empty() {
-            put_frame(&mut this.output, BINARY, payload);
+        let len = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(WRITE_MAX);
+        if len > 0 {
+            put_head(&mut this.output, BINARY, len);
+            let mut left = len;
+            for buf in bufs {
+                let part = buf.get(..left.min(buf.len())).unwrap_or_default();
+                this.output.extend_from_slice(part);
+                left -= part.len();
+            }
         }
         // What the network does not take now goes out with the next write or flush.
         match this.poll_drain(cx) {
             Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
-            _ => Poll::Ready(Ok(payload.len())),
+            _ => Poll::Ready(Ok(len)),
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
