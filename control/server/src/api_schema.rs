@@ -47,7 +47,7 @@ const fn delete(path: &'static str, summary: &'static str, query: Query) -> Endp
     Endpoint { method: "delete", path, summary, query, body: None, answer: "Nothing" }
 }
 
-const ENDPOINTS: [Endpoint; 42] = [
+const ENDPOINTS: &[Endpoint] = &[
     get("/health", "Whether the store works", &[], "Health"),
     get("/user", "Users, all or those that fit", &[("id", false), ("name", false), ("email", false)], "Users"),
     post("/user", "Make a user", Some(("NewUser", true)), "OneUser"),
@@ -112,6 +112,12 @@ const ENDPOINTS: [Endpoint; 42] = [
     get("/backup", "All state in one file, private keys included", &[], "File"),
     get("/image/upgrade", "How the last upgrade of this box ended (boxes with our image)", &[], "Upgrade"),
     put("/image/upgrade", "Send an upgrade file (boxes with our image)", "File", "Received"),
+    #[cfg(feature = "front")]
+    get("/front", "How the tunnel to this box's front is", &[], "Front"),
+    #[cfg(feature = "front")]
+    post("/front", "Pair with the front of a line that it printed", Some(("Pairing", true)), "Front"),
+    #[cfg(feature = "front")]
+    Endpoint { method: "delete", path: "/front", summary: "Leave the front", query: &[], body: None, answer: "Front" },
     get("/audit", "Who changed what, newest last", &[], "Audit"),
     get("/version", "Versions of the server and of the clients it serves", &[], "Version"),
 ];
@@ -227,6 +233,12 @@ fn further_schemas() -> Value {
         "PolicyPair": object(&["new"], &[("new", text.clone()), ("old", text.clone())]),
         "Explanations": object(&["explanations"], &[("explanations", json!({ "type": "array", "items": { "type": "object" } }))]),
         "Difference": { "type": "object" },
+        "Front": object(&["state"], &[
+            ("state", json!({ "enum": ["none", "connecting", "connected", "refused", "failed"] })), ("address", text.clone()),
+            ("why", text.clone()), ("relay", json!({ "type": "boolean" })), ("open", json!({ "type": "integer" })),
+            ("passed", json!({ "type": "integer" })),
+        ]),
+        "Pairing": object(&["pairing"], &[("pairing", json!({ "type": "string", "pattern": "^hgfront-[A-Za-z0-9_-]+$" }))]),
         "File": { "type": "string", "format": "binary" },
         "Upgrade": object(&["slot", "outcome", "refused"], &[("slot", text.clone()), ("outcome", text.clone()), ("refused", text)]),
         "Received": object(&["bytes"], &[("bytes", json!({ "type": "integer" }))]),
@@ -262,7 +274,7 @@ fn description() -> Value {
         all.extend(further);
     }
     let problem = json!({ "description": "What is wrong", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
-    for e in &ENDPOINTS {
+    for e in ENDPOINTS {
         let in_path = e
             .path
             .split('/')

@@ -15,7 +15,10 @@ use crate::{
 use hearthgate_derp::identity::{IdentityError, load_or_make, write_private};
 use hearthgate_front::{Home, Line, LineError, Passed, State, Status, keep};
 use hearthgate_keys::{MachinePrivate, NodePublic};
-use hearthgate_web::reach::host_of;
+use hearthgate_web::{
+    front::{Front, Tunnel},
+    reach::host_of,
+};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -185,17 +188,13 @@ pub(crate) fn api(app: &App, actor: String, method: &Method, body: &[u8]) -> Rep
         Method::GET => return json(&tell(app)),
         Method::POST => {
             let line = serde_json::from_slice::<Pairing>(body).map(|p| p.pairing).unwrap_or_default();
-            pair(app, &line).map(|()| "paired a front")
+            change(app, &actor, Some(&line))
         }
-        Method::DELETE => forget(app).map(|()| "left its front"),
+        Method::DELETE => change(app, &actor, None),
         _ => return crate::api_schema::not_this_method(http::HeaderValue::from_static("DELETE, GET, POST")),
     };
     match done {
-        Ok(what) => {
-            let address = app.fronts.view().map(|v| v.address).unwrap_or_default();
-            app.control.cast(move |world, c| world.audit(&actor, what, &address, c.now));
-            json(&tell(app))
-        }
+        Ok(()) => json(&tell(app)),
         Err(e @ (FrontError::Identity(_) | FrontError::Io(_))) => {
             crate::api_v1::problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string())
         }
@@ -203,8 +202,36 @@ pub(crate) fn api(app: &App, actor: String, method: &Method, body: &[u8]) -> Rep
     }
 }
 
+/// Pairs with the front of a line, or leaves it, and notes who did.
+pub(crate) fn change(app: &App, actor: &str, line: Option<&str>) -> Result<(), FrontError> {
+    let before = app.fronts.view();
+    let what = match line {
+        Some(line) => pair(app, line).map(|()| "paired a front")?,
+        None => forget(app).map(|()| "left its front")?,
+    };
+    let address = app.fronts.view().or(before).map(|v| v.address).unwrap_or_default();
+    let actor = actor.to_owned();
+    app.control.cast(move |world, c| world.audit(&actor, what, &address, c.now));
+    Ok(())
+}
+
+/// What the pages show of it.
+pub(crate) fn seen(app: &App) -> Front {
+    let https = app.control.current().settings.server_url.starts_with("https://");
+    let running = app.fronts.lock();
+    let Some(running) = running.as_ref() else { return Front { https, ..Front::default() } };
+    let view = running.status.view();
+    let tunnel = match view.state {
+        State::Connecting => Tunnel::Connecting,
+        State::Connected => Tunnel::Connected(view.open, view.passed),
+        State::Refused(why) => Tunnel::Refused(why),
+        State::Failed(why) => Tunnel::Failed(why),
+    };
+    Front { tunnel: Some((view.address, tunnel)), configured: running.configured, https }
+}
+
 /// Pairs with the front of this line, and keeps it for the next start.
-pub(crate) fn pair(app: &App, text: &str) -> Result<(), FrontError> {
+fn pair(app: &App, text: &str) -> Result<(), FrontError> {
     let line: Line = text.parse()?;
     if app.fronts.lock().as_ref().is_some_and(|r| r.configured) {
         return Err(FrontError::Configured);
@@ -214,7 +241,7 @@ pub(crate) fn pair(app: &App, text: &str) -> Result<(), FrontError> {
 }
 
 /// Leaves the front.
-pub(crate) fn forget(app: &App) -> Result<(), FrontError> {
+fn forget(app: &App) -> Result<(), FrontError> {
     if app.fronts.lock().as_ref().is_some_and(|r| r.configured) {
         return Err(FrontError::Configured);
     }

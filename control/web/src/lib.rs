@@ -14,6 +14,7 @@
 pub mod account;
 pub mod asset;
 pub mod claim;
+pub mod front;
 pub mod gate;
 pub mod health;
 pub mod opening;

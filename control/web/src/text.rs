@@ -55,6 +55,14 @@ pub const SETUP_SAVE: &str = "Save and go on";
 pub const SETUP_REACH: &str = "2. How the world reaches this box";
 pub const SETUP_REACH_HINT: &str =
     "This is what the box sees right now. Nothing has to be done to use the network at home.";
+pub const FRONT_TITLE: &str = "Nothing reaches this box?";
+pub const FRONT_HINT: &str = "A front is `hearthgate front` on any cheap machine with a public address. It passes encrypted connections on to this box and cannot read them. Paste the line that it printed; it begins with hgfront-.";
+pub const FRONT_NEEDS_HTTPS: &str = "First set server_url in the configuration to https:// and a name that leads to the front, and get a certificate for it (tls_letsencrypt_hostname, tls_letsencrypt_challenge_type = \"TLS-ALPN-01\").";
+pub const FRONT_LABEL: &str = "Line of the front";
+pub const FRONT_PAIR: &str = "Pair";
+pub const FRONT_LEAVE: &str = "Leave the front";
+pub const FRONT_LEAVE_HINT: &str = "Devices away from home no longer get through.";
+pub const FRONT_CONFIGURED: &str = "It stands in the configuration (front.pairing), and is changed there.";
 pub const SETUP_DEVICE: &str = "3. Bring in your first device";
 pub const SETUP_DEVICE_HINT: &str = "A phone, a laptop, a television: anything that runs the official Tailscale app.";
 pub const SETUP_DEVICE_BUTTON: &str = "Add a device";

@@ -3,7 +3,7 @@
 use hearthgate_core::{AllowAll, NewUser, NodeRecord, Now, Settings, Stored, User, World};
 use hearthgate_tailcfg::{DerpMap, Hostinfo};
 use hearthgate_web::{
-    Account, Role, account, asset,
+    Account, Role, account, asset, front,
     page::{self, Viewer, policy::Checked},
     reach,
     traffic::History,
@@ -48,7 +48,10 @@ fn hostile_texts_stay_texts() {
     world.audit(EVIL, EVIL, EVIL, NOW);
     let owner = viewer(Role::Owner, Some(&user));
     let node = world.node(hearthgate_core::NodeId(7)).expect("the node").clone();
-    let found = reach::findings(EVIL, &[]);
+    let tunnel = Some((EVIL.to_owned(), front::Tunnel::Refused(EVIL.into())));
+    let front = front::Front { tunnel, https: true, ..front::Front::default() };
+    let mut found = reach::findings(EVIL, &[]);
+    found.extend(front.finding());
     for shown in [
         page::devices::devices(&owner, &world, None, NOW),
         page::device::device(&owner, &world, &node, None, NOW),
@@ -65,7 +68,7 @@ fn hostile_texts_stay_texts() {
         page::routes::routes(&owner, &world, NOW),
         page::operation::events(&owner, &world),
         page::operation::health(&owner, &world, &found, &History::default(), NOW),
-        page::setup::setup(&owner, &world, EVIL, &found),
+        page::setup::setup(&owner, &world, EVIL, &found, Some(&front)),
         page::account::claim(Some(EVIL), EVIL),
         page::account::login(Some(EVIL), EVIL),
     ] {

@@ -90,6 +90,10 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
         "account" => new_account(app, request, &viewer).await,
         "password" => password(app, request, &viewer).await,
         "setup/network" => rename_network(app, request, &viewer).await,
+        #[cfg(feature = "front")]
+        "setup/front" => front(app, request, &viewer, true),
+        #[cfg(feature = "front")]
+        "setup/front/leave" => front(app, request, &viewer, false),
         _ => match call(&request.path, &request.form, now.wall) {
             Some(call) => run(app, request, &viewer, call).await,
             None => html(StatusCode::NOT_FOUND, page::message(Some(&viewer), "Not here", t::NOT_FOUND)),
@@ -367,6 +371,14 @@ async fn password(app: &App, request: &Page, viewer: &Viewer) -> Reply {
         Ok(Err(e)) => finish(app, request, Err(e), back),
         Err(e) => unavailable(e),
     }
+}
+
+/// Pairs with a front, or leaves it.
+#[cfg(feature = "front")]
+fn front(app: &App, request: &Page, viewer: &Viewer, pair: bool) -> Reply {
+    let line = pair.then(|| request.form.get("pairing"));
+    let done = crate::front::change(app, &viewer.name, line);
+    finish(app, request, done.map_err(|e| CoreError::Invalid(e.to_string())), "/admin/setup")
 }
 
 async fn rename_network(app: &App, request: &Page, viewer: &Viewer) -> Reply {

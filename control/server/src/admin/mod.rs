@@ -209,7 +209,7 @@ fn harden(mut reply: Reply) -> Reply {
 }
 
 /// What this box can see of how the world reaches it.
-fn reach(world: &World) -> Vec<Finding> {
+fn reach(app: &App, world: &World) -> Vec<Finding> {
     let own = |ip: &IpAddr| match ip {
         IpAddr::V4(v4) => {
             world.settings().prefix_v4.is_some_and(|p| p.contains(v4)) && world.nodes().any(|n| n.ipv4 == Some(*v4))
@@ -219,7 +219,20 @@ fn reach(world: &World) -> Vec<Finding> {
     let addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
         .map(|all| all.filter_map(|i| address(i.address?)).filter(|ip| !own(ip)).collect())
         .unwrap_or_default();
-    hearthgate_web::reach::findings(&world.settings().server_url, &addresses)
+    let mut found = hearthgate_web::reach::findings(&world.settings().server_url, &addresses);
+    found.splice(1..1, front(app).and_then(|f| f.finding()));
+    found
+}
+
+/// The front, in builds that can have one.
+#[cfg(feature = "front")]
+fn front(app: &App) -> Option<hearthgate_web::front::Front> {
+    Some(crate::front::seen(app))
+}
+
+#[cfg(not(feature = "front"))]
+fn front(_app: &App) -> Option<hearthgate_web::front::Front> {
+    None
 }
 
 /// Addresses of this machine, looked at again after a while: strangers' requests ask for them too.

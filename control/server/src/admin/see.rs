@@ -1,7 +1,7 @@
 //! Showing pages.
 
 use super::{
-    lock, policy, reach,
+    front, lock, policy, reach,
     request::{Page, html, look, unavailable, viewer},
     see_other,
 };
@@ -49,7 +49,9 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["policy", "reach"] if all => page::policy::reach(&viewer, &world, &policy::question(&world, request)),
         ["dns"] if all => page::dns::dns(&viewer, &world),
         ["relays"] if all => page::operation::relays(&viewer, &world, load(app)),
-        ["health"] if all => page::operation::health(&viewer, &world, &reach(&world), &app.own_router.history(), now),
+        ["health"] if all => {
+            page::operation::health(&viewer, &world, &reach(app, &world), &app.own_router.history(), now)
+        }
         ["events"] if all => page::operation::events(&viewer, &world),
         ["system"] if all => {
             let image = if app.image.takes_upgrades() {
@@ -61,7 +63,7 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         }
         ["setup"] if all => {
             let name = crate::network::name(&world).unwrap_or_default();
-            page::setup::setup(&viewer, &world, &name, &reach(&world))
+            page::setup::setup(&viewer, &world, &name, &reach(app, &world), front(app).as_ref())
         }
         _ => return not_found(&viewer),
     };

@@ -83,6 +83,11 @@ pub async fn connect_tls(addr: SocketAddr) -> (TlsStream<TcpStream>, String) {
     (stream, pin)
 }
 
+/// A TLS connection, or why there is none. The name in its hello is `derp.invalid`.
+pub async fn try_tls(addr: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_client::connect(TcpStream::connect(addr).await?).await
+}
+
 /// A client of the relay.
 pub struct DerpClient<S> {
     io: S,

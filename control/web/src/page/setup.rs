@@ -1,17 +1,18 @@
 //! The steps after claiming: name of the network, how the world reaches the box, the first device. They are one page:
 //! each can be done, left, repeated.
 
-use super::layout::{Viewer, form, page};
+use super::layout::{Viewer, confirm, form, page};
 use crate::{
+    front::Front,
     reach::{Finding, Level},
     text as t,
 };
 use hearthgate_core::World;
 use maud::{Markup, html};
 
-/// The page. `name` is the network's name, without its suffix.
+/// The page. `name` is the network's name, without its suffix; `front` is there in builds that can have one.
 #[must_use]
-pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding]) -> String {
+pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding], front: Option<&Front>) -> String {
     page(
         Some(viewer),
         "system",
@@ -31,6 +32,7 @@ pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding]) -> S
                 h2 #reach-title { (t::SETUP_REACH) }
                 p.hint { (t::SETUP_REACH_HINT) }
                 (findings(reach))
+                @if let Some(front) = front { (front_step(viewer, front)) }
             }
             section.card aria-labelledby="device-title" {
                 h2 #device-title { (t::SETUP_DEVICE) }
@@ -40,6 +42,32 @@ pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding]) -> S
             p.hint { (t::SETUP_LATER) }
         },
     )
+}
+
+/// Pairing with a front, or leaving it.
+fn front_step(viewer: &Viewer, front: &Front) -> Markup {
+    html! {
+        @if front.configured {
+            p.hint { (t::FRONT_CONFIGURED) }
+        } @else if front.tunnel.is_some() {
+            (confirm(viewer, "/admin/setup/front/leave", t::FRONT_LEAVE, t::FRONT_LEAVE_HINT, t::FRONT_LEAVE))
+        }
+        @if !front.configured {
+            details {
+                summary { (t::FRONT_TITLE) }
+                p.hint #front-hint { (t::FRONT_HINT) }
+                @if front.https {
+                    (form(viewer, "/admin/setup/front", html! {
+                        label for="pairing" { (t::FRONT_LABEL) }
+                        input #pairing name="pairing" required maxlength="512" autocomplete="off" autocapitalize="none" spellcheck="false" placeholder="hgfront-" aria-describedby="front-hint";
+                        button.quiet { (t::FRONT_PAIR) }
+                    }))
+                } @else {
+                    p { (t::FRONT_NEEDS_HTTPS) }
+                }
+            }
+        }
+    }
 }
 
 /// Findings as a list; how good each is stands in words too.

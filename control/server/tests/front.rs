@@ -1,0 +1,123 @@
+//! A server behind a front, both here: what comes through it, and what must not.
+#![cfg(feature = "front")]
+
+mod support;
+
+use hearthgate_derp::StunMetrics;
+use hearthgate_front::{Boxes, Gateway, GatewayOptions, Line, PairingSecret};
+use hearthgate_keys::NodePrivate;
+use hearthgate_server::AdminOptions;
+use hearthgate_web::gate::{Gate, LAN};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use support::{DerpClient, TestServer, connect_tls, exchange, try_tls};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::{sleep, timeout},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A front on this machine, and a line of it.
+async fn front(dir: &std::path::Path) -> (SocketAddr, Line) {
+    let options = GatewayOptions { state_dir: dir.into(), stun_port: 3478, relay: true };
+    let gateway = Gateway::new(&options, Arc::new(StunMetrics::default())).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(gateway.serve(listener));
+    let secret = PairingSecret::from_random([5; 16]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    Boxes::change(dir, |b| b.invite(&secret, now)).unwrap();
+    (address, Line::new(&address.to_string(), Gateway::key(dir).unwrap().public(), secret).unwrap())
+}
+
+/// A server with that front, once clients get through.
+async fn behind(front: SocketAddr, line: &Line) -> TestServer {
+    let server = TestServer::start_with(|o| {
+        o.settings.server_url = "https://derp.invalid".into();
+        o.front = Some(line.reveal());
+        o.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        let networks = LAN.iter().map(|n| n.parse().unwrap()).collect();
+        o.admin = AdminOptions { enabled: true, gate: Gate { networks, hosts: Vec::new() } };
+    })
+    .await;
+    let up = timeout(PATIENCE, async {
+        while !ask(front, "/health").await.is_some_and(|a| a.starts_with("HTTP/1.1 200")) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    up.await.expect("the tunnel is up");
+    server
+}
+
+/// A request over TLS; `None` when nobody takes the connection.
+async fn ask(addr: SocketAddr, path: &str) -> Option<String> {
+    let mut tls = try_tls(addr).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    tls.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    // A peer that leaves out the end of TLS has answered all the same.
+    let _ = timeout(PATIENCE, tls.read_to_end(&mut answer)).await.ok()?;
+    Some(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_through_a_front_is_never_local() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, line) = front(dir.path()).await;
+    let server = behind(address, &line).await;
+    // The front says, and rightly so, that the client is 127.0.0.1: on the LAN that opens doors.
+    for (path, straight, passed) in [
+        ("/metrics", "200", "404"),
+        ("/admin/", "200", "404"),
+        ("/api/v1/user", "401", "401"),
+        ("/key?v=113", "200", "200"),
+    ] {
+        let near = ask(server.addr(), path).await.unwrap();
+        assert!(near.starts_with(&format!("HTTP/1.1 {straight}")), "{path} here: {near}");
+        let far = ask(address, path).await.unwrap();
+        assert!(far.starts_with(&format!("HTTP/1.1 {passed}")), "{path} through the front: {far}");
+    }
+    let home = ask(address, "/").await.unwrap();
+    assert!(!home.contains("/admin/"), "{home}");
+    server.stop().await;
+    assert!(ask(address, "/health").await.is_none(), "the tunnel ends with the server");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relay_clients_come_through_a_front() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, line) = front(dir.path()).await;
+    let server = behind(address, &line).await;
+    let key = |n: u8| NodePrivate::from_random([n; 32]);
+    let mut slow = DerpClient::join(connect_tls(address).await.0, &key(1), false).await;
+    let mut fast = DerpClient::join(connect_tls(address).await.0, &key(2), true).await;
+    slow.packet(&key(2).public(), b"hello").await;
+    assert!(fast.next().await.1.ends_with(b"hello"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_without_tls_does_not_pair() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, line) = front(dir.path()).await;
+    let server = TestServer::start_with(|o| {
+        o.settings.server_url = "http://192.168.1.1:8080".into();
+        o.front = Some(line.reveal());
+    })
+    .await;
+    assert!(
+        exchange(server.addr(), "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 2000)
+            .await
+            .head
+            .contains("200")
+    );
+    sleep(Duration::from_millis(500)).await;
+    assert!(Boxes::load(dir.path()).unwrap().all().is_empty());
+    assert!(ask(address, "/health").await.is_none());
+    server.stop().await;
+}
