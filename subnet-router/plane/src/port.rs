@@ -59,7 +59,13 @@ impl Sockets {
         self.v6.is_some()
     }
 
-    fn of(&self, v6: bool) -> io::Result<&UdpSocket> {
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &UdpSocket> {
+        [Some(&self.v4), self.v6.as_ref()].into_iter().flatten()
+    }
+
+    /// The one of a family.
+    pub(crate) fn of(&self, v6: bool) -> io::Result<&UdpSocket> {
         let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
         if v6 { self.v6.as_ref().ok_or_else(none) } else { Ok(&self.v4) }
     }

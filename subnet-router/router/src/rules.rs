@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn parts(sources: &[&str]) -> Option<Arc<FilterParts>> {
-        let all = NetPortRange { ip: "*".into(), ports: PortRange { first: 0, last: 65_535 }, ..Default::default() };
+        let all = NetPortRange { ip: "*".into(), ports: PortRange { first: 0, last: 65_535 } };
         let src_ips = sources.iter().map(|&source| source.to_owned()).collect();
         let rule = FilterRule { src_ips, dst_ports: vec![all], ..Default::default() };
         Some(Arc::new([("base".to_owned(), vec![rule])].into()))

@@ -117,7 +117,12 @@ fn transfer(from: &Host, to: &Host, address: &str, receiver: u32) -> Outcome<Tra
     let before = ticks(receiver)?;
     let seconds = SECONDS.to_string();
     let words = ["iperf3", "-c", address, "-t", seconds.as_str(), "-J"];
-    let output: Output = from.ns.context().eventually("iperf3 runs", SOON, || from.ns.run(&words, SOON)?.ok())?;
+    let output: Output = from.ns.context().eventually("iperf3 runs", SOON, || {
+        let output = from.ns.run(&words, SOON)?.ok()?;
+        // With JSON, iperf3 calls it a success that the server does not listen yet.
+        ensure!(!output.stdout.contains("\"error\":"), "{}", output.stdout);
+        Ok(output)
+    })?;
     let spent = (ticks(receiver)? - before) / TICKS;
     server.finished(SOON)?;
     let report: serde_json::Value =

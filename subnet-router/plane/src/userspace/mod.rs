@@ -1,14 +1,18 @@
 //! WireGuard in user space: boringtun's protocol engine between a TUN device and our own UDP sockets.
 //!
 //! For kernels without the module. Disco and STUN share the sockets with WireGuard here, so no steering is needed, and
-//! a packet can go straight and through the relay at once. Threads rather than tasks: each one blocks on one file and
-//! spends its time in ciphers, which must not hold up an executor.
+//! a packet can go straight and through the relay at once. Where the kernel helps, a system call carries many packets
+//! on either side: segments of TCP streams at the device (`offload`), batches of datagrams at the sockets (`udp.rs`).
+//! Threads rather than tasks: each one blocks on one file and spends its time in ciphers, which must not hold up an
+//! executor.
 //!
 //! Threads: `tun` (encrypts), `udp4` and `udp6` (decrypt), `timer` (WireGuard's timers).
 
+mod offload;
 mod peer;
 mod receive;
 mod transmit;
+mod udp;
 
 use crate::{
     Config, DataPlane, Desired, Endpoint, Events, Kind, PeerCounters, PlaneError, PlaneEvent,
@@ -20,6 +24,7 @@ use boringtun::noise::rate_limiter::RateLimiter;
 use hearthgate_keys::{NodePrivate, NodePublic};
 use peer::{PeerState, Peers};
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -57,7 +62,10 @@ type Job = fn(&Shared);
 /// What the threads share.
 struct Shared {
     tun: SyncDevice,
+    /// The device hands over and takes several packets as one, behind a header.
+    offload: bool,
     sockets: Sockets,
+    batches: udp::Batches,
     identity: RwLock<Identity>,
     peers: RwLock<Peers>,
     events: mpsc::Sender<PlaneEvent>,
@@ -69,6 +77,8 @@ struct Shared {
 pub(crate) struct Userspace {
     interface: String,
     shared: Arc<Shared>,
+    /// For relayed packets, which come one at a time.
+    opened: Mutex<Vec<u8>>,
     keeper: Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
@@ -77,10 +87,9 @@ impl Userspace {
     /// Makes the TUN device and opens the port.
     pub(crate) fn start(config: &Config) -> Result<(Self, Events), PlaneError> {
         let sockets = Sockets::open(config.listen_port)?;
-        let tun = DeviceBuilder::new()
-            .name(config.interface.clone())
-            .build_sync()
-            .map_err(|error| PlaneError::Tun { name: config.interface.clone(), error })?;
+        let (tun, offload) =
+            device(&config.interface).map_err(|error| PlaneError::Tun { name: config.interface.clone(), error })?;
+        let batches = udp::Batches::start(&sockets);
         let keeper = Keeper::start(&config.interface, config.mtu, None)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| PlaneError::Random)?;
@@ -88,7 +97,9 @@ impl Userspace {
         let (sender, events) = mpsc::channel(EVENT_QUEUE);
         let shared = Arc::new(Shared {
             tun,
+            offload,
             sockets,
+            batches,
             // Nobody knows this key: until the first state is applied, no handshake succeeds.
             identity: RwLock::new(Identity::new(NodePrivate::from_random(key))),
             peers: RwLock::new(Peers::default()),
@@ -96,7 +107,13 @@ impl Userspace {
             wake,
             stopped: AtomicBool::new(false),
         });
-        let plane = Self { interface: config.interface.clone(), shared, keeper, threads: Mutex::default() };
+        let plane = Self {
+            interface: config.interface.clone(),
+            shared,
+            opened: Mutex::default(),
+            keeper,
+            threads: Mutex::default(),
+        };
         let mut jobs: Vec<(&str, Job)> =
             vec![("tun", transmit::run), ("udp4", |s| receive::run(s, false)), ("timer", run_timer)];
         if plane.shared.sockets.has_v6() {
@@ -115,6 +132,20 @@ impl Userspace {
         }
         Ok((plane, events))
     }
+}
+
+/// Makes the TUN device, whose reads do not wait. Tells whether it has offloads.
+fn device(name: &str) -> io::Result<(SyncDevice, bool)> {
+    let with = |offload: bool| DeviceBuilder::new().name(name).offload(offload).build_sync();
+    let (tun, offload) = match with(true) {
+        Ok(tun) => (tun, true),
+        Err(error) => {
+            tracing::info!(%error, "the TUN device has no offloads");
+            (with(false)?, false)
+        }
+    };
+    tun.set_nonblocking(true)?;
+    Ok((tun, offload))
 }
 
 impl DataPlane for Userspace {
@@ -165,8 +196,11 @@ impl DataPlane for Userspace {
         // A relayed handshake has no address of its own that a cookie could be bound to.
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let peer = self.shared.peer(peer)?;
-        let mut buffer = receive::buffer();
-        self.shared.open(&peer, from, bytes, &mut buffer);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.resize(receive::MAX_DATAGRAM, 0);
+        if let Some(length) = self.shared.open(&peer, from, bytes, &mut opened) {
+            self.shared.accept(opened.get(..length).unwrap_or_default());
+        }
         Ok(())
     }
 

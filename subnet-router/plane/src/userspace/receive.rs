@@ -1,6 +1,10 @@
-//! From the network to the TUN device.
+//! From the network to the TUN device: as many datagrams as there are, then packets that continue each other as one.
 
-use super::{PeerState, Shared};
+use super::{
+    PeerState, Shared,
+    offload::{Merger, PLAIN},
+    udp,
+};
 use crate::PlaneEvent;
 use boringtun::{
     noise::{Packet, Tunn, TunnResult, handshake::parse_handshake_anon},
@@ -9,12 +13,15 @@ use boringtun::{
 use hearthgate_disco::demux::{Kind, kind};
 use hearthgate_keys::NodePublic;
 use std::{
+    io::IoSlice,
     net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError},
 };
 
 /// The largest datagram there is.
-const MAX_DATAGRAM: usize = 65_535;
+pub(super) const MAX_DATAGRAM: usize = 65_535;
+/// Batches taken before packets go on although more are there.
+const BATCHES: usize = 16;
 
 /// A buffer for any message.
 pub(super) fn buffer() -> Vec<u8> {
@@ -23,29 +30,74 @@ pub(super) fn buffer() -> Vec<u8> {
 
 /// Reads a socket until the plane stops.
 pub(super) fn run(shared: &Shared, v6: bool) {
-    let (mut datagram, mut plain) = (buffer(), buffer());
+    let Ok(socket) = shared.sockets.of(v6) else { return };
+    let (mut datagrams, mut options) = (buffer(), udp::options());
+    let mut plain = Plain { buffer: vec![0; 2 * MAX_DATAGRAM], used: 0, merger: Merger::default() };
     while !shared.is_stopped() {
-        let Some((length, from)) = shared.sockets.receive(v6, &mut datagram) else {
-            continue;
-        };
-        let Some(bytes) = datagram.get(..length) else {
-            continue;
-        };
-        match kind(bytes) {
-            Kind::WireGuard => shared.udp(from, bytes, &mut plain),
-            _ => {
-                // A full queue drops the packet: disco repeats itself.
-                let _ = shared.events.try_send(PlaneEvent::Side { from, bytes: bytes.to_vec() });
+        for batch in 0..BATCHES {
+            let Some(got) = udp::receive(socket, batch == 0, &mut datagrams, &mut options) else { break };
+            for bytes in datagrams.get(..got.len).unwrap_or_default().chunks(got.size) {
+                match kind(bytes) {
+                    Kind::WireGuard => shared.udp(got.from, bytes, &mut plain),
+                    _ => {
+                        // A full queue drops the packet: disco repeats itself.
+                        let _ = shared.events.try_send(PlaneEvent::Side { from: got.from, bytes: bytes.to_vec() });
+                    }
+                }
+            }
+            // The next batch must have room.
+            if plain.used > MAX_DATAGRAM {
+                shared.give(&mut plain);
             }
         }
+        shared.give(&mut plain);
     }
+}
+
+/// Opened packets that wait for the TUN device.
+struct Plain {
+    buffer: Vec<u8>,
+    used: usize,
+    merger: Merger,
 }
 
 impl Shared {
     /// A WireGuard message straight from the network.
-    fn udp(&self, from: SocketAddr, bytes: &[u8], plain: &mut [u8]) {
-        if let Some(peer) = self.sender(from, bytes) {
-            self.open(&peer, from.ip(), bytes, plain);
+    fn udp(&self, from: SocketAddr, bytes: &[u8], plain: &mut Plain) {
+        if let Some(peer) = self.sender(from, bytes)
+            && let Some(room) = plain.buffer.get_mut(plain.used..)
+            && let Some(length) = self.open(&peer, from.ip(), bytes, room)
+        {
+            let place = plain.used..plain.used + length;
+            plain.used += length;
+            if self.offload {
+                plain.merger.push(&plain.buffer, place);
+            } else {
+                self.write(&[IoSlice::new(plain.buffer.get(place).unwrap_or_default())]);
+            }
+        }
+    }
+
+    /// Hands what waits to the TUN device.
+    fn give(&self, plain: &mut Plain) {
+        if !plain.merger.is_empty() {
+            plain.merger.flush(&mut plain.buffer, |slices| self.write(slices));
+        }
+        plain.used = 0;
+    }
+
+    /// Hands one packet to the TUN device.
+    pub(super) fn accept(&self, packet: &[u8]) {
+        if self.offload {
+            self.write(&[IoSlice::new(&PLAIN), IoSlice::new(packet)]);
+        } else {
+            self.write(&[IoSlice::new(packet)]);
+        }
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) {
+        if let Err(error) = self.tun.send_vectored(slices) {
+            tracing::debug!(%error, "packet not accepted by the TUN device");
         }
     }
 
@@ -77,35 +129,36 @@ impl Shared {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).by_receiver(receiver).cloned()
     }
 
-    /// Opens a message of a peer: packets go to the TUN device if their source is the peer's, answers go back.
-    pub(super) fn open(&self, peer: &PeerState, from: IpAddr, bytes: &[u8], plain: &mut [u8]) {
+    /// Opens a message of a peer: answers go back, and a packet whose source is the peer's lies at the beginning of
+    /// `plain` then. Tells its length.
+    pub(super) fn open(&self, peer: &PeerState, from: IpAddr, bytes: &[u8], plain: &mut [u8]) -> Option<usize> {
         let mut input = bytes;
         loop {
             let mut tunnel = peer.tunnel();
             let result = tunnel.decapsulate(Some(from), input, plain);
             drop(tunnel);
             if matches!(result, TunnResult::Err(_)) {
-                return;
+                return None;
             }
             // Only what was authentic is counted, and once.
             peer.received(input.len());
             match result {
                 TunnResult::WriteToNetwork(message) => self.send_to(peer, message),
-                TunnResult::WriteToTunnelV4(packet, source) => return self.accept(peer, source.into(), packet),
-                TunnResult::WriteToTunnelV6(packet, source) => return self.accept(peer, source.into(), packet),
-                TunnResult::Done | TunnResult::Err(_) => return,
+                TunnResult::WriteToTunnelV4(packet, source) => {
+                    return self.owns(peer, source.into()).then_some(packet.len());
+                }
+                TunnResult::WriteToTunnelV6(packet, source) => {
+                    return self.owns(peer, source.into()).then_some(packet.len());
+                }
+                TunnResult::Done | TunnResult::Err(_) => return None,
             }
             // Ask again for what had waited for this handshake.
             input = &[];
         }
     }
 
-    fn accept(&self, peer: &PeerState, source: IpAddr, packet: &[u8]) {
+    fn owns(&self, peer: &PeerState, source: IpAddr) -> bool {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
-        let owner = peers.by_address(source).is_some_and(|owner| owner.key() == peer.key());
-        drop(peers);
-        if owner && let Err(error) = self.tun.send(packet) {
-            tracing::debug!(%error, "packet not accepted by the TUN device");
-        }
+        peers.by_address(source).is_some_and(|owner| owner.key() == peer.key())
     }
 }
