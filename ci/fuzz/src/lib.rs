@@ -45,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     relay::STUN,
     router::DISCO,
     router::PORT_MAPPING,
+    router::TUNNEL_PACKETS,
     state::BACKUP,
     state::CONFIGURATION,
     state::LOG,

@@ -3,6 +3,7 @@
 use crate::Target;
 use hearthgate_disco::{Envelope, MAGIC, Message, Ping, demux, geneve, seal, tsmp::Tsmp};
 use hearthgate_keys::DiscoPrivate;
+use hearthgate_offload::{Merger, Segments, VNET_LEN, VnetHeader};
 use hearthgate_paths::portmap::{pcp, pmp, upnp};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -62,5 +63,36 @@ pub(crate) const PORT_MAPPING: Target = Target {
             reply.to_vec(),
             b"<errorCode>725</errorCode>".to_vec(),
         ]
+    },
+};
+
+pub(crate) const TUNNEL_PACKETS: Target = Target {
+    name: "tunnel-packets",
+    run: |data| {
+        let Some((header, packet)) = data.split_first_chunk::<VNET_LEN>() else { return };
+        // What a device hands over.
+        let (mut whole, mut out) = (packet.to_vec(), vec![0; data.len()]);
+        if let Some(mut segments) = VnetHeader::decode(*header).and_then(|header| Segments::new(header, &mut whole)) {
+            while let Some(length) = segments.write_next(&mut out) {
+                assert!(length <= packet.len(), "a piece is no longer than the whole");
+            }
+        }
+        // What peers send: cut in two, it is two packets.
+        let mut buffer = packet.to_vec();
+        let (mut merger, middle) = (Merger::default(), packet.len() / 2);
+        merger.push(&buffer, 0..middle);
+        merger.push(&buffer, middle..packet.len());
+        let mut given = 0;
+        merger.flush(&mut buffer, |slices| given += slices.iter().skip(1).map(|slice| slice.len()).sum::<usize>());
+        assert!(given <= packet.len(), "nothing is given twice");
+    },
+    seeds: || {
+        let v4 = [0x45, 0, 0, 44, 0, 7, 0x40, 0, 64, 6, 0, 0, 100, 64, 0, 1, 100, 64, 0, 2];
+        let tcp = [0, 7, 0, 80, 0, 0, 0, 1, 0, 0, 0, 9, 0x50, 0x10, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+        let header = |kind: u8, size: u16| {
+            let ([g0, g1], [s0, s1], [o0, o1]) = (size.to_ne_bytes(), 20_u16.to_ne_bytes(), 16_u16.to_ne_bytes());
+            [1, kind, 0, 0, g0, g1, s0, s1, o0, o1]
+        };
+        vec![[&header(1, 1)[..], &v4, &tcp].concat(), [&header(0, 0)[..], &v4, &tcp].concat()]
     },
 };

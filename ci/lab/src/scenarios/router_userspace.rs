@@ -134,12 +134,15 @@ fn transfer(from: &Host, to: &Host, address: &str, receiver: u32) -> Outcome<Tra
     Ok(Transfer { megabits: rate / 1e6, effort: spent / (bytes * 8.0 / 1e9) })
 }
 
-/// Resident memory of a process in KiB.
-fn memory(pid: u32) -> Outcome<u64> {
+/// Resident memory of a process in KiB, and the part of it that is not the program's own file: alike in every build.
+fn memory(pid: u32) -> Outcome<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    let number = line.split_whitespace().next().and_then(|word| word.parse().ok());
-    number.ok_or_else(|| Failure(format!("VmRSS is {line}")))
+    let field = |name: &str| -> Outcome<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
+        let number = line.split_whitespace().next().and_then(|word| word.parse().ok());
+        number.ok_or_else(|| Failure(format!("{name} is {line}")))
+    };
+    Ok(format!("{} (data {})", field("VmRSS:")?, field("RssAnon:")?))
 }
 
 /// Processor time of a process, in clock ticks.

@@ -2,13 +2,12 @@
 //!
 //! For kernels without the module. Disco and STUN share the sockets with WireGuard here, so no steering is needed, and
 //! a packet can go straight and through the relay at once. Where the kernel helps, a system call carries many packets
-//! on either side: segments of TCP streams at the device (`offload`), batches of datagrams at the sockets (`udp.rs`).
-//! Threads rather than tasks: each one blocks on one file and spends its time in ciphers, which must not hold up an
-//! executor.
+//! on either side: segments of TCP streams at the device (`hearthgate_offload`), batches of datagrams at the sockets
+//! (`udp.rs`). Threads rather than tasks: each one blocks on one file and spends its time in ciphers, which must not
+//! hold up an executor.
 //!
 //! Threads: `tun` (encrypts), `udp4` and `udp6` (decrypt), `timer` (WireGuard's timers).
 
-mod offload;
 mod peer;
 mod receive;
 mod transmit;

@@ -1,10 +1,6 @@
 //! From the network to the TUN device: as many datagrams as there are, then packets that continue each other as one.
 
-use super::{
-    PeerState, Shared,
-    offload::{Merger, PLAIN},
-    udp,
-};
+use super::{PeerState, Shared, udp};
 use crate::PlaneEvent;
 use boringtun::{
     noise::{Packet, Tunn, TunnResult, handshake::parse_handshake_anon},
@@ -12,6 +8,7 @@ use boringtun::{
 };
 use hearthgate_disco::demux::{Kind, kind};
 use hearthgate_keys::NodePublic;
+use hearthgate_offload::{Merger, PLAIN};
 use std::{
     io::IoSlice,
     net::{IpAddr, SocketAddr},

@@ -1,13 +1,9 @@
 //! From the TUN device to the network: as many packets as there are, then one system call for those that go together.
 
-use super::{
-    PeerState, Shared,
-    offload::{Segments, VNET_LEN, VnetHeader},
-    receive::MAX_DATAGRAM,
-    udp,
-};
+use super::{PeerState, Shared, receive::MAX_DATAGRAM, udp};
 use crate::Endpoint;
 use boringtun::noise::{Tunn, TunnResult};
+use hearthgate_offload::{Segments, VNET_LEN, VnetHeader};
 use std::{
     io,
     net::SocketAddr,
@@ -75,7 +71,7 @@ impl Shared {
         let Some(mut segments) = VnetHeader::decode(*header).and_then(|header| Segments::new(header, packet)) else {
             return tracing::debug!("a packet that cannot be cut");
         };
-        while let Some(length) = segments.next(single) {
+        while let Some(length) = segments.write_next(single) {
             self.transmit(single.get(..length).unwrap_or_default(), out);
         }
     }

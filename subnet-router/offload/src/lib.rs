@@ -12,6 +12,6 @@ mod segment;
 mod tests;
 mod vnet;
 
-pub(super) use merge::Merger;
-pub(super) use segment::Segments;
-pub(super) use vnet::{PLAIN, VNET_LEN, VnetHeader};
+pub use merge::Merger;
+pub use segment::Segments;
+pub use vnet::{Gso, PLAIN, VNET_LEN, VnetHeader};

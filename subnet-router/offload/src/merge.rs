@@ -39,19 +39,20 @@ struct Group {
 
 /// Joins the packets of a batch. They lie in a buffer of the caller's, the same for all calls until [`Self::flush`].
 #[derive(Debug, Default)]
-pub(in super::super) struct Merger {
+pub struct Merger {
     groups: Vec<Group>,
     used: usize,
 }
 
 impl Merger {
     /// Whether nothing waits.
-    pub(in super::super) const fn is_empty(&self) -> bool {
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
         self.used == 0
     }
 
     /// Takes the packet at `place` in `buffer`.
-    pub(in super::super) fn push(&mut self, buffer: &[u8], place: Range<usize>) {
+    pub fn push(&mut self, buffer: &[u8], place: Range<usize>) {
         let Some(packet) = buffer.get(place.clone()) else { return };
         let headers = Headers::read(packet).filter(|headers| headers.protocol == TCP);
         let Some(headers) = headers else {
@@ -115,7 +116,7 @@ impl Merger {
     }
 
     /// Gives everything out, in the order of the first packets: each time a header for the device and its packet.
-    pub(in super::super) fn flush(&mut self, buffer: &mut [u8], mut write: impl FnMut(&[IoSlice<'_>])) {
+    pub fn flush(&mut self, buffer: &mut [u8], mut write: impl FnMut(&[IoSlice<'_>])) {
         let used = std::mem::take(&mut self.used);
         for group in self.groups.iter().take(used) {
             let mut header = PLAIN;

@@ -2,9 +2,9 @@
 //! its numbers are in the machine's own byte order.
 
 /// Its bytes.
-pub(in super::super) const VNET_LEN: usize = 10;
+pub const VNET_LEN: usize = 10;
 /// Before a packet that is whole.
-pub(in super::super) const PLAIN: [u8; VNET_LEN] = [0; VNET_LEN];
+pub const PLAIN: [u8; VNET_LEN] = [0; VNET_LEN];
 
 /// The checksum from `csum_start` on is missing (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
 const NEEDS_CSUM: u8 = 1;
@@ -16,7 +16,7 @@ const GSO_ECN: u8 = 0x80;
 
 /// What is to be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Gso {
+pub enum Gso {
     /// Nothing.
     None,
     /// A TCP segment.
@@ -27,21 +27,25 @@ pub(in super::super) enum Gso {
 
 /// The header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct VnetHeader {
-    pub(super) gso: Gso,
-    pub(super) needs_checksum: bool,
+pub struct VnetHeader {
+    /// What is to be cut.
+    pub gso: Gso,
+    /// The checksum that begins at `csum_start` is not complete: its place holds the sum of the pseudo header.
+    pub needs_checksum: bool,
     /// Bytes of all headers before the payload.
-    pub(super) header_len: u16,
+    pub header_len: u16,
     /// Bytes of payload in each piece.
-    pub(super) gso_size: u16,
-    pub(super) csum_start: u16,
+    pub gso_size: u16,
+    /// Where the checksum's bytes begin.
+    pub csum_start: u16,
     /// Of the checksum, from `csum_start`.
-    pub(super) csum_offset: u16,
+    pub csum_offset: u16,
 }
 
 impl VnetHeader {
     /// Reads it; `None` for a way of cutting that was never asked for.
-    pub(in super::super) fn decode(bytes: [u8; VNET_LEN]) -> Option<Self> {
+    #[must_use]
+    pub fn decode(bytes: [u8; VNET_LEN]) -> Option<Self> {
         let [flags, kind, h0, h1, g0, g1, s0, s1, o0, o1] = bytes;
         let gso = match kind & !GSO_ECN {
             0 => Gso::None,
@@ -60,7 +64,8 @@ impl VnetHeader {
     }
 
     /// Its bytes; `v6` is the packet's family.
-    pub(super) fn encode(self, v6: bool) -> [u8; VNET_LEN] {
+    #[must_use]
+    pub fn encode(self, v6: bool) -> [u8; VNET_LEN] {
         let kind = match self.gso {
             Gso::None => 0,
             Gso::Tcp if v6 => GSO_TCPV6,

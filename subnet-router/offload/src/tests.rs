@@ -93,7 +93,7 @@ fn cut(header: VnetHeader, packet: &[u8]) -> Vec<Vec<u8>> {
     let mut packet = packet.to_vec();
     let Some(mut segments) = Segments::new(header, &mut packet) else { return Vec::new() };
     let mut out = vec![0; 65_535];
-    std::iter::from_fn(|| segments.next(&mut out).map(|length| out[..length].to_vec())).collect()
+    std::iter::from_fn(|| segments.write_next(&mut out).map(|length| out[..length].to_vec())).collect()
 }
 
 #[test]

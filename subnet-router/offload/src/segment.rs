@@ -8,7 +8,7 @@ use super::{
 
 /// The packets that one read of the device stands for.
 #[derive(Debug)]
-pub(in super::super) struct Segments<'a> {
+pub struct Segments<'a> {
     packet: &'a [u8],
     /// How to cut; `None`: the packet goes as it is.
     cut: Option<(Headers, usize)>,
@@ -21,7 +21,8 @@ pub(in super::super) struct Segments<'a> {
 impl<'a> Segments<'a> {
     /// Takes a packet with its header. A missing checksum of a packet that is not cut is written into it. `None`: the
     /// header does not fit the packet.
-    pub(in super::super) fn new(header: VnetHeader, packet: &'a mut [u8]) -> Option<Self> {
+    #[must_use]
+    pub fn new(header: VnetHeader, packet: &'a mut [u8]) -> Option<Self> {
         let cut = match header.gso {
             Gso::None => {
                 if header.needs_checksum {
@@ -42,7 +43,7 @@ impl<'a> Segments<'a> {
     }
 
     /// Writes the next packet to the beginning of `out` and tells its length; `None` when there is none, or no room.
-    pub(in super::super) fn next(&mut self, out: &mut [u8]) -> Option<usize> {
+    pub fn write_next(&mut self, out: &mut [u8]) -> Option<usize> {
         if self.ended {
             return None;
         }
