@@ -5,14 +5,12 @@
 use crate::PackError;
 use crate::adb::{self, Adb, NULL, Value};
 use crate::apk_key::ApkKey;
+use crate::archive::deflate_smallest;
 use crate::opkg_feed::hex;
 use crate::package::{Package, apk_post_install, apk_pre_deinstall};
 use crate::tree::{Entry, Node, Tree};
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
 const FILE_TYPE_LINK: u16 = 0xa000;
 
@@ -110,9 +108,7 @@ fn blocks_with_signature(
 
 /// `ADBd` and a raw deflate stream: OpenWrt's apk is built without zstd.
 fn container(blocks: &[u8]) -> Result<Vec<u8>, PackError> {
-    let mut out = DeflateEncoder::new(b"ADBd".to_vec(), Compression::best());
-    out.write_all(blocks)?;
-    Ok(out.finish()?)
+    Ok([b"ADBd".as_slice(), &deflate_smallest(blocks)?].concat())
 }
 
 /// The package's files and the lists OpenWrt's scripts read.

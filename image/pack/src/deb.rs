@@ -1,7 +1,7 @@
 //! Packages for Debian and its kin. Source: `deb(5)`, `deb-control(5)`, Debian Policy 4.7 chapters 5 and 6.
 
 use crate::PackError;
-use crate::archive::{ar, gzip, tar};
+use crate::archive::{ar, gzip, gzip_smallest, tar};
 use crate::package::Package;
 use crate::tree::{Node, Tree};
 
@@ -41,7 +41,7 @@ pub fn deb(package: &Package, scripts: &DebScripts, epoch: u64) -> Result<(Strin
         }
     }
     let control = gzip(&tar(&parts, epoch)?)?;
-    let data = gzip(&tar(&package.files, epoch)?)?;
+    let data = gzip_smallest(&tar(&package.files, epoch)?)?;
     let members = [("debian-binary", b"2.0\n".as_slice()), ("control.tar.gz", &control), ("data.tar.gz", &data)];
     Ok((format!("{}_{version}_{}.deb", package.name, package.architecture), ar(&members, epoch)?))
 }

@@ -1,7 +1,7 @@
 //! Packages for opkg, OpenWrt up to 24.10: a gzip'd tar of three members (never `ar`, which OpenWrt's opkg refuses).
 //! Source: `scripts/ipkg-build` and `include/package-pack.mk` of OpenWrt 24.10.
 
-use crate::archive::{gzip, tar};
+use crate::archive::{gzip, gzip_smallest, tar};
 use crate::package::{Package, opkg_postinst, opkg_prerm};
 use crate::tree::Tree;
 use crate::{PackError, archive};
@@ -36,7 +36,7 @@ pub fn ipk(package: &Package, epoch: u64) -> Result<Ipk, PackError> {
     if !package.before_remove.is_empty() {
         parts.file("prerm-pkg", 0o755, package.before_remove.clone())?;
     }
-    let bytes = gzip(&outer(&gzip(&data)?, &gzip(&tar(&parts, epoch)?)?, epoch)?)?;
+    let bytes = gzip(&outer(&gzip_smallest(&data)?, &gzip(&tar(&parts, epoch)?)?, epoch)?)?;
     let file_name = format!("{}_{}_{}.ipk", package.name, package.full_version(), package.architecture);
     Ok(Ipk { file_name, control, bytes })
 }
