@@ -9,6 +9,7 @@
 
 mod control;
 mod files;
+mod front;
 mod json;
 mod relay;
 mod router;
@@ -35,6 +36,8 @@ pub const TARGETS: &[Target] = &[
     files::HEADSCALE,
     files::POLICY,
     files::SLOTS,
+    front::LINE,
+    front::MESSAGES,
     json::MAP_REQUEST,
     json::MAP_RESPONSE,
     json::REGISTER_REQUEST,

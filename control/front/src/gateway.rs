@@ -31,6 +31,7 @@ use tokio::{
     io::{AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -297,9 +298,13 @@ impl Admission for NodesOfBoxes {
     ) -> Option<Pin<Box<dyn Future<Output = bool> + Send + 'a>>> {
         let key = *key;
         Some(Box::pin(async move {
+            // All at once: a box that does not answer has no say, and holds up nobody else's nodes.
+            let mut asked = JoinSet::new();
             for caller in self.0.all() {
-                // A box that does not answer has no say; another may know the node.
-                if caller.may_relay(&key).await.unwrap_or(false) {
+                asked.spawn(async move { caller.may_relay(&key).await.unwrap_or(false) });
+            }
+            while let Some(answer) = asked.join_next().await {
+                if matches!(answer, Ok(true)) {
                     return true;
                 }
             }

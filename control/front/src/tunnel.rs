@@ -33,12 +33,12 @@ pub(crate) const TUNNEL_FIRST_BYTE: u8 = TUNNEL_VERSION.to_be_bytes()[0];
 pub(crate) const STREAMS_MAX: u32 = 256;
 /// Requests besides: greetings and questions about relay clients.
 const QUESTIONS_MAX: u32 = 16;
-/// Bytes of one client that may wait, for each direction.
-const STREAM_WINDOW: u32 = 64 * 1024;
-/// Bytes of all of them: see the module's words about stalled streams.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS_MAX + QUESTIONS_MAX);
+/// Bytes of one client that may wait at the front for a slow client.
+const FRONT_WINDOW: u32 = 64 * 1024;
+/// Bytes of one client that may wait at the box, which may have 64 MB in all.
+const HOME_WINDOW: u32 = 32 * 1024;
 /// Bytes that are kept to be sent per stream before its writer has to wait.
-const SEND_BUFFER: usize = 32 * 1024;
+const SEND_BUFFER: usize = 16 * 1024;
 /// Largest head of a request.
 const HEAD_MAX: u32 = 4096;
 /// Silence after which the other side is asked whether it is there. NATs forget a TCP connection after minutes to hours
@@ -48,6 +48,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(15);
 /// How long a handshake, or a question, may take.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// The window of a connection whose streams have this one: see the module's words about stalled streams.
+const fn of_all(window: u32) -> u32 {
+    window * (STREAMS_MAX + QUESTIONS_MAX)
+}
 
 /// Why a tunnel ended or was not made.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +133,8 @@ impl Caller {
             .keep_alive_interval(Some(KEEP_ALIVE))
             .keep_alive_timeout(KEEP_ALIVE_WITHIN)
             .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(FRONT_WINDOW)
+            .initial_connection_window_size(of_all(FRONT_WINDOW))
             .max_send_buf_size(SEND_BUFFER)
             .handshake(TokioIo::new(stream))
             .await?;
@@ -224,8 +229,8 @@ where
         .keep_alive_interval(Some(KEEP_ALIVE))
         .keep_alive_timeout(KEEP_ALIVE_WITHIN)
         .max_concurrent_streams(STREAMS_MAX + QUESTIONS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(HOME_WINDOW)
+        .initial_connection_window_size(of_all(HOME_WINDOW))
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service)

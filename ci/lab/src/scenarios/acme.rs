@@ -39,20 +39,18 @@ pub(super) const TLS: Scenario = Scenario {
     ..BASE
 };
 
-const NAME: &str = "control.test";
-const AUTHORITY: &str = "authority.test";
+pub(super) const NAME: &str = "control.test";
+pub(super) const AUTHORITY: &str = "authority.test";
 const STEP: Duration = Duration::from_secs(15);
 /// Life of a certificate; it is renewed a third of it before its end.
 const LIFE_SECONDS: u64 = 75;
 /// Time for an order, with room for a busy machine.
-const ORDER: Duration = Duration::from_secs(60);
+pub(super) const ORDER: Duration = Duration::from_secs(60);
 
 fn run(lab: &mut Lab, challenge: &str) -> Outcome {
-    let program = lab.context.options.clients_dir.with_file_name("pebble").join("pebble");
-    ensure!(program.exists(), "{} is missing: build it with ci/clients/pebble", program.display());
     let folder = lab.context.folder("authority")?;
     let authority = lab.internet()?.host("authority")?;
-    let _pebble = pebble(lab, &authority, &program, &folder)?;
+    let _pebble = pebble(lab, &authority, &folder, SERVER, PORT)?;
 
     let url = format!("https://{NAME}:{PORT}");
     let config = format!(
@@ -63,7 +61,7 @@ fn run(lab: &mut Lab, challenge: &str) -> Outcome {
     let host = lab.internet()?.server()?;
     host.ns.hosts_line(&format!("{} {AUTHORITY}", authority.address))?;
     lab.serve_in(host, &config, &url, vec![("SSL_CERT_FILE".into(), roots)])?;
-    lab.context.eventually("the certificate is there", ORDER, || shown(&authority, &folder).map(drop))?;
+    lab.context.eventually("the certificate is there", ORDER, || shown(&authority, &folder, SERVER, PORT).map(drop))?;
 
     let roots = folder.join("roots.pem");
     let named = |host: &Host| host.ns.hosts_line(&format!("{SERVER} {NAME}"));
@@ -72,10 +70,10 @@ fn run(lab: &mut Lab, challenge: &str) -> Outcome {
     let map = a.tailscale(&["debug", "derp-map"], MEET)?.ok()?.stdout;
     ensure!(!map.contains("sha256-raw:") && !map.contains("InsecureForTests"), "not by its name alone: {map}");
 
-    let (first, connections) = (shown(&authority, &folder)?, relay_connections(lab)?);
+    let (first, connections) = (shown(&authority, &folder, SERVER, PORT)?, relay_connections(lab)?);
     let patience = Duration::from_secs(LIFE_SECONDS) + ORDER;
     lab.context.eventually("the certificate is renewed", patience, || {
-        let now = shown(&authority, &folder)?;
+        let now = shown(&authority, &folder, SERVER, PORT)?;
         ensure!(now != first, "still {first}");
         Ok(())
     })?;
@@ -83,15 +81,18 @@ fn run(lab: &mut Lab, challenge: &str) -> Outcome {
     let after = relay_connections(lab)?;
     ensure!(after == connections, "clients had to connect again: {connections}, then {after}");
 
-    let newest = shown(&authority, &folder)?;
+    let newest = shown(&authority, &folder, SERVER, PORT)?;
     lab.server()?.stop()?;
     lab.server()?.launch()?;
-    ensure!(shown(&authority, &folder)? == newest, "another certificate after the restart");
+    ensure!(shown(&authority, &folder, SERVER, PORT)? == newest, "another certificate after the restart");
     a.relayed_to("b", MEET)
 }
 
-/// Starts the authority; `roots.pem` in the folder is what its certificates are to be checked with.
-fn pebble(lab: &mut Lab, host: &Host, program: &Path, folder: &Path) -> Outcome<Daemon> {
+/// Starts the authority, which looks for [`NAME`] at `address` and, for TLS-ALPN-01, at `port`. `roots.pem` in the folder
+/// is what its certificates are to be checked with.
+pub(super) fn pebble(lab: &mut Lab, host: &Host, folder: &Path, address: &str, port: u16) -> Outcome<Daemon> {
+    let program = lab.context.options.clients_dir.with_file_name("pebble").join("pebble");
+    ensure!(program.exists(), "{} is missing: build it with ci/clients/pebble", program.display());
     let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
     let names = format!("subjectAltName=DNS:{AUTHORITY}");
     let mut openssl = std::process::Command::new("openssl");
@@ -105,14 +106,14 @@ fn pebble(lab: &mut Lab, host: &Host, program: &Path, folder: &Path) -> Outcome<
         "certificate": cert,
         "privateKey": key,
         "httpPort": 80,
-        "tlsPort": PORT,
+        "tlsPort": port,
         "ocspResponderURL": "",
         "externalAccountBindingRequired": false,
         "profiles": { "default": { "description": "short", "validityPeriod": LIFE_SECONDS } },
     } });
     let file = folder.join("pebble.json");
     std::fs::write(&file, config.to_string())?;
-    host.ns.hosts_line(&format!("{SERVER} {NAME}"))?;
+    host.ns.hosts_line(&format!("{address} {NAME}"))?;
     host.ns.hosts_line(&format!("127.0.0.1 {AUTHORITY}"))?;
     let mut command = host.ns.command(program);
     command.arg("-config").arg(&file).env("PEBBLE_VA_NOSLEEP", "1");
@@ -126,11 +127,11 @@ fn pebble(lab: &mut Lab, host: &Host, program: &Path, folder: &Path) -> Outcome<
     Ok(daemon)
 }
 
-/// Serial number of the certificate that the server shows, if it is the authority's and for its name.
-fn shown(from: &Host, folder: &Path) -> Outcome<String> {
+/// Serial number of the certificate that is shown at an address, if it is the authority's and for [`NAME`].
+pub(super) fn shown(from: &Host, folder: &Path, address: &str, port: u16) -> Outcome<String> {
     let roots = folder.join("roots.pem").to_string_lossy().into_owned();
     let script = format!(
-        "openssl s_client -connect {SERVER}:{PORT} -servername {NAME} -verify_hostname {NAME} -CAfile {roots} \
+        "openssl s_client -connect {address}:{port} -servername {NAME} -verify_hostname {NAME} -CAfile {roots} \
          -verify_return_error </dev/null 2>&1 | tee {0}/s_client.txt | openssl x509 -noout -serial",
         folder.display()
     );

@@ -21,6 +21,7 @@ use crate::lab::Lab;
 use crate::nat::NatKind;
 use crate::outcome::{Failure, Outcome};
 use crate::scenario::Scenario;
+use crate::scenarios::acme::{self, NAME};
 use crate::server_config::PORT;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -32,7 +33,17 @@ pub(super) const SCENARIO: Scenario = Scenario {
     ..Scenario::BASE
 };
 
-const NAME: &str = "control.test";
+pub(super) const ACME: Scenario = Scenario {
+    name: "front-acme",
+    summary: "a box behind a front gets its certificate by TLS-ALPN-01, which the front passes on like a client",
+    limit: Duration::from_secs(180),
+    programs: &["openssl"],
+    run: run_acme,
+    ..Scenario::BASE
+};
+
+/// Port of a URL without one, and of the front.
+const HTTPS: u16 = 443;
 const STEP: Duration = Duration::from_secs(15);
 /// Time for a tunnel to come back: the waits of both sides, with room for a busy machine.
 const BACK: Duration = Duration::from_secs(60);
@@ -107,6 +118,42 @@ fn run(lab: &mut Lab) -> Outcome {
         ensure!(status["state"] == "refused", "{status}");
         Ok(())
     })?;
+    daemon.stop()
+}
+
+fn run_acme(lab: &mut Lab) -> Outcome {
+    let front = lab.internet()?.host("front")?;
+    let mut daemon = start(lab, &front)?;
+    let line = pairing_line(lab, &mut daemon)?;
+    let folder = lab.context.folder("authority")?;
+    let authority = lab.internet()?.host("authority")?;
+    let _pebble = acme::pebble(lab, &authority, &folder, &front.address, HTTPS)?;
+
+    let mut home = lab.internet()?.router("home", NatKind::Hard)?;
+    let host = home.host("server")?;
+    host.ns.hosts_line(&format!("{} {}", authority.address, acme::AUTHORITY))?;
+    let url = format!("https://{NAME}");
+    // The pairing stands in the configuration this time.
+    let config = format!(
+        "tls_letsencrypt_hostname = \"{NAME}\"\ntls_letsencrypt_challenge_type = \"TLS-ALPN-01\"\n\
+         acme_url = \"https://{}:14000/dir\"\n[dns]\nbase_domain = \"lab.internal\"\n[front]\npairing = \"{line}\"\n",
+        acme::AUTHORITY
+    );
+    let roots = folder.join("cert.pem").to_string_lossy().into_owned();
+    lab.serve_in(host, &config, &url, vec![("SSL_CERT_FILE".into(), roots)])?;
+    connected(lab)?;
+    lab.context.eventually("the certificate is there, at the front's address", acme::ORDER, || {
+        acme::shown(&authority, &folder, &front.address, HTTPS).map(drop)
+    })?;
+
+    let key = lab.reusable_key("alice")?;
+    let host = lab.internet()?.host("a")?;
+    host.ns.hosts_line(&format!("{} {NAME}", front.address))?;
+    let mut client = Client::install(host, "a", Relay::Tls)?;
+    client.environment.push(("SSL_CERT_FILE".into(), folder.join("roots.pem").to_string_lossy().into_owned()));
+    client.launch()?;
+    client.up(&url, &key, &[])?;
+    lab.server()?.wait_online("a", true, MEET)?;
     daemon.stop()
 }
 

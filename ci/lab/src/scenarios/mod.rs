@@ -74,6 +74,7 @@ pub const ALL: &[Scenario] = &[
     acme::TLS,
     reverse_proxy::SCENARIO,
     front::SCENARIO,
+    front::ACME,
     router::RELAY,
     router::DIRECT,
     router::UNPLUGGED,
