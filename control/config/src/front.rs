@@ -38,7 +38,8 @@ impl FrontConfig {
             found.push(("server_url", message.into()));
         }
         if all.tls_cert_path.as_os_str().is_empty() && all.tls_letsencrypt_hostname.is_empty() {
-            let message = "clients come through the front with TLS and want a certificate that they trust: set tls_letsencrypt_hostname, or tls_cert_path and tls_key_path";
+            let message = "clients come through the front with TLS and want a certificate that they trust: set \
+                tls_letsencrypt_hostname, or tls_cert_path and tls_key_path";
             found.push(("front.pairing", message.into()));
         }
         if !all.tls_letsencrypt_hostname.is_empty() && all.tls_letsencrypt_challenge_type == "HTTP-01" {

@@ -41,7 +41,10 @@ pub enum BoxesError {
     #[error(transparent)]
     Write(#[from] IdentityError),
     /// Somebody edited it.
-    #[error("{} is not as a front writes it ({source}): restore it, or remove it and pair all boxes again", path.display())]
+    #[error(
+        "{} is not as a front writes it ({source}): restore it, or remove it and pair all boxes again",
+        path.display()
+    )]
     Content {
         /// Which file.
         path: PathBuf,
@@ -55,7 +58,8 @@ pub enum BoxesError {
 pub enum Refused {
     /// The secret is not, or no longer, open.
     #[error(
-        "the front does not know this box, and the line's secret was used or is over: make another with `hearthgate front line` on the front"
+        "the front does not know this box, and the line's secret was used or is over: make another with \
+        `hearthgate front line` on the front"
     )]
     Unknown,
     /// Another box has this name.

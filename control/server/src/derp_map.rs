@@ -163,3 +163,34 @@ fn split_host(authority: &str) -> (&str, Option<u16>) {
         None => (authority, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_front_takes_stun_and_a_region_of_its_own() {
+        let mut options = Options::new(std::path::Path::new("/nowhere"), ([127, 0, 0, 1], 0).into());
+        options.settings.server_url = "https://vpn.example.org".into();
+        options.derp.stun_listen = Some(([0, 0, 0, 0], 3478).into());
+        let mut front = FrontRegion {
+            ipv4: Some("203.0.113.7".into()),
+            ipv6: None,
+            port: 443,
+            stun_port: 3478,
+            relay: Some(("relay.front.internal".into(), "sha256-raw:00".into())),
+        };
+        let stun = |map: &DerpMap, id: i32| map.regions[&id].nodes[0].stun_port;
+        let map = build(&options, None, None, Vec::new()).unwrap();
+        assert!(map.regions.len() == 1 && stun(&map, 900) == 3478);
+        let map = build(&options, None, Some(&front), Vec::new()).unwrap();
+        assert_eq!((stun(&map, 900), stun(&map, 901)), (-1, 3478), "STUN at the URL's address is the front's");
+        let node = &map.regions[&901].nodes[0];
+        assert_eq!((node.ipv4.as_str(), node.ipv6.as_str(), node.derp_port), ("203.0.113.7", "none", 443));
+        front.relay = None;
+        let map = build(&options, None, Some(&front), Vec::new()).unwrap();
+        assert!(map.regions.len() == 1 && stun(&map, 900) == 3478);
+        front.stun_port = 0;
+        assert_eq!(stun(&build(&options, None, Some(&front), Vec::new()).unwrap(), 900), -1);
+    }
+}

@@ -43,7 +43,9 @@ pub(crate) enum FrontError {
     Line(#[from] LineError),
     /// Plain http.
     #[error(
-        "a front passes on encrypted connections only, and server_url is {0}: set server_url to https:// and a name that leads to the front, with a certificate for it (tls_letsencrypt_hostname with tls_letsencrypt_challenge_type = \"TLS-ALPN-01\")"
+        "a front passes on encrypted connections only, and server_url is {0}: set server_url to https:// and a name that \
+        leads to the front, with a certificate for it (tls_letsencrypt_hostname with \
+        tls_letsencrypt_challenge_type = \"TLS-ALPN-01\")"
     )]
     Plain(String),
     /// The configuration has one.
