@@ -1,6 +1,7 @@
 // The cases. Each says what it did and what it measured; the first that fails ends the run with status 1.
 
 import { chromium } from "playwright-core";
+import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -10,7 +11,7 @@ import { PHONE, ensure, fit, logIn, scan, shoot, watched } from "./page.mjs";
 const OUT = process.env.OUT;
 const PASSWORD = "correct horse battery";
 const EVIL = `<img src=x onerror=alert('xss')>`;
-const PAGES = ["devices", "join", "routes", "users", "keys", "policy", "policy/reach?from=annas-laptop&to=anna", "policy/history", "dns", "relays", "health", "events", "system", "setup"];
+const PAGES = ["devices", "map", "join", "routes", "users", "keys", "policy", "policy/reach?from=annas-laptop&to=anna", "policy/history", "dns", "relays", "health", "events", "system", "setup"];
 const state = {};
 
 /** A browser window whose clicks are counted. */
@@ -271,6 +272,77 @@ const cases = {
     await until("the client to learn it", () => state.client.run("dns", "status", "--all").includes("home.arpa"), 20);
     await context.close();
     return "refused by line, then known to the client";
+  },
+
+  // For other programs: an OAuth client whose token does what its scope says, and a webhook whose signature is right.
+  async tools() {
+    const { box } = state;
+    const context = await state.browser.newContext(PHONE);
+    const page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    await page.goto(`${box.url}/admin/keys`);
+    await page.click("summary:has-text('Make an OAuth client')");
+    await page.fill("#oauth-description", "for the test");
+    await page.check("input[name=scope][value='dns:read']");
+    await page.click("form[action='/admin/oauth'] button");
+    const client_secret = await page.textContent("#fresh");
+    await fit(page, "an OAuth client's secret");
+    const asked = await fetch(`${box.url}/api/v2/oauth/token`, { method: "POST", body: new URLSearchParams({ client_secret }) });
+    const token = (await asked.json()).access_token;
+    const status = (path) => fetch(`${box.url}/api/v2/tailnet/-/${path}`, { headers: { authorization: `Bearer ${token}` } }).then((a) => a.status);
+    ensure((await status("dns/preferences")) === 200 && (await status("devices")) === 403, "the token does what its scope says and no more");
+    await page.goto(`${box.url}/admin/keys`);
+    ensure(!(await page.content()).includes(client_secret), "the secret is shown once");
+    await page.click("#oauth summary");
+    await page.click("#oauth form[action$='/delete'] button");
+    await page.waitForSelector("#oauth li", { state: "detached" });
+    ensure((await status("dns/preferences")) === 401, "its tokens end with it");
+
+    const heard = [];
+    const site = createServer((request, answer) => {
+      const parts = [];
+      request.on("data", (p) => parts.push(p));
+      request.on("end", () => { heard.push([request.headers["tailscale-webhook-signature"], Buffer.concat(parts)]); answer.end(); });
+    });
+    const port = await freePort();
+    await new Promise((done) => site.listen(port, "127.0.0.1", done));
+    const add = async (local) => {
+      await page.goto(`${box.url}/admin/events`);
+      await page.click("summary:has-text('Add a webhook')");
+      await page.fill("#hook-url", local ? `http://127.0.0.1:${port}/hook` : `https://127.0.0.1:${port}/hook`);
+      if (local) await page.check("input[name=local]");
+      await page.click("form[action='/admin/webhook'] button");
+    };
+    await add(false);
+    ensure((await page.textContent(".note.bad")).includes("not on the public internet"), "this machine is refused unless said so");
+    await add(true);
+    const secret = await page.textContent("#fresh");
+    await fit(page, "a webhook's secret");
+    await shoot(page, "webhook");
+    await page.click("#hooks form[action$='/test'] button");
+    const next = async (type) => {
+      const [signature, body] = await until(`a webhook about ${type}`, () => heard.shift(), 10);
+      const t = /^t=([0-9]+),v1=/.exec(signature)[1];
+      const right = createHmac("sha256", secret).update(`${t}.`).update(body).digest("hex");
+      ensure(signature === `t=${t},v1=${right}`, `the signature of ${type} is right`);
+      const events = JSON.parse(body);
+      ensure(events.some((e) => e.type === type && e.version === 1), `${type} is told: ${body}`);
+      return events;
+    };
+    await next("test");
+    const policy = box.cli("policy", "get").policy;
+    const rollback = box.cli("policy", "versions").versions[0].version;
+    box.cli("policy", "rollback", "--version-id", String(rollback));
+    await next("policyUpdate");
+    ensure(box.cli("policy", "get").policy === policy, "the same policy is in force");
+    await page.goto(`${box.url}/admin/events`);
+    ensure((await page.textContent("#hooks")).includes("delivered, 200"), "the page says how it ended");
+    ensure(!(await page.content()).includes(secret), "the secret is shown once");
+    await page.click("#hooks form[action$='/delete'] button");
+    await page.waitForSelector("#hooks li", { state: "detached" });
+    site.close();
+    await context.close();
+    return "a token by its scope; webhooks signed, refused where they must not go";
   },
 
   // Another site cannot act for somebody who is logged in, nor read the pages under its own name.

@@ -1,6 +1,6 @@
 //! What a person or a tool does to nodes.
 
-use crate::{Change, CoreError, Fact, NodeId, Now, Result, World, names};
+use crate::{Change, CoreError, EventKind, Fact, NodeId, Now, Result, World, names};
 use jiff::Timestamp;
 
 impl World {
@@ -72,6 +72,10 @@ impl World {
             return Ok(());
         }
         self.edit_node(id, true, Change::Upserted(id), |n| n.record.waiting = !approved)?;
+        if approved {
+            let node = self.node(id)?.clone();
+            self.happened(EventKind::NodeApproved, &node);
+        }
         // Its own stream told it of no peers, or of too many.
         self.change(Change::Whole(id));
         self.elect_primaries();

@@ -21,6 +21,7 @@ mod checks;
 pub mod credentials;
 mod enforce;
 mod error;
+mod event;
 pub mod map;
 mod model;
 pub mod names;
@@ -48,6 +49,7 @@ pub use checks::{CHECK_LIFETIME_MS, CHECKS_MAX, PendingCheck, SshAnswer, SshAtte
 pub use credentials::MintedKey;
 pub use enforce::{Enforced, PolicyProblem, tailnet_of};
 pub use error::{CoreError, Result};
+pub use event::{Event, EventKind, EventNode};
 pub use model::{
     MAX_ROUTES_PER_NODE, Node, NodeId, NodeRecord, PathFacts, RegisterMethod, TAGGED_DEVICES, User, UserId,
 };

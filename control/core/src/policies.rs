@@ -1,7 +1,7 @@
 //! Commands on the policy: what was in force when, by whom; setting, checking, going back.
 
 use crate::{
-    Change, CoreError, Now, Policy, Result, World, Write,
+    Change, CoreError, Event, EventKind, Fact, Now, Policy, Result, World, Write,
     enforce::{Enforced, OWN_DEVICES_ONLY, PolicyProblem},
     policy::Facts,
 };
@@ -68,6 +68,7 @@ impl World {
         }
         dropped.into_iter().for_each(|v| self.write(Write::delete_policy(v)));
         self.enforce(enforced);
+        self.fact(Fact::Happened(Box::new(Event { kind: EventKind::PolicyUpdate, node: None })));
         self.policy_version().ok_or_else(|| CoreError::not_found("the policy"))
     }
 

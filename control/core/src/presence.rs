@@ -3,7 +3,7 @@
 //! Online means that at least one map stream is open, or was within the grace time: clients reconnect all the time
 //! and overlapping streams end in any order, so streams are counted, not remembered by age.
 
-use crate::{Change, ChangeBits, NodeId, Now, World};
+use crate::{Change, ChangeBits, EventKind, NodeId, Now, World};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -164,7 +164,9 @@ impl World {
         let expired: Vec<NodeId> =
             self.nodes.iter().filter(|n| n.expiry.is_some_and(|e| e > since && e <= now.wall)).map(|n| n.id).collect();
         for id in expired {
-            let _ = self.edit_node(id, false, Change::Upserted(id), |_| ());
+            if let Ok(node) = self.edit_node(id, false, Change::Upserted(id), |_| ()) {
+                self.happened(EventKind::NodeKeyExpired, &node);
+            }
         }
         self.presence.start_expiry_check(now);
     }

@@ -4,8 +4,8 @@
 //! again after a restart): logout, wrong machine, restart, expired, follow-up, auth key, interactive.
 
 use crate::{
-    Change, ChangeBits, CoreError, Entropy, Fact, Node, NodeId, NodeRecord, Now, PathFacts, PendingLogin, PreAuthKey,
-    RegisterMethod, Result, UserId, World,
+    Change, ChangeBits, CoreError, Entropy, EventKind, Fact, Node, NodeId, NodeRecord, Now, PathFacts, PendingLogin,
+    PreAuthKey, RegisterMethod, Result, UserId, World,
     names::{self, is_tag},
     pending::{AuthId, Verdict},
     report::stored_hostinfo,
@@ -275,10 +275,21 @@ impl World {
             }
         };
         let (id, ephemeral) = (node.id, node.ephemeral);
+        let new = self.node(id).is_err();
         let let_in = !node.waiting && self.node(id).is_ok_and(|old| old.waiting);
         self.put_node(node, true, Change::Upserted(id));
         if let_in {
             self.change(Change::Whole(id));
+        }
+        let node = self.node(id)?.clone();
+        for (kind, is_so) in [
+            (EventKind::NodeCreated, new),
+            (EventKind::NodeNeedsApproval, new && node.waiting),
+            (EventKind::NodeApproved, let_in),
+        ] {
+            if is_so {
+                self.happened(kind, &node);
+            }
         }
         if ephemeral {
             let timeout = self.settings.ephemeral_timeout_ms;

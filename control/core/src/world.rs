@@ -1,8 +1,8 @@
 //! The state of the control plane and what one batch of commands did to it.
 
 use crate::{
-    AuditEntry, Change, CoreError, Enforced, Entropy, Node, NodeId, Now, PathFacts, Policy, PolicyVersion, PreAuthKey,
-    Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User, UserId, Write, address,
+    AuditEntry, Change, CoreError, Enforced, Entropy, Event, EventKind, Node, NodeId, Now, PathFacts, Policy,
+    PolicyVersion, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User, UserId, Write, address,
     api_keys::ApiKey,
     checks::Checks,
     nodes::Nodes,
@@ -28,6 +28,8 @@ pub enum Fact {
     LoginFinished(AuthId),
     /// A node key is no longer valid: cut its relay connection and, after a last map, its streams.
     KeyRetired(NodePublic),
+    /// Something that people outside may want to hear of.
+    Happened(Box<Event>),
 }
 
 /// What a batch of commands did.
@@ -324,6 +326,7 @@ impl World {
         self.write(Write::delete_node(id));
         self.change(Change::Removed(id));
         self.fact(Fact::KeyRetired(old.node_key));
+        self.happened(EventKind::NodeDeleted, &old);
         self.elect_primaries();
         Ok(old)
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use hearthgate_core::{AuthId, NewPreAuthKey, NodeId, RegisterMethod, Settings, UserId, map};
+use hearthgate_core::{AuthId, EventKind, Fact, NewPreAuthKey, NodeId, RegisterMethod, Settings, UserId, map};
 use std::collections::BTreeSet;
 use support::{Lab, request};
 
@@ -103,4 +103,41 @@ fn under_a_policy_too_and_a_router_that_waits_serves_nothing() {
     lab.world.take_batch();
     assert_eq!((told(&lab, old), told(&lab, new)), ((1, true), (1, true)));
     assert_eq!(lab.world.node(new).unwrap().primary_routes.len(), 1);
+}
+
+/// Kinds of events of the last batch, with the names of their nodes.
+fn events(lab: &mut Lab) -> Vec<(EventKind, String)> {
+    let told = |fact| match fact {
+        Fact::Happened(event) => Some((event.kind, event.node.map(|n| n.name).unwrap_or_default())),
+        _ => None,
+    };
+    lab.world.take_batch().facts.into_iter().filter_map(told).collect()
+}
+
+#[test]
+fn people_outside_hear_of_a_device_from_its_first_to_its_last_day() {
+    let (mut lab, user) = lab();
+    let key = key(&mut lab, user, false);
+    lab.join(1, &key);
+    let name = |n: u8| format!("host{n}.hearthgate.internal");
+    assert_eq!(events(&mut lab), [(EventKind::NodeCreated, name(1))]);
+    lab.join(1, &key);
+    assert!(events(&mut lab).is_empty(), "a restart is no event");
+    switch_on(&mut lab);
+    lab.answer(2, &request(2, Some(&key)));
+    assert_eq!(events(&mut lab), [(EventKind::NodeCreated, name(2)), (EventKind::NodeNeedsApproval, name(2))]);
+    let id = lab.id(2);
+    lab.world.set_node_approved(id, true).unwrap();
+    lab.world.set_node_approved(id, true).unwrap();
+    assert_eq!(events(&mut lab), [(EventKind::NodeApproved, name(2))]);
+    lab.pass(1_000);
+    lab.world.set_node_expiry(id, Some(lab.now.wall), lab.now).unwrap();
+    lab.pass(40_000);
+    lab.pass(40_000);
+    assert_eq!(events(&mut lab), [(EventKind::NodeKeyExpired, name(2))]);
+    lab.world.delete_node(id).unwrap();
+    assert_eq!(events(&mut lab), [(EventKind::NodeDeleted, name(2))]);
+    let now = lab.now;
+    lab.world.set_policy_text("{}", "t", now).unwrap();
+    assert_eq!(events(&mut lab), [(EventKind::PolicyUpdate, String::new())]);
 }

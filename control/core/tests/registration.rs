@@ -63,7 +63,8 @@ fn a_login_waits_for_a_person_and_is_held_meanwhile() {
     lab.world.take_batch();
     let registered =
         lab.world.approve_login(&id, user, RegisterMethod::Cli, lab.now, &mut |b: &mut [u8]| b.fill(1)).unwrap();
-    assert_eq!(lab.world.take_batch().facts, [Fact::LoginFinished(id.clone())]);
+    let facts = lab.world.take_batch().facts;
+    assert!(facts.contains(&Fact::LoginFinished(id.clone())), "{facts:?}");
     let answer = lab.answer(1, &again);
     assert!(answer.machine_authorized && answer.login.login_name == "alice@hearthgate.internal");
     assert_eq!(lab.id(1), registered.id);

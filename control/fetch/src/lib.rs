@@ -5,15 +5,23 @@
 //! (`ca-certificates`, `ca-bundle`, or the file that `SSL_CERT_FILE` names), which are read once, on the first request
 //! that needs them: a router that never asks anybody needs none.
 
+mod public;
+
+pub use public::is_public;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use std::{sync::Arc, sync::OnceLock, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -45,6 +53,9 @@ pub enum FetchError {
         /// In the words of the system.
         why: String,
     },
+    /// It leads to this machine or to a private network, and only public addresses are wanted.
+    #[error("{0} is not on the public internet")]
+    NotPublic(String),
     /// It took too long.
     #[error("{0} took too long to answer")]
     Slow(String),
@@ -73,6 +84,7 @@ pub struct Send<'a> {
 pub struct Fetch {
     tls: OnceLock<Arc<ClientConfig>>,
     answer_max: Option<usize>,
+    public_only: bool,
 }
 
 impl Fetch {
@@ -85,13 +97,19 @@ impl Fetch {
     /// One that trusts what `tls` trusts.
     #[must_use]
     pub fn with_tls(tls: Arc<ClientConfig>) -> Self {
-        Self { tls: OnceLock::from(tls), answer_max: None }
+        Self { tls: OnceLock::from(tls), ..Self::default() }
     }
 
     /// Takes answers of up to so many bytes, in place of [`ANSWER_MAX`].
     #[must_use]
     pub fn up_to(self, bytes: usize) -> Self {
         Self { answer_max: Some(bytes), ..self }
+    }
+
+    /// Connects to addresses of the public internet only, whatever a name leads to.
+    #[must_use]
+    pub fn public_only(self) -> Self {
+        Self { public_only: true, ..self }
     }
 
     /// Fetches a URL.
@@ -130,7 +148,15 @@ impl Fetch {
         let unreachable =
             |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.clone(), why: e.to_string() };
         let slow = |_| FetchError::Slow(host.clone());
-        let tcp = timeout(CONNECT_WITHIN, TcpStream::connect((host.as_str(), port)))
+        let found = timeout(CONNECT_WITHIN, lookup_host((host.as_str(), port))).await.map_err(slow)?;
+        // What is connected to is what was looked at: a name cannot lead elsewhere in between.
+        let found: Vec<SocketAddr> = found.map_err(|e| unreachable(&e))?.collect();
+        let fit = |a: &SocketAddr| !self.public_only || is_public(&a.ip());
+        let addresses: Vec<SocketAddr> = found.iter().copied().filter(fit).collect();
+        if addresses.is_empty() && !found.is_empty() {
+            return Err(FetchError::NotPublic(host));
+        }
+        let tcp = timeout(CONNECT_WITHIN, TcpStream::connect(&addresses[..]))
             .await
             .map_err(slow)?
             .map_err(|e| unreachable(&e))?;

@@ -35,6 +35,17 @@ async fn an_answer_comes_whole() {
 }
 
 #[tokio::test]
+async fn what_asks_public_servers_only_does_not_ask_this_machine() {
+    let (url, asked) = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()).await;
+    let refused = Fetch::new().public_only().get(&url).await.unwrap_err();
+    assert!(matches!(&refused, FetchError::NotPublic(host) if host == "127.0.0.1"), "{refused}");
+    // A name is looked at as well as an address.
+    let named = url.replace("127.0.0.1", "localhost");
+    assert!(matches!(Fetch::new().public_only().get(&named).await.unwrap_err(), FetchError::NotPublic(_)));
+    asked.abort();
+}
+
+#[tokio::test]
 async fn an_answer_that_ends_with_the_connection_is_whole_too() {
     let (url, _) = answering(b"HTTP/1.0 200 OK\r\n\r\neverything".to_vec()).await;
     assert_eq!(&Fetch::new().get(&url).await.unwrap().body[..], b"everything");

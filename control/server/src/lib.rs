@@ -37,6 +37,7 @@ mod pings;
 mod reply;
 mod state;
 mod stream;
+mod webhooks;
 mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
@@ -270,6 +271,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         }
         tracing::warn!(error = %e, "the OpenID provider cannot be used at the moment; logins through it will fail");
     }
+    let (try_hook, tries) = tokio::sync::mpsc::channel(webhooks::HOOKS_MAX);
+    let events = facts.subscribe();
     let app = App::new(Parts {
         control,
         oidc,
@@ -287,6 +290,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         fronts: front::Fronts::default(),
         image: image::Image::new(options.image.clone()),
         own_router: own_router::OwnRouter::default(),
+        hooks: webhooks::Outcomes::default(),
+        try_hook,
         metrics: Metrics::default(),
         tokens: Mutex::default(),
         stun: Arc::new(StunMetrics::default()),
@@ -334,6 +339,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     if options.admin.enabled {
         tasks.push(tokio::spawn(own_router::count(app.clone())));
     }
+    tasks.push(tokio::spawn(webhooks::run(app.clone(), events, tries)));
     let relay = app.relay.clone();
     tasks.push(tokio::spawn(async move {
         loop {

@@ -2,7 +2,7 @@
 
 use crate::{
     admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc,
-    own_router::OwnRouter, pings::Pings, writer::Control,
+    own_router::OwnRouter, pings::Pings, webhooks::Outcomes, writer::Control,
 };
 use hearthgate_acme::HttpAnswers;
 use hearthgate_core::Fact;
@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -51,6 +51,10 @@ pub struct Parts {
     pub image: Image,
     /// The router of this process, and counters for the pages.
     pub own_router: OwnRouter,
+    /// How requests to webhooks ended.
+    pub hooks: Outcomes,
+    /// Webhooks that somebody wants to try.
+    pub try_hook: mpsc::Sender<String>,
     /// Counters.
     pub metrics: Metrics,
     /// Tokens of OAuth clients.

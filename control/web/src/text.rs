@@ -6,8 +6,9 @@
 pub const PRODUCT: &str = "hearthgate";
 
 /// Navigation: path under `/admin/` and its label.
-pub const NAV: [(&str, &str); 10] = [
+pub const NAV: [(&str, &str); 11] = [
     ("devices", "Devices"),
+    ("map", "Map"),
     ("routes", "Routes"),
     ("users", "Users"),
     ("keys", "Keys"),
@@ -97,6 +98,15 @@ pub const ROUTES_HINT: &str = "Networks that this device offers to the others. O
 pub const ROUTES_NONE: &str = "This device offers no networks. To share the network it is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
 pub const EXIT_NODE: &str = "all internet traffic (exit node)";
 
+/// The network as a picture.
+pub const MAP: &str = "Map";
+pub const MAP_HINT: &str =
+    "Squares are relays, discs are devices: full ones are online. A line leads from a device to its home relay.";
+pub const MAP_HINT_PATHS: &str = "Thick lines are direct paths of this box.";
+pub const MAP_WORDS: &str = "devices online, around their relays; the list below says the same";
+pub const MAP_LARGE: &str = "There are too many devices for a picture.";
+pub const MAP_NO_RELAY: &str = "no relay";
+
 /// Paths of the box's own router, traffic.
 pub const PATHS: &str = "How this box reaches it";
 pub const PATHS_HINT: &str = "As the router in this box sees it, since it started.";
@@ -148,6 +158,27 @@ pub const ROUTES_LEAD: &str =
     "Networks that devices offer to the others, and devices that carry internet traffic (exit nodes).";
 pub const ROUTES_NOBODY: &str = "No device offers a network. To share the one a device is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
 pub const ROUTES_EXIT_HINT: &str = "To offer a device as an exit node, run on it: tailscale set --advertise-exit-node";
+pub const EVENTS_TITLE: &str = "What happened";
+pub const OAUTH: &str = "OAuth clients";
+pub const OAUTH_HINT: &str = "For tools that speak Tailscale's API, Terraform for instance: a client gets tokens of an hour that may do what its scopes say and no more. Its secret is shown once.";
+pub const OAUTH_REMOVE_HINT: &str = "Its tokens stop working at once.";
+pub const OAUTH_SCOPES_HINT: &str = "A scope that ends in :read only looks; the others change too.";
+pub const OAUTH_TAGS_HINT: &str =
+    "With commas. Needed for devices:core and auth_keys: what the client makes belongs to them.";
+pub const WEBHOOKS: &str = "Webhooks";
+pub const WEBHOOKS_HINT: &str = "Other servers hear of events: each gets a POST in Tailscale's form, signed with its secret, tried four times within a quarter of an hour.";
+pub const WEBHOOK_SECRET: &str = "The secret that its requests are signed with. Copy it now: it is not shown again.";
+pub const WEBHOOK_QUIET: &str = "Nothing was sent since the start.";
+pub const WEBHOOK_TEST: &str = "Send a test";
+pub const WEBHOOK_LOCAL: &str = "it may be on this box or the local network, without https";
+pub const WEBHOOK_EVENTS: [(&str, &str); 6] = [
+    ("nodeCreated", "a device is new"),
+    ("nodeNeedsApproval", "a device waits for approval"),
+    ("nodeApproved", "a device was approved"),
+    ("nodeKeyExpired", "the key of a device expired"),
+    ("nodeDeleted", "a device was removed"),
+    ("policyUpdate", "the policy changed"),
+];
 pub const EVENTS_NONE: &str = "Nothing has happened yet.";
 pub const EVENTS_HINT: &str =
     "Who changed what. The last 500 entries are kept; failed logins are forgotten at a restart.";

@@ -4,7 +4,11 @@ use hearthgate_core::{AllowAll, NewUser, NodeRecord, Now, Settings, Stored, User
 use hearthgate_tailcfg::{DerpMap, Hostinfo};
 use hearthgate_web::{
     Account, Role, account, asset, front,
-    page::{self, Viewer, policy::Checked},
+    page::{
+        self, Viewer,
+        policy::Checked,
+        tools::{Hook, Oauth, OauthClient},
+    },
     reach,
     traffic::History,
 };
@@ -32,6 +36,22 @@ fn world() -> (World, User) {
     (World::load(stored, Settings::default(), Arc::new(AllowAll), DerpMap::default(), NOW), user)
 }
 
+fn oauth() -> Oauth {
+    let client = OauthClient {
+        id: EVIL.into(),
+        scopes: vec![EVIL.into()],
+        tags: vec![EVIL.into()],
+        description: EVIL.into(),
+        created: NOW.wall,
+    };
+    Oauth { clients: vec![client], scopes: &["all", "dns"] }
+}
+
+fn hook() -> Hook {
+    let words = || EVIL.to_owned();
+    Hook { id: words(), url: words(), events: vec![words()], created: NOW.wall, last: Some(words()) }
+}
+
 fn viewer(role: Role, user: Option<&User>) -> Viewer {
     Viewer {
         name: "anna".into(),
@@ -55,10 +75,11 @@ fn hostile_texts_stay_texts() {
     for shown in [
         page::devices::devices(&owner, &world, None, NOW),
         page::device::device(&owner, &world, &node, None, NOW),
+        page::map::map(&owner, &world, None, NOW),
         page::join::ask(&owner, &world),
         page::join::help(EVIL),
         page::users::users(&owner, &world),
-        page::keys::keys(&owner, &world, Some(EVIL), NOW),
+        page::keys::keys(&owner, &world, Some(EVIL), &oauth(), NOW),
         page::dns::dns(&owner, &world),
         page::policy::policy(
             &owner,
@@ -66,7 +87,7 @@ fn hostile_texts_stay_texts() {
             Some((EVIL, &Checked { problem: Some(EVIL.into()), ..Checked::default() })),
         ),
         page::routes::routes(&owner, &world, NOW),
-        page::operation::events(&owner, &world),
+        page::operation::events(&owner, &world, &[hook()], Some(EVIL)),
         page::operation::health(&owner, &world, &found, &History::default(), NOW),
         page::setup::setup(&owner, &world, EVIL, &found, Some(&front)),
         page::account::claim(Some(EVIL), EVIL),
@@ -84,8 +105,9 @@ fn pages_obey_their_own_policy_for_content() {
     let owner = viewer(Role::Owner, Some(&user));
     for shown in [
         page::devices::devices(&owner, &world, None, NOW),
-        page::keys::keys(&owner, &world, None, NOW),
+        page::keys::keys(&owner, &world, None, &oauth(), NOW),
         page::users::users(&owner, &world),
+        page::operation::events(&owner, &world, &[hook()], None),
     ] {
         assert!(!shown.contains(" style=") && !shown.contains("<style"), "no inline style");
         assert!(!shown.replace("<script src=\"/admin/live.js\"", "").contains("<script"), "no inline script");
@@ -112,6 +134,12 @@ fn roles_see_what_is_theirs() {
     assert_eq!(seen.matches("<form").count(), 1, "only logging out: {seen}");
     let member_sees = page::device::device(&member, &world, &node, None, NOW);
     assert!(member_sees.contains("/rename") && !member_sees.contains("/routes") && !member_sees.contains("/tags"));
+}
+
+#[test]
+fn every_event_can_be_chosen() {
+    let names: Vec<&str> = hearthgate_core::EventKind::ALL.into_iter().map(|k| k.name()).collect();
+    assert_eq!(hearthgate_web::text::WEBHOOK_EVENTS.map(|(name, _)| name).to_vec(), names);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{
     enter, lock, policy,
     request::{Form, Page, html, look, unavailable, viewer},
-    see_other, settings,
+    see_other, settings, tools,
 };
 use crate::{
     api_v1::{self, Answer},
@@ -81,6 +81,12 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
     if !may(&viewer, &world, &request.path) {
         return html(StatusCode::FORBIDDEN, page::message(Some(&viewer), "Not done", t::FORBIDDEN));
     }
+    let parts: Vec<&str> = request.path.split('/').collect();
+    match parts.as_slice() {
+        ["oauth", rest @ ..] => return tools::oauth(app, request, &viewer, rest).await,
+        ["webhook", rest @ ..] => return tools::webhook(app, request, &viewer, rest).await,
+        _ => {}
+    }
     match request.path.as_str() {
         "backup" => backup(app, &viewer).await,
         "join" => join(app, request, &viewer, now.wall).await,
@@ -107,7 +113,7 @@ fn may(viewer: &Viewer, world: &World, path: &str) -> bool {
     match parts.as_slice() {
         ["password"] => true,
         ["join"] => viewer.role != Role::Auditor,
-        ["backup"] | ["account" | "apikey", ..] => viewer.role.is_owner(),
+        ["backup"] | ["account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
         ["device", id, "rename" | "expire" | "remove"] => {
             id.parse().ok().and_then(|id| world.node(NodeId(id)).ok()).is_some_and(|n| viewer.may_change(n))
         }
@@ -211,7 +217,9 @@ async fn run(app: &App, request: &Page, viewer: &Viewer, call: Call) -> Reply {
         .and_then(|v| v["preAuthKey"]["key"].as_str().filter(|_| request.path == "key").or(v["apiKey"].as_str()));
     if let Some(key) = fresh {
         return match look(app).await {
-            Ok((world, now)) => html(StatusCode::OK, page::keys::keys(viewer, &world, Some(key), now)),
+            Ok((world, now)) => {
+                html(StatusCode::OK, page::keys::keys(viewer, &world, Some(key), &tools::clients(&world), now))
+            }
             Err(e) => unavailable(e),
         };
     }

@@ -10,6 +10,7 @@ mod policy;
 mod request;
 mod see;
 mod settings;
+mod tools;
 mod upgrade;
 
 use crate::{

@@ -3,7 +3,7 @@
 use super::{
     front, lock, policy, reach,
     request::{Page, html, look, unavailable, viewer},
-    see_other,
+    see_other, tools,
 };
 use crate::{reply::Reply, state::App};
 use hearthgate_core::NodeId;
@@ -42,7 +42,8 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
             page::join::wait(&viewer, &world, &join, now)
         }
         ["users"] if all => page::users::users(&viewer, &world),
-        ["keys"] if all => page::keys::keys(&viewer, &world, None, now),
+        ["keys"] if all => page::keys::keys(&viewer, &world, None, &tools::clients(&world), now),
+        ["map"] if all => page::map::map(&viewer, &world, app.own_router.paths().await.as_ref(), now),
         ["routes"] if all => page::routes::routes(&viewer, &world, now),
         ["policy"] if all => page::policy::policy(&viewer, &world, None),
         ["policy", "history"] if all => page::policy::history(&viewer, &world),
@@ -52,7 +53,7 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["health"] if all => {
             page::operation::health(&viewer, &world, &reach(app, &world), &app.own_router.history(), now)
         }
-        ["events"] if all => page::operation::events(&viewer, &world),
+        ["events"] if all => page::operation::events(&viewer, &world, &tools::hooks(app, &world), None),
         ["system"] if all => {
             let image = if app.image.takes_upgrades() {
                 Some(page::image::section(&viewer, app.image.status().await.as_ref()))

@@ -8,8 +8,8 @@
 mod acl;
 mod devices;
 mod keys;
-mod oauth;
-mod scope;
+pub(crate) mod oauth;
+pub(crate) mod scope;
 mod tailnet;
 
 pub use oauth::Tokens;
@@ -143,7 +143,7 @@ impl Call {
 }
 
 /// The tokens.
-fn tokens(app: &App) -> MutexGuard<'_, Tokens> {
+pub(crate) fn tokens(app: &App) -> MutexGuard<'_, Tokens> {
     // Every change to the list is one step: after a panic elsewhere it is whole.
     app.tokens.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,16 @@
-//! Pre-auth keys and API keys.
+//! Pre-auth keys, API keys, OAuth clients.
 
-use super::layout::{Viewer, form, page, post_button, when};
+use super::{
+    layout::{Viewer, form, page, post_button, when},
+    tools::Oauth,
+};
 use crate::text as t;
 use hearthgate_core::{Now, PreAuthKey, World};
 use maud::{Markup, html};
 
 /// The page. `fresh` is a key that was made just now and is shown once.
 #[must_use]
-pub fn keys(viewer: &Viewer, world: &World, fresh: Option<&str>, now: Now) -> String {
+pub fn keys(viewer: &Viewer, world: &World, fresh: Option<&str>, oauth: &Oauth, now: Now) -> String {
     page(
         Some(viewer),
         "keys",
@@ -19,6 +22,7 @@ pub fn keys(viewer: &Viewer, world: &World, fresh: Option<&str>, now: Now) -> St
             }
             (preauth(viewer, world, now))
             (api(viewer, world, now))
+            (super::tools::oauth(viewer, oauth))
         },
     )
 }

@@ -9,11 +9,13 @@ pub mod image;
 pub mod join;
 pub mod keys;
 mod layout;
+pub mod map;
 pub mod operation;
 mod paths;
 pub mod policy;
 pub mod routes;
 pub mod setup;
+pub mod tools;
 pub mod users;
 
 pub use layout::{Viewer, confirm, form, message, page, post_button, when};

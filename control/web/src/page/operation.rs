@@ -3,6 +3,7 @@
 use super::{
     layout::{Viewer, page, when},
     setup::findings,
+    tools::Hook,
 };
 use crate::{health, reach::Finding, text as t, traffic::History};
 use hearthgate_core::{Now, World};
@@ -60,15 +61,17 @@ pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], history: &Histo
     )
 }
 
-/// Who did what.
+/// Who did what, and who else hears of it. `fresh` is the secret of a webhook that was made just now.
 #[must_use]
-pub fn events(viewer: &Viewer, world: &World) -> String {
+pub fn events(viewer: &Viewer, world: &World, hooks: &[Hook], fresh: Option<&str>) -> String {
     page(
         Some(viewer),
         "events",
         "Events",
-        true,
+        false,
         html! {
+            (super::tools::webhooks(viewer, hooks, fresh))
+            h2 { (t::EVENTS_TITLE) }
             p.hint { (t::EVENTS_HINT) }
             section.card #events data-live aria-label="Events" {
                 @if world.audit_log().is_empty() { p { (t::EVENTS_NONE) } }

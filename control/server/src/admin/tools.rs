@@ -1,0 +1,143 @@
+//! The forms about other programs: OAuth clients, webhooks.
+
+use super::{
+    action::finish,
+    request::{Page, html, look, unavailable},
+};
+use crate::{
+    api_v2::{oauth, scope},
+    reply::Reply,
+    state::App,
+    webhooks,
+};
+use hearthgate_core::{CoreError, World};
+use hearthgate_web::page::{
+    self, Viewer,
+    tools::{Hook, Oauth, OauthClient},
+};
+use http::StatusCode;
+
+/// OAuth clients, as the page shows them.
+pub(super) fn clients(world: &World) -> Oauth {
+    let shown = |c: oauth::Client| OauthClient {
+        id: c.id,
+        scopes: c.scopes.0,
+        tags: c.tags,
+        description: c.description,
+        created: c.created,
+    };
+    Oauth { clients: oauth::clients(world).into_iter().map(shown).collect(), scopes: &scope::SCOPES }
+}
+
+/// Webhooks, as the page shows them.
+pub(super) fn hooks(app: &App, world: &World) -> Vec<Hook> {
+    let shown = |h: webhooks::Hook| Hook {
+        last: app.hooks.of(&h.id),
+        id: h.id,
+        url: h.url,
+        events: h.events,
+        created: h.created,
+    };
+    webhooks::hooks(world).into_iter().map(shown).collect()
+}
+
+/// Makes or removes an OAuth client.
+pub(super) async fn oauth(app: &App, request: &Page, viewer: &Viewer, rest: &[&str]) -> Reply {
+    let actor = viewer.name.clone();
+    match rest {
+        [] => {
+            let list = |name: &str| request.form.all(name).map(str::to_owned).collect::<Vec<_>>();
+            let tags = request.form.get("tags").split(',').map(str::trim).filter(|t| !t.is_empty());
+            let (scopes, tags) = (scope::Scopes(list("scope")), tags.map(str::to_owned).collect());
+            let description = request.form.get("description").trim().to_owned();
+            let made = app.control.call(move |world, c| {
+                let (client, secret) = oauth::create(world, scopes, tags, description, c.now.wall, c.rng)?;
+                world.audit(&actor, "made OAuth client", &client.id, c.now);
+                Ok(secret)
+            });
+            match made.await {
+                Ok(Ok(secret)) => match look(app).await {
+                    Ok((world, now)) => {
+                        let shown = page::keys::keys(viewer, &world, Some(secret.reveal()), &clients(&world), now);
+                        html(StatusCode::OK, shown)
+                    }
+                    Err(e) => unavailable(e),
+                },
+                Ok(Err(e)) => finish(app, request, Err(e), "/admin/keys"),
+                Err(e) => unavailable(e),
+            }
+        }
+        [id, "delete"] => {
+            let (id, gone) = ((*id).to_owned(), (*id).to_owned());
+            let done = app.control.call(move |world, c| {
+                if !oauth::delete(world, &id) {
+                    return Err(CoreError::NotFound(format!("OAuth client {id}")));
+                }
+                world.audit(&actor, "removed OAuth client", &id, c.now);
+                Ok(())
+            });
+            match done.await {
+                Ok(done) => {
+                    // Its tokens end with it.
+                    crate::api_v2::tokens(app).end_all_of(&gone);
+                    finish(app, request, done, "/admin/keys")
+                }
+                Err(e) => unavailable(e),
+            }
+        }
+        _ => finish(app, request, Err(CoreError::NotFound("this action".into())), "/admin/keys"),
+    }
+}
+
+/// Makes, tries or removes a webhook.
+pub(super) async fn webhook(app: &App, request: &Page, viewer: &Viewer, rest: &[&str]) -> Reply {
+    let actor = viewer.name.clone();
+    let done = match rest {
+        [] => {
+            let new = webhooks::NewHook {
+                url: request.form.get("url").trim().to_owned(),
+                events: request.form.all("event").map(str::to_owned).collect(),
+                local: request.form.get("local") == "1",
+            };
+            let made = app.control.call(move |world, c| {
+                let (hook, secret) = webhooks::create(world, new, &actor, c.now.wall, c.rng)?;
+                world.audit(&actor, "added webhook", &hook.url, c.now);
+                Ok(secret)
+            });
+            match made.await {
+                Ok(Ok(secret)) => {
+                    return match look(app).await {
+                        Ok((world, _)) => {
+                            let all = hooks(app, &world);
+                            let shown = page::operation::events(viewer, &world, &all, Some(secret.reveal()));
+                            html(StatusCode::OK, shown)
+                        }
+                        Err(e) => unavailable(e),
+                    };
+                }
+                Ok(Err(e)) => Ok(Err(e)),
+                Err(e) => Err(e),
+            }
+        }
+        [id, "test"] => {
+            let queued = app.try_hook.try_send((*id).to_owned());
+            Ok(queued.map_err(|_| CoreError::Full("too many tests wait; try again in a moment".into())))
+        }
+        [id, "delete"] => {
+            let id = (*id).to_owned();
+            let gone = app.control.call(move |world, c| {
+                if !webhooks::delete(world, &id) {
+                    return Err(CoreError::NotFound(format!("webhook {id}")));
+                }
+                world.audit(&actor, "removed webhook", &id, c.now);
+                Ok(())
+            });
+            gone.await
+        }
+        _ => Ok(Err(CoreError::NotFound("this action".into()))),
+    };
+    match done {
+        Ok(done) => finish(app, request, done, "/admin/events"),
+        Err(e) => unavailable(e),
+    }
+}

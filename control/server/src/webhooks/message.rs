@@ -1,0 +1,73 @@
+//! What a webhook is sent, and its signature: HMAC-SHA-256 (RFC 2104) of the time, a dot and the body, in the header
+//! `Tailscale-Webhook-Signature: t=UNIX,v1=HEX` (tailscale.com/kb/1213; `docs/webhooks/example.go` of tailscale.com).
+
+use hearthgate_core::{Event, EventKind};
+use hearthgate_keys::encode;
+use hmac::{Hmac, Mac};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+/// The header with the signature.
+pub(super) const HEADER: &str = "tailscale-webhook-signature";
+
+/// An event as JSON; `tailnet` is the domain of the network, `url` that of its pages.
+pub(super) fn event(event: &Event, tailnet: &str, url: &str, at: Timestamp) -> Value {
+    let name = event.node.as_ref().map_or("", |n| n.name.as_str());
+    let message = match event.kind {
+        EventKind::NodeCreated => format!("Node {name} created"),
+        EventKind::NodeNeedsApproval => format!("Node {name} needs approval"),
+        EventKind::NodeApproved => format!("Node {name} approved"),
+        EventKind::NodeKeyExpired => format!("Node {name} key expired"),
+        EventKind::NodeDeleted => format!("Node {name} deleted"),
+        EventKind::PolicyUpdate => "Policy file updated".to_owned(),
+    };
+    let data = match &event.node {
+        None => json!({ "url": format!("{url}/admin/policy") }),
+        Some(node) => json!({
+            "nodeID": node.stable_id,
+            "deviceName": node.name,
+            "managedBy": node.owner,
+            "url": format!("{url}/admin/device/{}", node.id),
+            "expiration": node.expiry.map(|e| e.to_string()),
+        }),
+    };
+    whole(event.kind.name(), &message, tailnet, data, at)
+}
+
+/// What somebody who tries a hook gets.
+pub(super) fn test(tailnet: &str, at: Timestamp) -> Value {
+    whole("test", "This is a test event", tailnet, Value::Null, at)
+}
+
+fn whole(kind: &str, message: &str, tailnet: &str, data: Value, at: Timestamp) -> Value {
+    let mut value =
+        json!({ "timestamp": at.to_string(), "version": 1, "type": kind, "tailnet": tailnet, "message": message });
+    if !data.is_null() {
+        value["data"] = data;
+    }
+    value
+}
+
+/// The value of [`HEADER`] for a body that is sent now.
+pub(super) fn signature(secret: &str, at: Timestamp, body: &[u8]) -> String {
+    let t = at.as_second();
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    mac.update(format!("{t}.").as_bytes());
+    mac.update(body);
+    format!("t={t},v1={}", encode(&mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_what_openssl_says() {
+        // printf '1682179417.[{}]' | openssl dgst -sha256 -hmac tskey-webhook-test
+        let at = Timestamp::from_second(1_682_179_417).expect("a time");
+        let expected = "t=1682179417,v1=596509ed55aa9491e177480db81c7b9fa9ed3771d9eb21a162baaf9043ba702a";
+        assert_eq!(signature("tskey-webhook-test", at, b"[{}]"), expected);
+    }
+}

@@ -1,0 +1,141 @@
+//! What other programs get: OAuth clients on the page of keys, webhooks on the page of events.
+
+use super::layout::{Viewer, confirm, form, post_button, when};
+use crate::text as t;
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+/// An OAuth client, as shown.
+#[derive(Debug, Clone)]
+pub struct OauthClient {
+    /// Its id.
+    pub id: String,
+    /// What its tokens may do.
+    pub scopes: Vec<String>,
+    /// Tags that its tokens may hand out.
+    pub tags: Vec<String>,
+    /// What it is for.
+    pub description: String,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// OAuth clients, and every scope there is (without `:read`).
+#[derive(Debug, Clone, Default)]
+pub struct Oauth {
+    /// The clients.
+    pub clients: Vec<OauthClient>,
+    /// Scopes to choose from.
+    pub scopes: &'static [&'static str],
+}
+
+/// A webhook, as shown.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// Its id.
+    pub id: String,
+    /// Where to.
+    pub url: String,
+    /// Names of the events it wants.
+    pub events: Vec<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// How the last request ended, if one was sent since the start.
+    pub last: Option<String>,
+}
+
+/// The part about OAuth clients.
+pub(super) fn oauth(viewer: &Viewer, oauth: &Oauth) -> Markup {
+    html! {
+        section.card aria-labelledby="oauth-title" {
+            h2 #oauth-title { (t::OAUTH) }
+            p.hint { (t::OAUTH_HINT) }
+            ul.list #oauth {
+                @for c in &oauth.clients {
+                    li.row {
+                        span.grow { code.small { (c.id) } " " (c.description) br; span.soft.small {
+                            (c.scopes.join(", ")) @if !c.tags.is_empty() { " · " (c.tags.join(", ")) } " · since " (when(Some(c.created), "")) } }
+                        @if viewer.role.is_owner() {
+                            (confirm(viewer, &format!("/admin/oauth/{}/delete", c.id), "Remove", t::OAUTH_REMOVE_HINT, "Yes, remove"))
+                        }
+                    }
+                }
+            }
+            @if viewer.role.is_owner() { (oauth_form(viewer, oauth.scopes)) }
+        }
+    }
+}
+
+fn oauth_form(viewer: &Viewer, scopes: &[&str]) -> Markup {
+    html! {
+        details {
+            summary { "Make an OAuth client" }
+            (form(viewer, "/admin/oauth", html! {
+                label for="oauth-description" { "What it is for" }
+                input #oauth-description name="description" maxlength="200";
+                fieldset {
+                    legend { "Scopes" }
+                    p.hint { (t::OAUTH_SCOPES_HINT) }
+                    @for scope in scopes {
+                        @for scope in [(*scope).to_owned(), format!("{scope}:read")] {
+                            label.tick { input type="checkbox" name="scope" value=(scope); code { (scope) } }
+                        }
+                    }
+                }
+                label for="oauth-tags" { "Tags" }
+                input #oauth-tags name="tags" placeholder="tag:server" autocapitalize="none" spellcheck="false" aria-describedby="oauth-tags-hint";
+                p.hint #oauth-tags-hint { (t::OAUTH_TAGS_HINT) }
+                button { "Make" }
+            }))
+        }
+    }
+}
+
+/// The part about webhooks. `fresh` is a secret that was made just now and is shown once.
+pub(super) fn webhooks(viewer: &Viewer, hooks: &[Hook], fresh: Option<&str>) -> Markup {
+    html! {
+        @if let Some(secret) = fresh {
+            div.note role="status" { p { strong { (t::WEBHOOK_SECRET) } } pre #fresh { (secret) } }
+        }
+        section.card aria-labelledby="hooks-title" {
+            h2 #hooks-title { (t::WEBHOOKS) }
+            p.hint { (t::WEBHOOKS_HINT) }
+            ul.list #hooks {
+                @for hook in hooks {
+                    li {
+                        p { code { (hook.url) } br; span.soft.small {
+                            (hook.events.join(", ")) " · since " (when(Some(hook.created), "")) }
+                            br; span.small { (hook.last.as_deref().unwrap_or(t::WEBHOOK_QUIET)) } }
+                        @if viewer.role.is_owner() {
+                            div.row {
+                                (post_button(viewer, &format!("/admin/webhook/{}/test", hook.id), "quiet", t::WEBHOOK_TEST, &[]))
+                                (post_button(viewer, &format!("/admin/webhook/{}/delete", hook.id), "danger", "Remove", &[]))
+                            }
+                        }
+                    }
+                }
+            }
+            @if viewer.role.is_owner() { (webhook_form(viewer)) }
+        }
+    }
+}
+
+fn webhook_form(viewer: &Viewer) -> Markup {
+    html! {
+        details {
+            summary { "Add a webhook" }
+            (form(viewer, "/admin/webhook", html! {
+                label for="hook-url" { "Address" }
+                input #hook-url name="url" type="url" required maxlength="500" placeholder="https://example.com/hook" autocapitalize="none" spellcheck="false";
+                fieldset {
+                    legend { "Events" }
+                    @for (name, label) in t::WEBHOOK_EVENTS {
+                        label.tick { input type="checkbox" name="event" value=(name) checked; (label) }
+                    }
+                }
+                label.tick { input type="checkbox" name="local" value="1"; (t::WEBHOOK_LOCAL) }
+                button { "Add" }
+            }))
+        }
+    }
+}
