@@ -1,8 +1,8 @@
 //! Webhooks: other servers hear of events by a signed POST, in Tailscale's form (tailscale.com/kb/1213).
 //!
 //! A hook is a record of the world; its secret is kept in plain, because signing needs it, and shown once. Addresses of
-//! this machine, of private networks and the like are refused unless the hook was made for them: a page must not become a
-//! way to reach what the person at it cannot.
+//! this machine, of private networks and the like are refused unless the hook was made for them: a page must not become
+//! a way to reach what the person at it cannot.
 
 mod message;
 mod send;

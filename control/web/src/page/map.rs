@@ -1,5 +1,5 @@
-//! The network as a picture: relays in the middle, devices around them, drawn on the server as SVG. What it shows stands
-//! in a list below it too, with links; the picture itself has none.
+//! The network as a picture: relays in the middle, devices around them, drawn on the server as SVG. What it shows
+//! stands in a list below it too, with links; the picture itself has none.
 
 use super::{
     devices::{owner, state},
@@ -44,15 +44,30 @@ pub fn map(viewer: &Viewer, world: &World, paths: Option<&BoxPaths>, now: Now) -
                 ul.list {
                     @for node in &nodes {
                         li.row {
-                            span.grow { a.name href={ "/admin/device/" (node.id) } { (node.given_name) } " " span.soft.small { (owner(world, node)) } }
+                            span.grow {
+                                a.name href={ "/admin/device/" (node.id) } { (node.given_name) } " "
+                                span.soft.small { (owner(world, node)) }
+                            }
                             (state(node, now))
-                            span.small.soft { (home(world, node)) @if !carries(node).is_empty() { " · " (carries(node)) } }
+                            @let carried = carries(node);
+                            span.small.soft { (home(world, node)) @if !carried.is_empty() { " · " (carried) } }
                         }
                     }
                 }
             }
         },
     )
+}
+
+/// What its disc looks like.
+fn class(node: &Node, now: Now) -> &'static str {
+    if node.waiting || node.is_expired(now.wall) {
+        "warn"
+    } else if node.path.online {
+        "good"
+    } else {
+        "soft"
+    }
 }
 
 /// The relay that a device is reached through when nothing else works.
@@ -87,16 +102,17 @@ fn picture(world: &World, nodes: &[&Arc<Node>], paths: Option<&BoxPaths>, now: N
             @for (node, at) in nodes.iter().zip(&places) {
                 @let to = i32::try_from(node.path.home_derp).ok().and_then(|id| relays.get(&id));
                 @if let Some(to) = to.filter(|_| node.path.online) { (line("", *at, *to)) }
-                @let direct = paths.and_then(|p| p.to(&node.stable_id())).is_some_and(|p| matches!(p.way, Way::Direct(_)));
+                @let path = paths.and_then(|p| p.to(&node.stable_id()));
+                @let direct = path.is_some_and(|p| matches!(p.way, Way::Direct(_)));
                 @if let Some(from) = own.filter(|_| direct) { (line("direct", *from, *at)) }
             }
             @for (id, (x, y)) in &relays {
                 rect.relay x=(n(x - 7.0)) y=(n(y - 7.0)) width="14" height="14" rx="3" {}
-                text x=(n(*x)) y=(n(y + 22.0)) { (world.derp_map().regions.get(id).map_or("", |r| r.region_code.as_str())) }
+                @let code = world.derp_map().regions.get(id).map_or("", |r| r.region_code.as_str());
+                text x=(n(*x)) y=(n(y + 22.0)) { (code) }
             }
             @for (node, (x, y)) in nodes.iter().zip(&places) {
-                @let class = if node.waiting || node.is_expired(now.wall) { "warn" } else if node.path.online { "good" } else { "soft" };
-                circle class=(class) cx=(n(*x)) cy=(n(*y)) r="7" {}
+                circle class=(class(node, now)) cx=(n(*x)) cy=(n(*y)) r="7" {}
                 text x=(n(*x)) y=(n(y + 20.0)) { (short(&node.given_name)) }
             }
         }
