@@ -133,9 +133,10 @@ impl Router {
 
     /// Sends peers that were heard for the first time something through the tunnel, so that a session begins from here.
     fn greet(&mut self) {
-        while let Some(peer) = self.greeter.due(self.now()) {
+        while let Some((peer, first)) = self.greeter.due(self.now()) {
             // Something authentic came out of the tunnel: there is a session.
-            if self.counters.get(&peer).is_some_and(|(received, _)| *received > 0) {
+            if first && self.counters.get(&peer).is_some_and(|(received, _)| *received > 0) {
+                self.greeter.forget(&peer);
                 continue;
             }
             let map = self.member_map();
