@@ -3,11 +3,12 @@
 //! A peer that had a WireGuard session with this node before a restart goes on sending with it, and nothing here can
 //! open that: wireguard-go notices after 15 s (`KeepaliveTimeout` + `RekeyTimeout`). A packet from our side makes
 //! WireGuard begin a handshake at once, and the peer's next packet uses the new session. So each peer gets one small
-//! packet, once in the life of the process, as soon as it is heard from: whoever sleeps is not woken.
+//! packet, as soon as it is heard from for the first time: whoever sleeps is not woken.
 //!
-//! WireGuard tries a handshake again only after 5 s, so the first try should not be lost: a peer that was heard straight
-//! from the network is greeted when its direct path is proven, or when that takes too long. The peer takes the new
-//! session into use only when a packet comes with it, so a lost greeting would cost those 15 s again: two more follow.
+//! WireGuard tries a handshake again only after 5 s, so the first try should not be lost: a peer that was heard
+//! straight from the network is greeted when its direct path is proven, or when that takes too long. The peer takes the
+//! new session into use only when a packet comes with it, so a lost greeting would cost those 15 s again: two more
+//! follow.
 
 use hearthgate_keys::NodePublic;
 use hearthgate_paths::Now;
