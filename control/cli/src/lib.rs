@@ -16,6 +16,8 @@ mod commands;
 mod derp;
 #[cfg(feature = "front")]
 mod front;
+#[cfg(all(feature = "front", feature = "front-gateway"))]
+mod front_gateway;
 #[cfg(feature = "control")]
 mod import;
 mod logging;

@@ -5,11 +5,12 @@
 
 use crate::{
     boxes::{Boxes, BoxesError},
+    caller::{self, Caller},
     hello::{Wants, look},
     members::{Member, Members},
     messages::{FrontRelay, Hello, Welcome},
     tasks::Tasks,
-    tunnel::{self, ANSWER_WITHIN, Caller, TunnelError},
+    tunnel::{ANSWER_WITHIN, TunnelError},
 };
 use bytes::BytesMut;
 use hearthgate_derp::{
@@ -187,7 +188,7 @@ impl Gateway {
         remote: SocketAddr,
         pass: Pass,
     ) -> Result<(), TunnelError> {
-        let accepted = timeout(ANSWER_WITHIN, tunnel::accept(stream, head, &self.key)).await;
+        let accepted = timeout(ANSWER_WITHIN, caller::accept(stream, head, &self.key)).await;
         let (key, stream) = accepted.map_err(std::io::Error::from)??;
         if !self.members.knows(&key) && !self.invites() {
             // It is told so, and nobody else's list is looked at for it.

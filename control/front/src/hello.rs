@@ -2,7 +2,7 @@
 //!
 //! The TLS hello (RFC 8446 section 4.1.2) is parsed by rustls and goes on to the box as it came.
 
-use crate::tunnel::TUNNEL_FIRST_BYTE;
+use crate::caller::TUNNEL_FIRST_BYTE;
 use bytes::BytesMut;
 use rustls::server::Acceptor;
 use std::io;

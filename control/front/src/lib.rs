@@ -10,20 +10,30 @@
 //! asks, the box answers. Each client is one CONNECT stream, flow-controlled by itself. The front reads no more of a
 //! client's bytes than the name in its TLS hello; keys, certificates and plain text are the box's alone.
 //!
-//! [`Gateway`] is the front, [`keep`] the box's end. What both say to each other is in [`messages`].
+//! `Gateway` is the front (feature `gateway`, on by default), [`keep`] the box's end. What both say to each other is in
+//! [`messages`].
 
+#[cfg(feature = "gateway")]
 mod boxes;
+#[cfg(feature = "gateway")]
+mod caller;
+#[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
 mod hello;
 mod home;
 mod line;
+#[cfg(feature = "gateway")]
 mod members;
 pub mod messages;
 mod status;
+#[cfg(feature = "gateway")]
 mod tasks;
 mod tunnel;
 
+#[cfg(feature = "gateway")]
 pub use boxes::{Boxes, BoxesError, Paired, Refused};
+#[cfg(feature = "gateway")]
 pub use gateway::{Gateway, GatewayError, GatewayOptions};
 pub use home::{Home, Passed, keep};
 pub use line::{Line, LineError, PairingSecret};

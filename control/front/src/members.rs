@@ -1,6 +1,6 @@
 //! The boxes whose tunnel is up, and which of them a client is for.
 
-use crate::{boxes::Boxes, tunnel::Caller};
+use crate::{boxes::Boxes, caller::Caller};
 use hearthgate_keys::MachinePublic;
 use std::{
     collections::HashMap,
