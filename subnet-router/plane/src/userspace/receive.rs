@@ -20,6 +20,10 @@ pub(super) const MAX_DATAGRAM: usize = 65_535;
 /// Batches taken before packets go on although more are there.
 const BATCHES: usize = 16;
 
+/// Largest datagrams that fit into the room for opened packets: what waits, a batch, and beyond both whatever an answer
+/// may need. A message too large for its room is a panic in boringtun.
+const ROOM: usize = 3;
+
 /// A buffer for any message.
 pub(super) fn buffer() -> Vec<u8> {
     vec![0; MAX_DATAGRAM]
@@ -29,7 +33,7 @@ pub(super) fn buffer() -> Vec<u8> {
 pub(super) fn run(shared: &Shared, v6: bool) {
     let Ok(socket) = shared.sockets.of(v6) else { return };
     let (mut datagrams, mut options) = (buffer(), udp::options());
-    let mut plain = Plain { buffer: vec![0; 2 * MAX_DATAGRAM], used: 0, merger: Merger::default() };
+    let mut plain = Plain { buffer: vec![0; ROOM * MAX_DATAGRAM], used: 0, merger: Merger::default() };
     while !shared.is_stopped() {
         for batch in 0..BATCHES {
             let Some(got) = udp::receive(socket, batch == 0, &mut datagrams, &mut options) else { break };
