@@ -4,7 +4,7 @@
 //! The packet filter lets every peer in here; who may ask what is decided by the address the question comes from, which
 //! WireGuard has proven.
 
-use crate::dns::{self, Verdict, Zone};
+use crate::dns::{self, DNS_MESSAGE, Upstream, Verdict, Zone};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -37,8 +37,6 @@ const QUESTION_MAX: usize = 4096;
 const CONNECTION: Duration = Duration::from_secs(60);
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(5);
-/// Media type of DNS messages.
-const DNS_MESSAGE: &str = "application/dns-message";
 
 /// A peer, as far as the peer API is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +186,15 @@ async fn resolve(question: &[u8], zone: &watch::Receiver<Arc<Zone>>) -> Response
     let answer = match verdict {
         Verdict::Answer(bytes) => Some(bytes),
         Verdict::Ignore => return text(StatusCode::BAD_REQUEST, "not a DNS question\n"),
-        Verdict::Forward(to) => dns::forward(question, &to, false).await,
+        Verdict::Forward(mut to) => {
+            // Not on to another peer: two that use each other as exit nodes would pass it to and fro.
+            to.retain(|upstream| matches!(upstream, Upstream::Plain(_)));
+            match dns::forward(question, &to, false).await {
+                // Here is room for all of it.
+                Some(answer) if dns::is_truncated(&answer) => dns::forward(question, &to, true).await,
+                answer => answer,
+            }
+        }
     };
     let Some(answer) = answer else { return text(StatusCode::BAD_GATEWAY, "no resolver answers\n") };
     let mut response = Response::new(Full::from(answer));

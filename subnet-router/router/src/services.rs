@@ -3,7 +3,7 @@
 use crate::{
     dns::{self, RESOLVER_V4, RESOLVER_V6, Resolver, Zone},
     peer_api::{Caller, Callers, Facts, PeerApi},
-    tsmp,
+    plan, tsmp,
 };
 use hearthgate_client::{Netmap, Prefs};
 use hearthgate_filter::{Filter, proto};
@@ -42,7 +42,7 @@ impl Services {
     /// Follows the network map; writes into `desired` what the data plane has to do for it.
     pub fn follow(&mut self, map: &Netmap, prefs: &Prefs, filter: &Filter, desired: &mut Desired) {
         let Some(own) = &map.own else { return self.stop() };
-        self.zone.send_replace(Arc::new(Zone::new(map)));
+        self.zone.send_replace(Arc::new(Zone::new(map, plan::exit_node(map, prefs))));
         self.callers.send_replace(Arc::new(callers(map, own, prefs, filter)));
         self.resolve(prefs.accept_dns);
         if self.resolver.is_some() {

@@ -28,6 +28,7 @@ mod rename;
 mod restart;
 mod reverse_proxy;
 mod router;
+mod router_dns;
 mod router_figures;
 mod router_kernel;
 mod router_routes;
@@ -83,6 +84,7 @@ pub const ALL: &[Scenario] = &[
     router_routes::SUBNET,
     router_routes::EXIT,
     router_routes::BOX,
+    router_dns::SCENARIO,
     router_kernel::SCENARIO,
     router_figures::SCENARIO,
     router_userspace::SCENARIO,

@@ -1,10 +1,14 @@
 //! MagicDNS: a resolver at 100.100.100.100 and fd7a:115c:a1e0::53 for this machine, and through its forwarder (dnsmasq)
 //! for devices of the LAN. Names of the network are answered from the map; others go to the resolvers that the network
-//! names, or to the machine's own.
+//! names, to the exit node in use, or to the machine's own.
 
 mod zone;
 
-pub use zone::{Verdict, Zone};
+pub use zone::{Upstream, Verdict, Zone};
+
+use bytes::Bytes;
+use hearthgate_fetch::Fetch;
+use http::{Request, header};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
@@ -35,6 +39,10 @@ const CONNECTIONS: usize = 16;
 const UPSTREAM: Duration = Duration::from_secs(3);
 /// How long a connection over TCP may be silent.
 const IDLE: Duration = Duration::from_secs(10);
+/// Media type of DNS messages over HTTP (RFC 8484).
+pub(crate) const DNS_MESSAGE: &str = "application/dns-message";
+/// Longest DNS message.
+const MESSAGE_MAX: usize = 65_535;
 /// Files that name the machine's resolvers: OpenWrt's, written by its WAN, then everybody's.
 const RESOLV_CONF: [&str; 2] = ["/tmp/resolv.conf.d/resolv.conf.auto", "/etc/resolv.conf"];
 
@@ -140,7 +148,7 @@ async fn serve_tcp(listener: TcpListener, zone: watch::Receiver<Arc<Zone>>) {
 }
 
 /// Asks other resolvers in turn; says that it failed if none answers.
-pub(crate) async fn forward(query: &[u8], to: &[SocketAddr], tcp: bool) -> Option<Vec<u8>> {
+pub(crate) async fn forward(query: &[u8], to: &[Upstream], tcp: bool) -> Option<Vec<u8>> {
     let own;
     let to = if to.is_empty() {
         own = machine_resolvers();
@@ -149,12 +157,43 @@ pub(crate) async fn forward(query: &[u8], to: &[SocketAddr], tcp: bool) -> Optio
         to
     };
     for upstream in to {
-        let asked = async { if tcp { ask_tcp(query, *upstream).await } else { ask_udp(query, *upstream).await } };
-        if let Ok(Ok(answer)) = timeout(UPSTREAM, asked).await {
-            return Some(answer);
+        let asked = async {
+            match *upstream {
+                Upstream::Peer(at) => ask_peer(query, at, tcp).await,
+                Upstream::Plain(at) if tcp => ask_tcp(query, at).await,
+                Upstream::Plain(at) => ask_udp(query, at).await,
+            }
+        };
+        match timeout(UPSTREAM, asked).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => tracing::debug!(?upstream, %error, "resolver"),
+            Err(_) => tracing::debug!(?upstream, "resolver is silent"),
         }
     }
     zone::failure(query)
+}
+
+/// Asks a peer by DNS over HTTPS. An answer too long for UDP becomes the request to come again over TCP.
+async fn ask_peer(query: &[u8], at: SocketAddr, tcp: bool) -> io::Result<Vec<u8>> {
+    let request = Request::post(format!("http://{at}/dns-query"))
+        .header(header::CONTENT_TYPE, DNS_MESSAGE)
+        .header(header::ACCEPT, DNS_MESSAGE)
+        .body(Bytes::copy_from_slice(query))
+        .map_err(io::Error::other)?;
+    let answer = Fetch::new().up_to(MESSAGE_MAX).request(request).await.map_err(io::Error::other)?;
+    let same = answer.status().is_success() && answer.body().get(..2) == query.get(..2);
+    if !same {
+        return Err(io::Error::other(format!("HTTP {}, or another question's answer", answer.status())));
+    }
+    if !tcp && answer.body().len() > zone::udp_room(query) {
+        return zone::truncated(query).ok_or_else(|| io::ErrorKind::InvalidData.into());
+    }
+    Ok(answer.into_body().to_vec())
+}
+
+/// Whether there was more of an answer than UDP had room for (RFC 1035 §4.1.1).
+pub(crate) fn is_truncated(answer: &[u8]) -> bool {
+    answer.get(2).is_some_and(|flags| flags & 2 != 0)
 }
 
 async fn ask_udp(query: &[u8], to: SocketAddr) -> io::Result<Vec<u8>> {
@@ -203,7 +242,7 @@ async fn write_message(stream: &mut TcpStream, message: &[u8]) -> io::Result<()>
 }
 
 /// The machine's resolvers, without loopback ones, which may be a forwarder that asks us, and without ourselves.
-fn machine_resolvers() -> Vec<SocketAddr> {
+fn machine_resolvers() -> Vec<Upstream> {
     let mut found = Vec::new();
     for file in RESOLV_CONF {
         let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -212,7 +251,7 @@ fn machine_resolvers() -> Vec<SocketAddr> {
         found.extend(
             servers
                 .filter(|ip| !ip.is_loopback() && *ip != RESOLVER_V4 && *ip != RESOLVER_V6)
-                .map(|ip| SocketAddr::new(ip, 53)),
+                .map(|ip| Upstream::Plain(SocketAddr::new(ip, 53))),
         );
         if !found.is_empty() {
             break;
@@ -239,6 +278,38 @@ mod tests {
             upstream.send_to(&buffer[..len], from).await.unwrap();
         });
         assert_eq!(ask_udp(b"id and a question", to).await.unwrap(), b"id and a question");
+        server.await.unwrap();
+    }
+
+    #[test]
+    fn truncated_answers_are_known() {
+        assert!(is_truncated(b"id\x82\x80") && !is_truncated(b"id\x81\x80") && !is_truncated(b"id"));
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_asked_over_http_and_only_its_answer_to_this_question_is_taken() {
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = peer.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let long = [b"id".as_slice(), &[b'x'; 600]].concat();
+            for answer in [b"id and more".as_slice(), b"no and more", &long, &long] {
+                let (mut stream, _) = peer.accept().await.unwrap();
+                let mut head = [0; 2048];
+                let mut len = 0;
+                while !head[..len].ends_with(b"id and a question") {
+                    len += stream.read(&mut head[len..]).await.unwrap();
+                }
+                assert!(head.starts_with(b"POST /dns-query HTTP/1.1\r\n"), "{}", String::from_utf8_lossy(&head));
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+                stream.write_all(&[head.as_bytes(), answer].concat()).await.unwrap();
+            }
+        });
+        let query = b"id and a question";
+        assert_eq!(ask_peer(query, at, false).await.unwrap(), b"id and more");
+        assert!(ask_peer(query, at, false).await.is_err());
+        assert_eq!(ask_peer(query, at, true).await.unwrap().len(), 602);
+        // No question that could be answered with "truncated" either.
+        assert!(ask_peer(query, at, false).await.is_err());
         server.await.unwrap();
     }
 }

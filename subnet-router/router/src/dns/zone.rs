@@ -1,7 +1,9 @@
 //! What the resolver knows: names of the network, and whom to ask for others. Pure.
 //!
 //! Names of the tailnet's own suffix are answered here with authority, so nothing about them ever leaves the machine
-//! (behaviour after `net/dns/resolver/tsdns.go` of tailscale.com v1.104.5).
+//! (behaviour after `net/dns/resolver/tsdns.go` of tailscale.com v1.104.5). With an exit node in use, its resolver is
+//! asked for all else, unless the network names resolvers that are meant for this too (`dnsConfigForNetmap` in
+//! `ipn/ipnlocal/node_backend.go` of v1.102.5).
 
 use hearthgate_client::Netmap;
 use hearthgate_tailcfg::{Node, Resolver};
@@ -20,14 +22,27 @@ const TTL: u32 = 5;
 const UPSTREAMS: usize = 4;
 /// DNS's port.
 const PORT: u16 = 53;
+/// Longest answer over UDP to a query that does not say how long it may be (RFC 1035 §4.2.1).
+const UDP_ROOM: usize = 512;
+/// From this capability version on, every exit node answers DNS questions.
+const ANSWERS_DNS: u32 = 26;
+
+/// Whom to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upstream {
+    /// An ordinary resolver.
+    Plain(SocketAddr),
+    /// A peer, by DNS over HTTPS at its peer API, which is plain HTTP inside the tunnel.
+    Peer(SocketAddr),
+}
 
 /// What to do with a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Send this back.
     Answer(Vec<u8>),
-    /// Ask these, in turn.
-    Forward(Vec<SocketAddr>),
+    /// Ask these, in turn; nobody named: the machine's own resolvers.
+    Forward(Vec<Upstream>),
     /// It is no query.
     Ignore,
 }
@@ -42,16 +57,16 @@ pub struct Zone {
     /// Suffixes that are answered here.
     own: Vec<String>,
     /// Resolvers by suffix, the longest first.
-    routes: Vec<(String, Vec<SocketAddr>)>,
+    routes: Vec<(String, Vec<Upstream>)>,
     /// Resolvers for all else; empty: the machine's.
-    defaults: Vec<SocketAddr>,
+    defaults: Vec<Upstream>,
 }
 
 impl Zone {
-    /// What a network map says.
+    /// What a network map says. `exit` is the exit node in use.
     #[must_use]
-    pub fn new(map: &Netmap) -> Self {
-        let mut zone = Self { defaults: addresses(&map.dns.resolvers), ..Self::default() };
+    pub fn new(map: &Netmap, exit: Option<&Node>) -> Self {
+        let mut zone = Self::default();
         if map.dns.proxied {
             for node in map.own.iter().chain(map.peers.values()) {
                 zone.add_node(node);
@@ -66,15 +81,35 @@ impl Zone {
                 zone.names.entry(plain(&record.name)).or_default().push(address);
             }
         }
-        for (suffix, resolvers) in &map.dns.routes {
-            match resolvers.as_deref().map(addresses) {
-                Some(found) if !found.is_empty() => zone.routes.push((plain(suffix), found)),
-                // Resolvers that we cannot ask must not make us ask strangers.
-                Some(_) | None => zone.own.push(plain(suffix)),
+        zone.add_resolvers(map, exit);
+        zone
+    }
+
+    fn add_resolvers(&mut self, map: &Netmap, exit: Option<&Node>) {
+        let dns = &map.dns;
+        let proxy = exit.and_then(|exit| proxy(map, exit));
+        // What only the LAN here has answers for is of no use at the other end of the tunnel, unless it is said so.
+        let use_it = |resolver: &&Resolver| proxy.is_none() || resolver.use_with_exit_node;
+        self.defaults = addresses(dns.resolvers.iter().filter(use_it));
+        if self.defaults.is_empty() {
+            match proxy {
+                Some(at) => self.defaults.push(Upstream::Peer(at)),
+                // The machine's own resolvers are likely not reachable any more.
+                None if exit.is_some() => self.defaults = addresses(dns.fallback_resolvers.iter()),
+                None => {}
             }
         }
-        zone.routes.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        zone
+        for (suffix, resolvers) in &dns.routes {
+            let resolvers = resolvers.as_deref().unwrap_or_default();
+            let found = addresses(resolvers.iter().filter(use_it));
+            if !found.is_empty() {
+                self.routes.push((plain(suffix), found));
+            } else if resolvers.is_empty() || resolvers.iter().any(|resolver| use_it(&resolver)) {
+                // Nobody is to be asked; or resolvers that we cannot ask, which must not make us ask strangers.
+                self.own.push(plain(suffix));
+            }
+        }
+        self.routes.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
     }
 
     fn add_node(&mut self, node: &Node) {
@@ -151,6 +186,23 @@ pub fn failure(query: &[u8]) -> Option<Vec<u8>> {
     reply.build_bytes_vec_compressed().ok()
 }
 
+/// How long an answer over UDP to this query may be: what it says itself (EDNS, RFC 6891), or DNS's own limit.
+#[must_use]
+pub fn udp_room(query: &[u8]) -> usize {
+    let said = Packet::parse(query).ok().and_then(|packet| packet.opt().map(|opt| opt.udp_packet_size));
+    said.map_or(UDP_ROOM, |size| usize::from(size).max(UDP_ROOM))
+}
+
+/// An empty answer that asks to come again over TCP; `None` if `query` is no query.
+#[must_use]
+pub fn truncated(query: &[u8]) -> Option<Vec<u8>> {
+    let packet = Packet::parse(query).ok()?;
+    let mut reply = Packet::new_reply(packet.id());
+    reply.set_flags(PacketFlag::TRUNCATION | PacketFlag::RECURSION_AVAILABLE);
+    reply.questions = packet.questions;
+    reply.build_bytes_vec_compressed().ok()
+}
+
 fn wants(asked: QTYPE, kind: TYPE) -> bool {
     asked == QTYPE::TYPE(kind) || asked == QTYPE::ANY
 }
@@ -165,9 +217,24 @@ fn is_under(name: &str, suffix: &str) -> bool {
 }
 
 /// Resolvers that can be asked: those with an address.
-fn addresses(resolvers: &[Resolver]) -> Vec<SocketAddr> {
+fn addresses<'a>(resolvers: impl Iterator<Item = &'a Resolver>) -> Vec<Upstream> {
     let address = |text: &str| text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, PORT)));
-    resolvers.iter().filter_map(|resolver| address(&resolver.addr)).take(UPSTREAMS).collect()
+    resolvers.filter_map(|resolver| address(&resolver.addr)).map(Upstream::Plain).take(UPSTREAMS).collect()
+}
+
+/// Where an exit node answers DNS questions, if it does and we have an address of that family.
+fn proxy(map: &Netmap, exit: &Node) -> Option<SocketAddr> {
+    let services = &exit.hostinfo.as_ref()?.services;
+    let port = |proto: &str| services.iter().find(|service| service.proto == proto && service.port != 0);
+    if exit.cap < ANSWERS_DNS && port("peerapi-dns-proxy").is_none() {
+        return None;
+    }
+    let own = &map.own.as_ref()?.addresses;
+    [("peerapi4", true), ("peerapi6", false)].into_iter().find_map(|(proto, v4)| {
+        own.iter().find(|net| net.addr().is_ipv4() == v4)?;
+        let address = exit.addresses.iter().map(ipnet::IpNet::addr).find(|ip| ip.is_ipv4() == v4)?;
+        Some(SocketAddr::new(address, port(proto)?.port))
+    })
 }
 
 /// The address that a name for reverse look-ups stands for.
@@ -189,8 +256,8 @@ fn reverse_address(name: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearthgate_tailcfg::{DnsConfig, DnsRecord};
-    use simple_dns::{QCLASS, Question};
+    use hearthgate_tailcfg::{DnsConfig, DnsRecord, Hostinfo, Service};
+    use simple_dns::{QCLASS, Question, rdata::OPT};
 
     fn query(name: &str, kind: TYPE) -> Vec<u8> {
         let mut packet = Packet::new_query(7);
@@ -208,7 +275,7 @@ mod tests {
         Node { id, name: name.into(), addresses, ..Default::default() }
     }
 
-    fn zone() -> Zone {
+    fn map() -> Netmap {
         let resolver = |addr: &str| Resolver { addr: addr.into(), ..Default::default() };
         let dns = DnsConfig {
             proxied: true,
@@ -226,7 +293,11 @@ mod tests {
             ..Default::default()
         };
         let peers = [(2, node(2, "Printer.t.example.", &["100.64.0.2/32", "fd7a:115c:a1e0::2/128"]))].into();
-        Zone::new(&Netmap { own: Some(node(1, "gw.t.example.", &["100.64.0.1/32"])), peers, dns, ..Default::default() })
+        Netmap { own: Some(node(1, "gw.t.example.", &["100.64.0.1/32"])), peers, dns, ..Default::default() }
+    }
+
+    fn zone() -> Zone {
+        Zone::new(&map(), None)
     }
 
     fn answer(name: &str, kind: TYPE) -> (RCODE, Vec<String>) {
@@ -261,13 +332,76 @@ mod tests {
 
     #[test]
     fn others_go_where_the_network_says() {
-        let forward = |name: &str| match zone().decide(&query(name, TYPE::A)) {
-            Verdict::Forward(to) => to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-            other => panic!("{other:?}"),
+        assert_eq!(forward(&zone(), "wiki.corp.example"), "10.0.0.53:5353");
+        assert_eq!(forward(&zone(), "notcorp.example"), "9.9.9.9:53");
+        assert_eq!(forward(&zone(), "1.1.1.1.in-addr.arpa"), "9.9.9.9:53");
+    }
+
+    fn forward(zone: &Zone, name: &str) -> String {
+        let Verdict::Forward(to) = zone.decide(&query(name, TYPE::A)) else { panic!("{name} is not passed on") };
+        let text = |upstream: &Upstream| match upstream {
+            Upstream::Plain(at) => at.to_string(),
+            Upstream::Peer(at) => format!("peer {at}"),
         };
-        assert_eq!(forward("wiki.corp.example"), "10.0.0.53:5353");
-        assert_eq!(forward("notcorp.example"), "9.9.9.9:53");
-        assert_eq!(forward("1.1.1.1.in-addr.arpa"), "9.9.9.9:53");
+        to.iter().map(text).collect::<Vec<_>>().join(" ")
+    }
+
+    fn exit(cap: u32, services: &[(&str, u16)]) -> Node {
+        let service = |&(proto, port): &(&str, u16)| Service { proto: proto.into(), port, ..Default::default() };
+        let services = services.iter().map(service).collect();
+        let hostinfo = Some(Hostinfo { services, ..Default::default() });
+        Node { cap, hostinfo, ..node(3, "x.t.example.", &["100.64.0.3/32", "fd7a:115c:a1e0::3/128"]) }
+    }
+
+    #[test]
+    fn an_exit_node_is_asked_for_all_else() {
+        let zone = Zone::new(&map(), Some(&exit(106, &[("peerapi4", 40000), ("peerapi6", 40001)])));
+        assert_eq!(forward(&zone, "www.example"), "peer 100.64.0.3:40000");
+        // The resolver of this domain is near here, not near the exit node.
+        assert_eq!(forward(&zone, "wiki.corp.example"), "peer 100.64.0.3:40000");
+        assert!(matches!(zone.decide(&query("printer.t.example", TYPE::A)), Verdict::Answer(_)));
+    }
+
+    #[test]
+    fn what_is_meant_for_exit_nodes_too_is_asked_with_one() {
+        let mut map = map();
+        let exit = exit(106, &[("peerapi4", 40000)]);
+        map.dns.routes.insert("none.example".into(), None);
+        let marked = |addr: &str| Resolver { addr: addr.into(), use_with_exit_node: true, ..Default::default() };
+        map.dns.routes.get_mut("corp.example").unwrap().as_mut().unwrap().push(marked("100.64.0.53"));
+        let zone = Zone::new(&map, Some(&exit));
+        assert_eq!(forward(&zone, "wiki.corp.example"), "100.64.0.53:53");
+        assert!(matches!(zone.decide(&query("a.none.example", TYPE::A)), Verdict::Answer(_)));
+        assert_eq!(forward(&zone, "www.example"), "peer 100.64.0.3:40000");
+        map.dns.resolvers.push(marked("1.1.1.1"));
+        assert_eq!(forward(&Zone::new(&map, Some(&exit)), "www.example"), "1.1.1.1:53");
+    }
+
+    #[test]
+    fn an_exit_node_without_a_resolver_leaves_things_as_they_are() {
+        let mut map = map();
+        for exit in [exit(106, &[]), exit(25, &[("peerapi4", 40000)]), Node { hostinfo: None, ..exit(106, &[]) }] {
+            assert_eq!(forward(&Zone::new(&map, Some(&exit)), "wiki.corp.example"), "10.0.0.53:5353");
+            assert_eq!(forward(&Zone::new(&map, Some(&exit)), "www.example"), "9.9.9.9:53");
+        }
+        let old = exit(25, &[("peerapi4", 40000), ("peerapi-dns-proxy", 1)]);
+        assert_eq!(forward(&Zone::new(&map, Some(&old)), "www.example"), "peer 100.64.0.3:40000");
+        map.dns.fallback_resolvers = std::mem::take(&mut map.dns.resolvers);
+        assert_eq!(forward(&Zone::new(&map, Some(&exit(106, &[]))), "www.example"), "9.9.9.9:53");
+        assert_eq!(forward(&Zone::new(&map, None), "www.example"), "");
+    }
+
+    #[test]
+    fn a_query_says_how_long_an_answer_may_be() {
+        let plain = query("www.example", TYPE::A);
+        assert_eq!(udp_room(&plain), 512);
+        let mut packet = Packet::parse(&plain).unwrap();
+        *packet.opt_mut() = Some(OPT { opt_codes: Vec::new(), udp_packet_size: 1232, version: 0 });
+        assert_eq!(udp_room(&packet.build_bytes_vec().unwrap()), 1232);
+        let short = truncated(&plain).unwrap();
+        let short = Packet::parse(&short).unwrap();
+        assert!(short.has_flags(PacketFlag::TRUNCATION | PacketFlag::RESPONSE) && short.id() == 7);
+        assert_eq!(truncated(b"nonsense"), None);
     }
 
     #[test]
