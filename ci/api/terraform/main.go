@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	"tailscale.com/client/tailscale/v2"
 )
@@ -117,6 +119,21 @@ func main() {
 	device := must(api.Devices().GetWithAllFields(ctx, id))
 	ensure(strings.HasPrefix(device.Name, "terraformed.") && device.KeyExpiryDisabled && device.Tags[0] == "tag:ci", "device %+v", device)
 	ensure(reflect.DeepEqual(must(api.Devices().SubnetRoutes(ctx, id)).Enabled, []string{"10.7.0.0/16"}), "routes")
+	done(api.Devices().SetIPv4Address(ctx, id, "100.64.9.9"))
+	ensure(slices.Contains(must(api.Devices().Get(ctx, id)).Addresses, "100.64.9.9"), "another address")
+	ensure(api.Devices().SetIPv4Address(ctx, id, "100.100.100.100") != nil, "an address with another use was given")
+
+	// tailscale_device_posture_attribute, as tools that judge devices do
+	tier := tailscale.DevicePostureAttributeRequest{Value: "gold", Expiry: tailscale.Time{Time: time.Now().Add(time.Hour)}}
+	done(api.Devices().SetPostureAttribute(ctx, id, "custom:tier", tier))
+	done(api.Devices().SetPostureAttribute(ctx, id, "custom:score", tailscale.DevicePostureAttributeRequest{Value: 87.5}))
+	known := must(api.Devices().GetPostureAttributes(ctx, id))
+	ensure(known.Attributes["custom:tier"] == "gold" && known.Attributes["custom:score"] == 87.5, "attributes %v", known)
+	_, ends := known.Expiries["custom:tier"]
+	ensure(ends && len(known.Expiries) == 1, "ends %v", known.Expiries)
+	done(api.Devices().DeletePostureAttribute(ctx, id, "custom:tier"))
+	ensure(tailscale.IsNotFound(api.Devices().DeletePostureAttribute(ctx, id, "custom:tier")), "an attribute went twice")
+	ensure(api.Devices().SetPostureAttribute(ctx, id, "node:os", tier) != nil, "a fact of the client was changed")
 	done(api.Devices().Delete(ctx, id))
 	_, err = api.Devices().Get(ctx, id)
 	ensure(tailscale.IsNotFound(err), "a deleted device: %v", err)

@@ -25,6 +25,8 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("prefix", None),
     ("id", None),
     ("expiry", None),
+    ("set", None),
+    ("unset", None),
     ("engine", None),
     ("policy", None),
     ("topology", None),

@@ -32,6 +32,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
               list | expire -i ID | delete -i ID
   nodes       list [-u USER] | list-routes | approve-routes -i ID -r ROUTES | approve -i ID | rename -i ID NEW
               expire -i ID [-e TIME] [-d] | delete -i ID | tag -i ID -t TAGS | backfillips
+              attributes -i ID [--set custom:NAME=VALUE,...] [--unset custom:NAME,...] [-e TIME]   what postures ask
   auth        list | register --auth-id ID -u USER | reject --auth-id ID
   apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
   oauth-clients create -s SCOPE,SCOPE [-t TAGS] [-d TEXT] | list | delete -i ID
@@ -229,7 +230,7 @@ fn user_id(args: &Args) -> Result<String, Failure> {
 }
 
 /// A point in time that lies `text` (a duration) from now, or is `text` itself.
-fn time_from_now(text: &str) -> Result<String, Failure> {
+pub(crate) fn time_from_now(text: &str) -> Result<String, Failure> {
     if let Some(span) = parse_duration(text) {
         let span = jiff::SignedDuration::try_from(span)?;
         return Ok(jiff::Timestamp::now().checked_add(span)?.to_string());
@@ -309,6 +310,7 @@ fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
             )
         }
         ["approve"] => one("POST", format!("/api/v1/node/{}/approve", id()?), None),
+        ["attributes" | "attrs"] => crate::attributes::run(args, &format!("/api/v1/node/{}/attributes", id()?)),
         ["rename", name] => one("POST", format!("/api/v1/node/{}/rename/{}", id()?, encode(name)), None),
         ["delete" | "del"] => simple(args, "DELETE", &format!("/api/v1/node/{}", id()?), None, None, &[]),
         ["tag" | "tags" | "t"] => {
@@ -317,7 +319,7 @@ fn nodes(args: &Args, words: &[&str]) -> Result<(), Failure> {
         ["backfillips"] => simple(args, "POST", "/api/v1/node/backfillips?confirmed=true", None, Some("changes"), &[]),
         ["register"] => register(args, "key"),
         _ => Err(Failure::Usage(
-            "nodes: list, list-routes, approve-routes, approve, expire, rename NEW, delete, tag or backfillips".into(),
+            "nodes: list, list-routes, approve-routes, approve, expire, rename NEW, delete, tag, attributes or backfillips".into(),
         )),
     }
 }

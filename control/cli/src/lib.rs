@@ -5,6 +5,8 @@
 #[cfg(any(feature = "control", feature = "relay"))]
 mod acme;
 mod args;
+#[cfg(feature = "control")]
+mod attributes;
 #[cfg(any(feature = "control", feature = "router"))]
 mod client;
 #[cfg(feature = "control")]

@@ -1,7 +1,8 @@
 //! What a person or a tool does to nodes.
 
-use crate::{Change, CoreError, EventKind, Fact, NodeId, Now, Result, World, names};
+use crate::{Change, CoreError, EventKind, Fact, NodeId, Now, Result, World, address, names};
 use jiff::Timestamp;
+use std::net::Ipv4Addr;
 
 impl World {
     /// Gives a node another name; it sticks when the host name changes later.
@@ -60,6 +61,27 @@ impl World {
             n.record.tags = tags;
             n.record.expiry = None;
         })?;
+        Ok(())
+    }
+
+    /// Gives a node another IPv4 address of the tailnet.
+    ///
+    /// # Errors
+    /// No such node, an address outside the tailnet's prefix or with another use, or one that another node has.
+    pub fn set_node_ipv4(&mut self, id: NodeId, ip: Ipv4Addr) -> Result<()> {
+        let ours = self.settings.prefix_v4.is_some_and(|p| p.contains(&ip));
+        if !ours || address::is_reserved(&ip.into()) {
+            return Err(CoreError::invalid(format!(
+                "{ip} is no address for a device: it is not in prefixes.v4, or has another use"
+            )));
+        }
+        if self.node(id)?.ipv4 == Some(ip) {
+            return Ok(());
+        }
+        if self.nodes.ip_taken(&ip.into()) {
+            return Err(CoreError::conflict(format!("another device has the address {ip}")));
+        }
+        self.edit_node(id, true, Change::Upserted(id), |n| n.record.ipv4 = Some(ip))?;
         Ok(())
     }
 

@@ -182,8 +182,6 @@ fn person(user: &User) -> Person {
 }
 
 fn machine(node: &Node, owners: &BTreeMap<UserId, usize>) -> Machine {
-    let host = &node.hostinfo;
-    let facts = [("node:os", &host.os), ("node:osVersion", &host.os_version), ("node:tsVersion", &host.ipn_version)];
     let (exits, subnets): (Vec<IpNet>, Vec<IpNet>) = node.enabled_routes().partition(is_exit_route);
     Machine {
         name: node.given_name.clone(),
@@ -192,11 +190,7 @@ fn machine(node: &Node, owners: &BTreeMap<UserId, usize>) -> Machine {
         ips: node.ips().collect(),
         subnets,
         exit: exits.len() == 2,
-        attributes: facts
-            .iter()
-            .filter(|(_, v)| !v.is_empty())
-            .map(|(k, v)| ((*k).to_owned(), v.as_str().into()))
-            .collect(),
+        attributes: node.posture(),
     }
 }
 

@@ -16,6 +16,7 @@
 pub mod address;
 mod admin;
 mod api_keys;
+mod attributes;
 mod audit;
 mod checks;
 pub mod credentials;
@@ -44,6 +45,7 @@ mod users;
 mod world;
 
 pub use api_keys::ApiKey;
+pub use attributes::{ATTRIBUTES_MAX, Attribute};
 pub use audit::{AUDIT_MAX, AuditEntry};
 pub use checks::{CHECK_LIFETIME_MS, CHECKS_MAX, PendingCheck, SshAnswer, SshAttempt};
 pub use credentials::MintedKey;

@@ -168,6 +168,7 @@ impl World {
                 self.happened(EventKind::NodeKeyExpired, &node);
             }
         }
+        self.drop_old_attributes(now);
         self.presence.start_expiry_check(now);
     }
 }

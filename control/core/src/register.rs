@@ -335,6 +335,7 @@ impl World {
             ephemeral: how.ephemeral,
             waiting: self.settings.device_approval && !how.approved,
             approved_routes: Vec::new(),
+            attributes: Default::default(),
             hostinfo,
             cap: req.version,
             last_seen: Some(now.wall),

@@ -135,6 +135,7 @@ fn node(row: &Row, now: Timestamp) -> Result<NodeRecord, ImportError> {
         waiting: false,
         ephemeral: false,
         approved_routes: list(row, "approved_routes").iter().filter_map(|r| r.parse::<IpNet>().ok()).collect(),
+        attributes: Default::default(),
         hostinfo: Arc::new(hostinfo),
         cap: 0,
         last_seen: time(row, "last_seen"),

@@ -47,6 +47,7 @@ pub(crate) fn describe(world: &World, method: &Method, parts: &[String], query: 
         ("POST", ["node", id, "rename", _]) => ("renamed device", node(world, id)),
         ("POST", ["node", id, "tags"]) => ("tagged device", node(world, id)),
         ("POST", ["node", id, "approve_routes"]) => ("approved networks of device", node(world, id)),
+        ("POST", ["node", id, "attributes"]) => ("set attributes of device", node(world, id)),
         ("POST", ["node", id, "approve"]) => ("approved device", node(world, id)),
         ("POST", ["node", "register"] | ["auth", "register"]) => ("let device in", String::new()),
         ("POST", ["node", "backfillips"]) => ("gave missing addresses", String::new()),

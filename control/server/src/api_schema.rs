@@ -78,6 +78,13 @@ const ENDPOINTS: &[Endpoint] = &[
     post("/node/{id}/expire", "Expire a node's key now, at a time, or never", Some(("Expiry", false)), "OneNode"),
     post("/node/{id}/rename/{nodeName}", "Rename a node", None, "OneNode"),
     post("/node/{id}/approve", "Let a node in that waits for approval", None, "OneNode"),
+    get("/node/{id}/attributes", "What postures may ask about a node", &[], "Attributes"),
+    post(
+        "/node/{id}/attributes",
+        "Give a node values for postures; null takes one away",
+        Some(("NewAttributes", true)),
+        "Attributes",
+    ),
     post("/node/{id}/tags", "Give a node to tags", Some(("Tags", true)), "OneNode"),
     post("/node/{id}/approve_routes", "Approve exactly these routes", Some(("Routes", true)), "OneNode"),
     Endpoint {
@@ -239,6 +246,16 @@ fn further_schemas() -> Value {
             ("passed", json!({ "type": "integer" })),
         ]),
         "Pairing": object(&["pairing"], &[("pairing", json!({ "type": "string", "pattern": "^hgfront-[A-Za-z0-9_-]+$" }))]),
+        "Attributes": object(&["attributes", "expiries"], &[("attributes", json!({ "type": "object" })), ("expiries", json!({ "type": "object" }))]),
+        "NewAttributes": object(&["attributes"], &[
+            ("attributes", json!({
+                "type": "object", "maxProperties": 8, "propertyNames": { "pattern": "^custom:[a-zA-Z0-9_]{1,43}$" },
+                "additionalProperties": { "anyOf": [
+                    { "type": ["boolean", "number", "null"] }, { "type": "string", "pattern": "^[a-zA-Z0-9_.]{0,50}$" },
+                ] },
+            })),
+            ("expiry", json!({ "type": "null" })),
+        ]),
         "File": { "type": "string", "format": "binary" },
         "Upgrade": object(&["slot", "outcome", "refused"], &[("slot", text.clone()), ("outcome", text.clone()), ("refused", text)]),
         "Received": object(&["bytes"], &[("bytes", json!({ "type": "integer" }))]),

@@ -199,6 +199,12 @@ fn route(
         ("POST", ["node", id, "approve"]) => {
             node_id(id).and_then(|n| world.set_node_approved(n, true)).and_then(|()| node(world, id))
         }
+        ("GET", ["node", id, "attributes"]) => {
+            node_id(id).and_then(|n| Ok(crate::api_attributes::view(world.node(n)?)))
+        }
+        ("POST", ["node", id, "attributes"]) => {
+            node_id(id).and_then(|n| crate::api_attributes::change(world, c, n, body))
+        }
         ("POST", ["node", id, "tags"]) => set_tags(world, id, body),
         ("POST", ["node", id, "approve_routes"]) => approve_routes(world, id, body),
         ("POST", ["node", "register"]) => register(world, c, arg(query, "user"), arg(query, "key")),
@@ -462,7 +468,7 @@ pub(crate) fn find_user(world: &World, text: &str) -> Result<UserId, CoreError> 
     by_name.or_else(by_id).ok_or_else(|| CoreError::NotFound(format!("user {text:?} (see `hearthgate users list`)")))
 }
 
-fn read<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, CoreError> {
+pub(crate) fn read<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, CoreError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
@@ -502,7 +508,7 @@ fn auth_id(text: &str) -> Result<AuthId, CoreError> {
     AuthId::find_in(text).ok_or_else(|| CoreError::Invalid(format!("{text:?} is not a login id: it starts with hskey-authreq- and stands in the URL that `tailscale up` printed")))
 }
 
-fn time(text: &str) -> Result<Timestamp, CoreError> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, CoreError> {
     text.parse().map_err(|_| CoreError::Invalid(format!("{text:?} is not a time: write it like 2030-01-31T12:00:00Z")))
 }
 

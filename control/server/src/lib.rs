@@ -5,6 +5,7 @@
 
 mod acme;
 mod admin;
+mod api_attributes;
 mod api_audit;
 mod api_policy;
 mod api_schema;

@@ -69,6 +69,12 @@ pub struct Hostinfo {
     /// Advertises itself as app connector.
     #[serde(rename = "AppConnector", skip_serializing_if = "Option::is_none")]
     pub app_connector: Option<bool>,
+    /// Takes updates that the server asks for, or updates itself.
+    #[serde(rename = "AllowsUpdate", skip_serializing_if = "is_false")]
+    pub allows_update: bool,
+    /// Its state is encrypted on disk; absent is "not known".
+    #[serde(rename = "StateEncrypted", skip_serializing_if = "Option::is_none")]
+    pub state_encrypted: Option<bool>,
     /// Offers itself as peer relay.
     #[serde(rename = "PeerRelay", skip_serializing_if = "is_false")]
     pub peer_relay: bool,

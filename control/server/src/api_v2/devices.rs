@@ -1,7 +1,7 @@
 //! `tailnet/-/devices` and `device/{id}`.
 
 use super::{Call, Caller, Failure, or_default, time, wrong_method};
-use crate::{api_v1, writer::Context};
+use crate::{api_attributes, api_v1, writer::Context};
 use hearthgate_core::{Node, NodeId, World};
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +30,7 @@ struct Body {
     #[serde(deserialize_with = "or_default")]
     routes: Vec<String>,
     authorized: Option<bool>,
+    ipv4: String,
     key_expiry_disabled: Option<bool>,
 }
 
@@ -89,6 +90,13 @@ pub(super) fn one(
             world.set_node_expiry(node.id, expiry, c.now)?;
             note(world, "set expiry of device");
         }
+        ("POST", ["ip"]) => {
+            change(world, "devices:core")?;
+            let text = call.read::<Body>()?.ipv4;
+            let ip = text.parse().map_err(|_| Failure::bad(format!("ipv4: {text:?} is no IPv4 address")))?;
+            world.set_node_ipv4(node.id, ip)?;
+            note(world, "gave another address to device");
+        }
         ("POST", ["expire"]) => {
             change(world, "devices:core")?;
             world.set_node_expiry(node.id, Some(c.now.wall), c.now)?;
@@ -112,7 +120,27 @@ pub(super) fn one(
             note(world, "approved networks of device");
             return Ok(routes(world.node(node.id)?));
         }
-        (_, [] | ["name" | "tags" | "key" | "expire" | "authorized" | "routes"]) => return Err(wrong_method()),
+        ("GET", ["attributes"]) => {
+            caller.need("devices:posture_attributes:read")?;
+            return Ok(api_attributes::view(&node));
+        }
+        ("POST", ["attributes", name]) => {
+            change(world, "devices:posture_attributes")?;
+            api_attributes::set(world, c, node.id, name, &call.body)?;
+            note(world, "set attribute of device");
+        }
+        ("DELETE", ["attributes", name]) => {
+            change(world, "devices:posture_attributes")?;
+            if !node.attributes.contains_key(*name) {
+                return Err(Failure::not_found("attribute"));
+            }
+            world.set_node_attributes(node.id, vec![((*name).to_owned(), None)], c.now)?;
+            note(world, "took attribute from device");
+        }
+        (_, ["attributes", _])
+        | (_, [] | ["name" | "tags" | "key" | "expire" | "authorized" | "routes" | "attributes" | "ip"]) => {
+            return Err(wrong_method());
+        }
         _ => return Err(Failure::not_found("endpoint")),
     }
     Ok(json!({}))

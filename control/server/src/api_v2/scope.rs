@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 /// Scopes that write; each has a `:read` form.
-pub(crate) const SCOPES: [&str; 9] = [
+pub(crate) const SCOPES: [&str; 10] = [
     "all",
     "auth_keys",
     "oauth_keys",
     "devices:core",
     "devices:routes",
+    "devices:posture_attributes",
     "policy_file",
     "feature_settings",
     "users",

@@ -50,6 +50,13 @@ fn facts(world: &World, node: &Node, now: Now) -> Markup {
                     @if node.path.endpoints.is_empty() { "unknown; through the relay" }
                     @for e in node.path.endpoints.iter().take(8) { code.small { (e) } " " }
                 }
+                @if !node.attributes.is_empty() {
+                    dt { "For postures" } dd {
+                        @for (name, a) in &node.attributes {
+                            code { (name) " = " (a.value) } @if a.expiry.is_some() { " until " (when(a.expiry, "")) } " "
+                        }
+                    }
+                }
                 dt { "Key expires" } dd { (when(node.expiry, t::NEVER)) }
                 dt { "Added" } dd { (when(Some(node.created), "")) }
                 dt { "Last seen" } dd { @if node.path.online { "now" } @else { (when(node.last_seen, t::NEVER)) } }
