@@ -345,6 +345,63 @@ const cases = {
     return "a token by its scope; webhooks signed, refused where they must not go";
   },
 
+  // A device's page: values for postures, how long its key lasts; a member does with the own device what members may.
+  async device() {
+    const { box } = state;
+    const context = await state.browser.newContext(PHONE);
+    const page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    const { id } = box.cli("nodes", "list").find((n) => n.givenName === "annas-laptop");
+    const known = () => box.cli("nodes", "attributes", "-i", id).attributes;
+    await page.goto(`${box.url}/admin/device/${id}`);
+    await page.click("summary:has-text('What is known of it')");
+    await page.fill("#attribute-name", "custom:tier");
+    await page.fill("#attribute-value", "gold");
+    await page.fill("#attribute-days", "30");
+    await page.click("form[action$='/attribute']:has(#attribute-name) button");
+    await page.waitForSelector("li:has-text('custom:tier')");
+    ensure(known()["custom:tier"] === "gold", "the server has the value");
+    await fit(page, "a device with a value");
+    await shoot(page, "attributes");
+    await page.click("li:has-text('custom:tier') button");
+    await page.waitForSelector("li:has-text('custom:tier')", { state: "detached" });
+    ensure(!("custom:tier" in known()), "the value is gone");
+    await page.fill("#key-days", "90");
+    await page.click("form:has(#key-days) button");
+    await page.waitForSelector("button:has-text('never expire')");
+    const days = (Date.parse(box.cli("nodes", "list").find((n) => n.id === id).expiry) - Date.now()) / 86_400_000;
+    ensure(days > 89 && days < 91, `the key ends in ${days} days`);
+
+    await page.goto(`${box.url}/admin/users`);
+    await page.click("summary:has-text('Change anna')");
+    await page.selectOption("form[action$='/role'] select[name=role]", "it-admin");
+    await page.click("form[action^='/admin/user/'][action$='/role'] button");
+    await page.waitForSelector("select[name=role] option[value=it-admin][selected]", { state: "attached" });
+    await page.click("summary:has-text('Add an account')");
+    await page.fill("#account-name", "mia");
+    await page.selectOption("#account-role", "member");
+    await page.selectOption("#account-user", { label: "anna" });
+    await page.fill("#account-password", `${PASSWORD} too`);
+    await page.click("form[action='/admin/account'] button");
+    await page.waitForSelector(".name:has-text('mia')");
+    await context.close();
+
+    const other = await state.browser.newContext(PHONE);
+    const mia = await watched(other, state.trouble);
+    await logIn(mia, box.url, "mia", `${PASSWORD} too`);
+    await mia.goto(`${box.url}/admin/device/${id}`);
+    ensure((await mia.locator("#key-days, #attribute-name").count()) === 0, "a member is not offered what members may not");
+    const forged = (what, fields) => mia.evaluate(async ([to, more]) => {
+      const csrf = document.querySelector("input[name=csrf]").value;
+      return (await fetch(to, { method: "POST", body: new URLSearchParams({ csrf, ...more }) })).status;
+    }, [`/admin/device/${id}/${what}`, fields]);
+    ensure((await forged("expire", { how: "never" })) === 403, "a member cannot make a key last for ever");
+    ensure((await forged("attribute", { name: "custom:tier", value: "gold" })) === 403, "a member cannot vouch for the own device");
+    ensure(box.cli("nodes", "list").find((n) => n.id === id).expiry, "the key still ends");
+    await other.close();
+    return "values, expiry and roles set; a member is held to what members may";
+  },
+
   // Another site cannot act for somebody who is logged in, nor read the pages under its own name.
   async otherSites() {
     const { box } = state;

@@ -55,6 +55,19 @@ impl Node {
     }
 }
 
+/// The value that a person means by a text: `true`, `false` and numbers as such, all else as text; `'7'` in single
+/// quotes is a text as well.
+#[must_use]
+pub fn value_of(text: &str) -> Value {
+    if let Some(inner) = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')) {
+        return inner.into();
+    }
+    match serde_json::from_str(text) {
+        Ok(found @ (Value::Bool(_) | Value::Number(_))) => found,
+        _ => text.into(),
+    }
+}
+
 /// `1.102.5` of `1.102.5-t1a2b3c4d-g0123`.
 fn short_version(long: &str) -> Option<&str> {
     long.split(['-', '+']).next().filter(|v| !v.is_empty())
@@ -150,6 +163,13 @@ mod tests {
         assert_eq!(release_track("1.102.5"), Some("stable"));
         assert_eq!(release_track("1.103.12"), Some("unstable"));
         assert_eq!(release_track("unknown"), None);
+    }
+
+    #[test]
+    fn values_are_read_as_people_mean_them() {
+        for (text, value) in [("true", true.into()), ("87.5", 87.5.into()), ("'87'", "87".into()), ("null", Value::from("null"))] {
+            assert_eq!(value_of(text), value);
+        }
     }
 
     #[test]

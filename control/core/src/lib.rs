@@ -45,7 +45,7 @@ mod users;
 mod world;
 
 pub use api_keys::ApiKey;
-pub use attributes::{ATTRIBUTES_MAX, Attribute};
+pub use attributes::{ATTRIBUTES_MAX, Attribute, value_of};
 pub use audit::{AUDIT_MAX, AuditEntry};
 pub use checks::{CHECK_LIFETIME_MS, CHECKS_MAX, PendingCheck, SshAnswer, SshAttempt};
 pub use credentials::MintedKey;

@@ -13,7 +13,7 @@ use crate::{
     writer::Context,
 };
 use bytes::Bytes;
-use hearthgate_core::{CoreError, NodeId, World};
+use hearthgate_core::{CoreError, NodeId, World, value_of};
 use hearthgate_keys::Secret;
 use hearthgate_web::{
     Account, Role, account,
@@ -78,7 +78,7 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
     if request.path == "logout" {
         return enter::logout(app, request);
     }
-    if !may(&viewer, &world, &request.path) {
+    if !may(&viewer, &world, &request.path, &request.form) {
         return html(StatusCode::FORBIDDEN, page::message(Some(&viewer), "Not done", t::FORBIDDEN));
     }
     let parts: Vec<&str> = request.path.split('/').collect();
@@ -108,12 +108,14 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
 }
 
 /// Whether the role allows this form.
-fn may(viewer: &Viewer, world: &World, path: &str) -> bool {
+fn may(viewer: &Viewer, world: &World, path: &str, form: &Form) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
         ["password"] => true,
         ["join"] => viewer.role != Role::Auditor,
         ["backup"] | ["account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
+        // The own device is cut off by its owner; how long its key lasts is not theirs to say.
+        ["device", _, "expire"] if !form.get("how").is_empty() => viewer.role.changes_all(),
         ["device", id, "rename" | "expire" | "remove"] => {
             id.parse().ok().and_then(|id| world.node(NodeId(id)).ok()).is_some_and(|n| viewer.may_change(n))
         }
@@ -128,6 +130,8 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
     let hours = |n: i64| {
         now.checked_add(SignedDuration::from_hours(n.clamp(1, HOURS_MAX))).unwrap_or(Timestamp::MAX).to_string()
     };
+    // So many days from now; nothing when the field is empty.
+    let days = |text: &str| text.trim().parse().ok().map(|n: i64| hours(n.clamp(1, HOURS_MAX / 24) * 24));
     Some(match parts.as_slice() {
         ["device", id, "rename"] => {
             Call::post(&["node", id, "rename", form.get("name").trim()], Value::Null, &format!("/admin/device/{id}"))
@@ -143,9 +147,27 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
             Call::post(&["node", id, "tags"], json!({ "tags": tags() }), &format!("/admin/device/{id}"))
         }
         ["device", id, "expire"] => {
-            let never = form.get("how") == "never";
-            Call::post(&["node", id, "expire"], json!({ "disableExpiry": never }), &format!("/admin/device/{id}"))
+            let body = match form.get("how") {
+                "never" => json!({ "disableExpiry": true }),
+                "days" => json!({ "expiry": days(form.get("days"))? }),
+                _ => json!({}),
+            };
+            Call::post(&["node", id, "expire"], body, &format!("/admin/device/{id}"))
         }
+        ["device", id, "attribute"] => {
+            let text = form.get("value").trim();
+            let value = if form.get("how") == "remove" { Value::Null } else { value_of(text) };
+            let name = form.get("name").trim();
+            let body = json!({ "attributes": { name: value }, "expiry": days(form.get("days")) });
+            Call::post(&["node", id, "attributes"], body, &format!("/admin/device/{id}"))
+        }
+        ["check", verdict @ ("approve" | "reject")] => {
+            Call::post(&["auth", verdict], json!({ "authId": form.get("id") }), "/admin/devices")
+        }
+        ["addresses"] => Call {
+            query: vec![("confirmed".to_owned(), "true".to_owned())],
+            ..Call::post(&["node", "backfillips"], Value::Null, "/admin/devices")
+        },
         ["device", id, "remove"] => Call::delete(&["node", id], None, "/admin/devices"),
         ["login", "approve"] => Call::post(
             &["auth", "register"],
@@ -159,6 +181,9 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
         }
         ["user", id, "rename"] => {
             Call::post(&["user", id, "rename", form.get("name").trim()], Value::Null, "/admin/users")
+        }
+        ["user", id, "role"] => {
+            Call::post(&["user", id, "role"], json!({ "role": form.get("role") }), "/admin/users")
         }
         ["user", id, "delete"] => Call::delete(&["user", id], None, "/admin/users"),
         ["key"] => {

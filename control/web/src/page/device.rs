@@ -22,7 +22,7 @@ pub fn device(viewer: &Viewer, world: &World, node: &Node, paths: Option<&BoxPat
             @if node.waiting && viewer.role.changes_all() { (waiting(viewer, node)) }
             @if viewer.may_change(node) {
                 (names(viewer, node))
-                @if viewer.role.changes_all() { (routes(viewer, node)) (tags(viewer, node)) }
+                @if viewer.role.changes_all() { (routes(viewer, node)) (tags(viewer, node)) (super::attributes::section(viewer, node)) }
                 (end(viewer, node))
             } @else {
                 (routes_seen(node))
@@ -49,13 +49,6 @@ fn facts(world: &World, node: &Node, now: Now) -> Markup {
                 dt { "Reached at" } dd {
                     @if node.path.endpoints.is_empty() { "unknown; through the relay" }
                     @for e in node.path.endpoints.iter().take(8) { code.small { (e) } " " }
-                }
-                @if !node.attributes.is_empty() {
-                    dt { "For postures" } dd {
-                        @for (name, a) in &node.attributes {
-                            code { (name) " = " (a.value) } @if a.expiry.is_some() { " until " (when(a.expiry, "")) } " "
-                        }
-                    }
                 }
                 dt { "Key expires" } dd { (when(node.expiry, t::NEVER)) }
                 dt { "Added" } dd { (when(Some(node.created), "")) }
@@ -130,8 +123,15 @@ fn end(viewer: &Viewer, node: &Node) -> Markup {
     html! {
         section.card aria-labelledby="end-title" {
             h2 #end-title { "Key and removal" }
-            @if node.expiry.is_some() && viewer.role.changes_all() {
-                (post_button(viewer, &format!("{base}/expire"), "quiet", "Let its key never expire", &[("how", "never")]))
+            @if viewer.role.changes_all() {
+                (form(viewer, &format!("{base}/expire"), html! {
+                    input type="hidden" name="how" value="days";
+                    label for="key-days" { (t::KEY_DAYS) }
+                    div.row { input #key-days name="days" type="number" min="1" max="3650" required; button.quiet { "Set" } }
+                }))
+                @if node.expiry.is_some() {
+                    (post_button(viewer, &format!("{base}/expire"), "quiet", "Let its key never expire", &[("how", "never")]))
+                }
             }
             (confirm(viewer, &format!("{base}/expire"), "Expire its key now", t::EXPIRE_NOW_HINT, "Yes, cut it off"))
             (confirm(viewer, &format!("{base}/remove"), "Remove it", t::REMOVE_HINT, t::REMOVE_SURE))

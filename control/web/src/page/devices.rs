@@ -36,7 +36,7 @@ pub fn devices(viewer: &Viewer, world: &World, paths: Option<&BoxPaths>, now: No
         html! {
             @if viewer.role != crate::Role::Auditor { p { a.button href="/admin/join" { (t::DEVICE_ADD) } } }
             div #live data-live {
-                @if viewer.role.sees_all() { (waiting(viewer, world)) }
+                @if viewer.role.sees_all() { (waiting(viewer, world)) (super::checks::waiting(viewer, world, now)) (addresses(viewer, world)) }
                 section.card aria-label="Devices" {
                     @if nodes.is_empty() { p { (t::DEVICES_NONE) } }
                     ul.list #devices {
@@ -60,6 +60,21 @@ pub fn devices(viewer: &Viewer, world: &World, paths: Option<&BoxPaths>, now: No
             @if viewer.role.sees_all() { (approval(viewer, world)) }
         },
     )
+}
+
+/// Offered when the configuration has gained or lost an address family since devices joined.
+fn addresses(viewer: &Viewer, world: &World) -> Markup {
+    let (v4, v6) = (world.settings().prefix_v4.is_some(), world.settings().prefix_v6.is_some());
+    let odd = world.nodes().filter(|n| n.ipv4.is_some() != v4 || n.ipv6.is_some() != v6).count();
+    html! {
+        @if odd > 0 && viewer.role.changes_all() {
+            section.card aria-labelledby="addresses-title" {
+                h2 #addresses-title { (t::ADDRESSES) }
+                p.hint { (odd) " " (t::ADDRESSES_HINT) }
+                (post_button(viewer, "/admin/addresses", "quiet", t::ADDRESSES_GIVE, &[]))
+            }
+        }
+    }
 }
 
 /// The button that lets a waiting device in.

@@ -1,7 +1,9 @@
 //! The pages, as functions from the world to HTML.
 
 pub mod account;
+mod attributes;
 mod chart;
+mod checks;
 pub mod device;
 pub mod devices;
 pub mod dns;

@@ -5,6 +5,9 @@ use crate::{Role, account, text as t};
 use hearthgate_core::World;
 use maud::{Markup, html};
 
+/// What a policy calls `autogroup:ROLE`.
+const ROLES: [&str; 7] = ["member", "owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor"];
+
 /// The page.
 #[must_use]
 pub fn users(viewer: &Viewer, world: &World) -> String {
@@ -28,6 +31,15 @@ pub fn users(viewer: &Viewer, world: &World) -> String {
                                         label for={ "name-" (user.id) } { "New name" }
                                         input id={ "name-" (user.id) } name="name" value=(user.name) required autocapitalize="none";
                                         button.quiet { "Rename" }
+                                    }))
+                                    (form(viewer, &format!("/admin/user/{}/role", user.id), html! {
+                                        label for={ "role-" (user.id) } { (t::USER_ROLE) }
+                                        div.row {
+                                            select id={ "role-" (user.id) } name="role" {
+                                                @for role in ROLES { option value=(role) selected[role == user.role || (user.role.is_empty() && role == "member")] { (role) } }
+                                            }
+                                            button.quiet { "Set" }
+                                        }
                                     }))
                                     (confirm(viewer, &format!("/admin/user/{}/delete", user.id), "Remove this user",
                                         "Only a user without devices can be removed. Keys made for them stop working.", "Yes, remove"))
