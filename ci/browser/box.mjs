@@ -47,7 +47,8 @@ export async function until(what, check, seconds = 30) {
 
 /** A fresh server with its command line. */
 export class Box {
-  static async start(program, dir) {
+  /** With a `name` it is seen over TLS under that name, with the certificate that it makes itself. */
+  static async start(program, dir, name) {
     const box = new Box();
     mkdirSync(dir, { recursive: true });
     const port = await freePort();
@@ -60,11 +61,16 @@ export class Box {
       HEARTHGATE_SERVER_URL: box.url,
       HEARTHGATE_DERP_SERVER_STUN_LISTEN_ADDR: `127.0.0.1:${await freePort()}`,
     };
+    const health = `${box.url}/health`;
+    if (name) {
+      box.url = `https://${name}:${port}`;
+      Object.assign(box.env, { HEARTHGATE_SERVER_URL: box.url, HEARTHGATE_ADMIN_HOSTS: name });
+    }
     box.log = join(dir, "server.log");
     box.child = start(program, ["serve"], box.log, box.env);
     await until("the server", async () => {
       if (box.child.exitCode !== null) throw new Error(readFileSync(box.log, "utf8"));
-      return fetch(`${box.url}/health`).then((a) => a.ok, () => false);
+      return fetch(health).then((a) => a.ok, () => false);
     });
     return box;
   }

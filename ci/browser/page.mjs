@@ -54,6 +54,6 @@ export async function logIn(page, url, name, password) {
   await page.goto(`${url}/admin/login`);
   await page.fill("#name", name);
   await page.fill("#password", password);
-  await page.click("main button");
+  await page.click("form[action='/admin/login'] button");
   await page.waitForSelector("#devices, #live");
 }

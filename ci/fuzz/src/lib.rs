@@ -11,6 +11,7 @@ mod control;
 mod files;
 mod front;
 mod json;
+mod passkey;
 mod relay;
 mod router;
 mod state;
@@ -42,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     json::MAP_RESPONSE,
     json::REGISTER_REQUEST,
     json::SMALL_REQUESTS,
+    passkey::ANSWERS,
     relay::DERP_FRAMES,
     relay::DERP_HELLO,
     relay::DERP_REQUEST,

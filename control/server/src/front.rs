@@ -151,7 +151,7 @@ impl Home for AtHome {
         let Some(door) = self.0.fronts.door.get().cloned() else { return };
         let app = self.0.clone();
         tokio::spawn(door.pass(Box::new(stream), source, move |stream, source| {
-            serve_http(app.clone(), stream, Origin::Front(source.ip().to_canonical()))
+            serve_http(app.clone(), stream, Origin::Front(source.ip().to_canonical()), true)
         }));
     }
 

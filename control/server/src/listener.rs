@@ -53,7 +53,8 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, StartErr
 pub(crate) async fn serve_tcp(app: App, listener: TcpListener, front: Front) {
     front
         .serve(listener, move |stream, remote| {
-            serve_http(app.clone(), stream, Origin::Network(remote.ip().to_canonical()))
+            let tls = stream.get_ref().is_tls();
+            serve_http(app.clone(), stream, Origin::Network(remote.ip().to_canonical()), tls)
         })
         .await;
 }
@@ -63,7 +64,7 @@ pub(crate) async fn serve_unix(app: App, listener: UnixListener) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let app = app.clone();
-                tokio::spawn(serve_http(app, stream, Origin::Local));
+                tokio::spawn(serve_http(app, stream, Origin::Local, false));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -100,13 +101,21 @@ pub(crate) async fn serve_metrics(app: App, listener: TcpListener) {
     }
 }
 
+/// Marks requests that came over TLS, in their extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OverTls;
+
 /// Answers requests on one connection until it ends.
 pub(crate) async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     app: App,
     stream: S,
     origin: Origin,
+    tls: bool,
 ) {
-    let service = service_fn(move |req| {
+    let service = service_fn(move |mut req: http::Request<hyper::body::Incoming>| {
+        if tls {
+            req.extensions_mut().insert(OverTls);
+        }
         let app = app.clone();
         let origin = behind_proxies(&app, origin, req.headers());
         async move { Ok::<_, std::convert::Infallible>(http_api::handle(app, origin, req).await) }

@@ -3,6 +3,7 @@
 //! They are apart from the users of the tailnet: a user owns devices, an account opens pages. The owner's account is
 //! made together with a user of the same name, so that the first device has somebody to belong to.
 
+use crate::passkey;
 use hearthgate_core::{CoreError, Now, UserId, World};
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,7 @@ pub fn delete(world: &mut World, name: &str) -> Result<(), CoreError> {
     if account.role.is_owner() && !all(world).iter().any(|a| a.role.is_owner() && a.name != name) {
         return Err(CoreError::Conflict("This is the last owner: make somebody else owner first.".into()));
     }
+    passkey::forget_all(world, name);
     world.delete_record(&key(name));
     Ok(())
 }
@@ -140,6 +142,7 @@ pub fn delete(world: &mut World, name: &str) -> Result<(), CoreError> {
 pub fn reset_owners(world: &mut World, now: Now) -> usize {
     let owners: Vec<String> = all(world).into_iter().filter(|a| a.role.is_owner()).map(|a| a.name).collect();
     for name in &owners {
+        passkey::forget_all(world, name);
         world.delete_record(&key(name));
         world.audit("console", "reset the owner's password", name, now);
     }

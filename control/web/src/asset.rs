@@ -12,9 +12,10 @@ pub struct Asset {
 }
 
 /// All of them.
-pub const ASSETS: [Asset; 3] = [
+pub const ASSETS: [Asset; 4] = [
     Asset { path: "style.css", media: "text/css; charset=utf-8", body: include_str!("../assets/style.css") },
     Asset { path: "live.js", media: "text/javascript; charset=utf-8", body: include_str!("../assets/live.js") },
+    Asset { path: "passkey.js", media: "text/javascript; charset=utf-8", body: include_str!("../assets/passkey.js") },
     Asset { path: "icon.svg", media: "image/svg+xml", body: include_str!("../assets/icon.svg") },
 ];
 

@@ -6,7 +6,7 @@
 //!
 //! * [`opening`]: at which address the pages are opened;
 //! * [`gate`]: who may see the pages at all (LAN addresses, known names, same origin);
-//! * [`account`], [`password`], [`session`], [`claim`], [`throttle`]: who is logged in;
+//! * [`account`], [`passkey`], [`password`], [`session`], [`claim`], [`throttle`]: who is logged in;
 //! * [`page`]: the pages; [`text`]: every English sentence on them; [`asset`]: style, script, icon;
 //! * [`health`], [`reach`]: what is wrong, and how the world reaches this box;
 //! * [`paths`], [`traffic`]: what the box's own router says, and counters over time.
@@ -19,6 +19,7 @@ pub mod gate;
 pub mod health;
 pub mod opening;
 pub mod page;
+pub mod passkey;
 pub mod password;
 pub mod paths;
 pub mod qr;

@@ -47,6 +47,50 @@ pub const LOGIN_LOST: &str = "Lost the password? On the box, run: hearthgate adm
 pub const TOO_MANY: &str = "Too many tries. Wait a moment, then try again.";
 pub const LOGOUT: &str = "Log out";
 
+/// One's own account.
+pub const ACCOUNT_TITLE: &str = "Your account";
+pub const ACCOUNT_LINK: &str = "password and passkeys";
+pub const ACCOUNT_WHO: &str = "You are logged in as";
+pub const PASSWORD_CHANGE: &str = "Change the password";
+pub const PASSWORD_OLD: &str = "Present password";
+pub const PASSWORD_CHANGE_HINT: &str = "Ten characters or more. Afterwards you log in again, on all your browsers.";
+pub const PASSWORD_BUTTON: &str = "Change";
+pub const PASSKEYS: &str = "Passkeys";
+pub const PASSKEYS_HINT: &str = "Log in with the fingerprint, face or PIN of your phone or computer, or with a security key, instead of the password. The password goes on working.";
+pub const PASSKEYS_PLAIN: &str = "There are no passkeys here: browsers want an encrypted page (https://) for them, and this one is plain http. They come with a certificate for this box, see server_url and tls_letsencrypt_hostname in the configuration.";
+pub const PASSKEYS_ADDRESS: &str = "There are no passkeys here: they belong to a name, and this page was opened by an IP address. Open it by a name of this box with https:// (admin.hosts in the configuration lists its names).";
+pub const PASSKEYS_SCRIPT: &str = "To add a passkey, switch on script for this page.";
+pub const PASSKEYS_FULL: &str = "You have as many passkeys as there can be. Remove one to add another.";
+pub const PASSKEY_NAME: &str = "A name for it";
+pub const PASSKEY_NAME_HINT: &str = "So that you know it again, for instance: my phone. It will work on";
+pub const PASSKEY_ADD: &str = "Add a passkey";
+pub const PASSKEY_FOR: &str = "for";
+pub const PASSKEY_USED: &str = "last used:";
+pub const PASSKEY_MADE: &str = "Added";
+pub const PASSKEY_SYNCED: &str = "Its maker may copy it to your other devices";
+pub const PASSKEY_REMOVE: &str = "Remove";
+pub const PASSKEY_REMOVE_HINT: &str =
+    "It no longer logs you in here. Delete it on the phone or computer, too, so that it is not offered any more.";
+pub const PASSKEY_REMOVE_SURE: &str = "Yes, remove this passkey";
+pub const PASSKEY_CANCELLED: &str = "It was cancelled, or took too long. Try again.";
+pub const PASSKEY_KNOWN: &str = "This device has a passkey for you already.";
+pub const PASSKEY_LOGIN: &str = "Log in with a passkey";
+pub const PASSKEY_LOGIN_HINT: &str = "If you have added one to your account.";
+pub const PASSKEY_WRONG: &str = "This passkey does not log anybody in here. Use your password.";
+pub const PASSKEY_NOT_ADDED: &str = "The passkey was not added:";
+pub const PASSWORD_OLD_WRONG: &str = "That is not your present password.";
+
+/// What a role is called in a sentence.
+#[must_use]
+pub fn role(role: crate::Role) -> &'static str {
+    match role {
+        crate::Role::Owner => "an owner of this box",
+        crate::Role::Admin => "an administrator",
+        crate::Role::Auditor => "an auditor, who sees everything and changes nothing",
+        crate::Role::Member => "a member, who looks after their own devices",
+    }
+}
+
 /// Setup.
 pub const SETUP_TITLE: &str = "Set up your network";
 pub const SETUP_NETWORK: &str = "1. Name your network";

@@ -9,7 +9,7 @@ use hearthgate_web::{
         policy::Checked,
         tools::{Hook, Oauth, OauthClient},
     },
-    reach,
+    passkey, reach,
     traffic::History,
 };
 use std::sync::Arc;
@@ -70,6 +70,9 @@ fn hostile_texts_stay_texts() {
     let node = world.node(hearthgate_core::NodeId(7)).expect("the node").clone();
     let tunnel = Some((EVIL.to_owned(), front::Tunnel::Refused(EVIL.into())));
     let front = front::Front { tunnel, https: true, ..front::Front::default() };
+    let key = passkey::Registered { id: vec![1], cose: vec![], counter: 0, syncable: true };
+    passkey::add(&mut world, "anna", EVIL, EVIL, &key, &[0; 32], NOW).expect("a passkey");
+    let site = passkey::Site { origin: EVIL.into(), name: EVIL.into() };
     let mut found = reach::findings(EVIL, &[]);
     found.extend(front.finding());
     for shown in [
@@ -91,7 +94,8 @@ fn hostile_texts_stay_texts() {
         page::operation::health(&owner, &world, &found, &History::default(), NOW),
         page::setup::setup(&owner, &world, EVIL, &found, Some(&front)),
         page::account::claim(Some(EVIL), EVIL),
-        page::account::login(Some(EVIL), EVIL),
+        page::account::login(Some(EVIL), EVIL, true),
+        page::account::own(&owner, &world, &Ok(site)),
     ] {
         assert!(shown.contains("&lt;img"), "the text is there: {shown}");
         assert!(!shown.contains("<img src=x"), "and is no markup");

@@ -233,6 +233,11 @@ streams!(Wire: Tcp, Passed);
 streams!(Io: Plain, Tls);
 
 impl Connection {
+    /// Whether TLS is spoken on it.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.io, Io::Tls(_))
+    }
+
     /// What TLS agreed to speak, if it did.
     fn protocol(&self) -> Option<&[u8]> {
         match &self.io {

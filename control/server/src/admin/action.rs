@@ -1,7 +1,7 @@
 //! What forms do. Each is a call of the API under the name of the account, then a redirect to where its effect is seen.
 
 use super::{
-    enter, lock, policy,
+    enter, lock, passkey, policy,
     request::{Form, Page, html, look, unavailable, viewer},
     see_other, settings, tools,
 };
@@ -94,6 +94,9 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
         "dns" => settings::edit(app, request, &viewer).await,
         "policy" => policy::edit(app, request, &viewer).await,
         "account" => new_account(app, request, &viewer).await,
+        "passkey" => passkey::register(app, request, &viewer).await,
+        "passkey/ask" => passkey::ask_new(app, request, &viewer).await,
+        "passkey/remove" => passkey::remove(app, request, &viewer).await,
         "password" => password(app, request, &viewer).await,
         "setup/network" => rename_network(app, request, &viewer).await,
         #[cfg(feature = "front")]
@@ -111,7 +114,7 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
 fn may(viewer: &Viewer, world: &World, path: &str, form: &Form) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
-        ["password"] => true,
+        ["password"] | ["passkey", ..] => true,
         ["join"] => viewer.role != Role::Auditor,
         ["backup"] | ["account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
         // The own device is cut off by its owner; how long its key lasts is not theirs to say.
@@ -372,7 +375,7 @@ async fn change_role(app: &App, request: &Page, viewer: &Viewer, name: String, r
 }
 
 async fn password(app: &App, request: &Page, viewer: &Viewer) -> Reply {
-    let back = if viewer.role.sees_all() { "/admin/users" } else { "/admin/devices" };
+    let back = "/admin/account";
     let refuse = |sentence: &str| finish(app, request, Err(CoreError::Denied(sentence.into())), back);
     if !lock(&app.admin.throttle).take(request.ip, app.admin.now_ms()) {
         return refuse(t::TOO_MANY);
@@ -382,7 +385,7 @@ async fn password(app: &App, request: &Page, viewer: &Viewer) -> Reply {
         Err(e) => return unavailable(e),
     };
     if !enter::verify(app, request.form.get("old"), known.as_ref()).await {
-        return refuse("That is not your present password.");
+        return refuse(t::PASSWORD_OLD_WRONG);
     }
     let hash = match enter::hash(app, request.form.get("password")).await {
         Ok(hash) => hash,

@@ -9,7 +9,7 @@ use crate::{reply::Reply, state::App, writer::fill_random};
 use hearthgate_core::{CoreError, NewUser, World};
 use hearthgate_keys::Secret;
 use hearthgate_web::{
-    Account, Role, account, page,
+    Account, Role, account, page, passkey,
     password::{self, PasswordError},
     session, text as t,
 };
@@ -27,14 +27,19 @@ pub(super) async fn login_page(app: &App, request: &Page) -> Reply {
     if viewer(&app.admin, &world, request.cookie.as_deref(), false).is_some() {
         return see_other("/admin/");
     }
-    html(StatusCode::OK, page::account::login(None, ""))
+    html(StatusCode::OK, page::account::login(None, "", passkeys(&world, request)))
+}
+
+/// Whether to offer logging in with a passkey: there can be some here, and somebody has one.
+fn passkeys(world: &World, request: &Page) -> bool {
+    request.site.as_ref().is_ok_and(|site| passkey::any(world, site))
 }
 
 /// A try to log in.
 pub(super) async fn login(app: &App, request: &Page) -> Reply {
     let name = request.form.get("name").to_owned();
     if !lock(&app.admin.throttle).take(request.ip, app.admin.now_ms()) {
-        return html(StatusCode::TOO_MANY_REQUESTS, page::account::login(Some(t::TOO_MANY), &name));
+        return html(StatusCode::TOO_MANY_REQUESTS, page::account::login(Some(t::TOO_MANY), &name, false));
     }
     let world = match look(app).await {
         Ok((world, _)) => world,
@@ -50,7 +55,10 @@ pub(super) async fn login(app: &App, request: &Page) -> Reply {
         app.control.cast(move |world, c| {
             world.note(&from, "failed to log in", "", c.now);
         });
-        return html(StatusCode::UNAUTHORIZED, page::account::login(Some(t::LOGIN_WRONG), &name));
+        return html(
+            StatusCode::UNAUTHORIZED,
+            page::account::login(Some(t::LOGIN_WRONG), &name, passkeys(&world, request)),
+        );
     }
     lock(&app.admin.throttle).forgive(request.ip);
     let from = request.ip.to_string();
@@ -129,7 +137,7 @@ pub(super) async fn verify(app: &App, typed: &str, account: Option<&Account>) ->
 }
 
 /// Begins a session and goes on to `to`.
-fn begin(app: &App, account: &str, to: &str) -> Reply {
+pub(super) fn begin(app: &App, account: &str, to: &str) -> Reply {
     let token = lock(&app.admin.sessions).begin(account, app.admin.now_ms(), &mut |out: &mut [u8]| fill_random(out));
     let mut reply = see_other(to);
     let cookie = format!(

@@ -6,6 +6,7 @@
 mod action;
 mod enter;
 mod live;
+mod passkey;
 mod policy;
 mod request;
 mod see;
@@ -27,6 +28,7 @@ use hearthgate_web::{
     gate::{Asked, Refusal},
     opening::{Opening, opening},
     page,
+    passkey::Challenges,
     reach::Finding,
     throttle::Throttle,
 };
@@ -49,6 +51,7 @@ const ADDRESSES_KEPT: Duration = Duration::from_secs(10);
 pub struct Admin {
     options: AdminOptions,
     sessions: Mutex<Sessions>,
+    challenges: Mutex<Challenges>,
     throttle: Mutex<Throttle>,
     code: Mutex<Option<Secret>>,
     /// One password hash at a time: each takes megabytes.
@@ -67,6 +70,7 @@ impl Admin {
         Self {
             options,
             sessions: Mutex::default(),
+            challenges: Mutex::default(),
             throttle: Mutex::default(),
             code: Mutex::new(code),
             hashing: Semaphore::new(1),
@@ -131,6 +135,8 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     let reply = match (request.method.clone(), request.path.as_str()) {
         (Method::GET | Method::HEAD, "login") => enter::login_page(&app, &request).await,
         (Method::POST, "login") => enter::login(&app, &request).await,
+        (Method::POST, "login/ask") => passkey::ask_login(&app, &request).await,
+        (Method::POST, "login/passkey") => passkey::login(&app, &request).await,
         (Method::POST, "claim") => enter::claim(&app, &request).await,
         (Method::GET | Method::HEAD, "live") => live::stream(&app, &request).await,
         (Method::GET | Method::HEAD, _) => see::page(&app, &request).await,

@@ -2,18 +2,26 @@
 
 use super::{Admin, lock};
 use crate::{
+    listener::OverTls,
     reply::{Reply, read_body, text, typed},
     state::App,
     writer::Unavailable,
 };
 use hearthgate_core::{Now, World};
-use hearthgate_web::{account, gate::Asked, page::Viewer};
+use hearthgate_web::{
+    account,
+    gate::Asked,
+    page::Viewer,
+    passkey::{NotOffered, Site},
+};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use std::net::IpAddr;
 
 /// Name of the cookie.
 pub(super) const COOKIE: &str = "hearthgate_session";
+/// Name of the cookie by which a browser is known between the question for a passkey and its answer.
+pub(super) const ASKED: &str = "hearthgate_asked";
 /// Largest form: a policy is the largest thing that is typed.
 const FORM_MAX: usize = 512 * 1024;
 /// Most fields of a form.
@@ -50,6 +58,10 @@ pub(super) struct Page {
     pub(super) query: Form,
     pub(super) ip: IpAddr,
     pub(super) cookie: Option<String>,
+    /// Cookie of a browser that was asked for a passkey.
+    pub(super) asked: Option<String>,
+    /// Where the pages are seen, if there can be passkeys.
+    pub(super) site: Result<Site, NotOffered>,
 }
 
 /// What the gate looks at.
@@ -68,7 +80,9 @@ pub(super) fn asked(req: &Request<Incoming>) -> Asked<'_> {
 /// Reads a request.
 pub(super) async fn take(_app: &App, ip: IpAddr, path: String, req: Request<Incoming>) -> Result<Page, Box<Reply>> {
     let method = req.method().clone();
-    let cookie = cookie(req.headers());
+    let (cookie, asked) = (cookie(req.headers()), cookie_named(req.headers(), ASKED));
+    let host = req.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let site = Site::of(host, req.extensions().get::<OverTls>().is_some());
     let query = Form::read(req.uri().query().unwrap_or_default().as_bytes());
     let form = if method == Method::POST {
         let body = read_body(req, FORM_MAX).await?;
@@ -76,14 +90,18 @@ pub(super) async fn take(_app: &App, ip: IpAddr, path: String, req: Request<Inco
     } else {
         Form::default()
     };
-    Ok(Page { method, path, form, query, ip, cookie })
+    Ok(Page { method, path, form, query, ip, cookie, asked, site })
 }
 
 /// The session's cookie.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
+    cookie_named(headers, COOKIE)
+}
+
+fn cookie_named(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
     let mut pairs = all.flat_map(|v| v.split(';')).filter_map(|p| p.trim().split_once('='));
-    pairs.find(|(k, _)| *k == COOKIE).map(|(_, v)| v.to_owned())
+    pairs.find(|(k, _)| *k == name).map(|(_, v)| v.to_owned())
 }
 
 /// The world as it is now. Cloning it is cheap, and pages are made outside the writer.

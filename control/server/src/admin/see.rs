@@ -41,6 +41,7 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
             };
             page::join::wait(&viewer, &world, &join, now)
         }
+        ["account"] => page::account::own(&viewer, &world, &request.site),
         ["users"] if all => page::users::users(&viewer, &world),
         ["keys"] if all => page::keys::keys(&viewer, &world, None, &tools::clients(&world), now),
         ["map"] if all => page::map::map(&viewer, &world, app.own_router.paths().await.as_ref(), now),

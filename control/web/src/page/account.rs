@@ -1,7 +1,11 @@
-//! Claiming the box, logging in.
+//! Claiming the box, logging in, and one's own account: password and passkeys.
 
-use super::layout::page;
-use crate::text as t;
+use super::layout::{Viewer, form, page, post_button, when};
+use crate::{
+    passkey::{self, NAME_MAX, NotOffered, PASSKEYS_MAX, Passkey, Site},
+    text as t,
+};
+use hearthgate_core::World;
 use maud::{Markup, html};
 
 fn problem(sentence: Option<&str>) -> Markup {
@@ -36,9 +40,9 @@ pub fn claim(refused: Option<&str>, name: &str) -> String {
     )
 }
 
-/// The login page.
+/// The login page. `passkeys` says whether somebody can have one for where it is shown.
 #[must_use]
-pub fn login(refused: Option<&str>, name: &str) -> String {
+pub fn login(refused: Option<&str>, name: &str, passkeys: bool) -> String {
     page(
         None,
         "",
@@ -46,6 +50,15 @@ pub fn login(refused: Option<&str>, name: &str) -> String {
         false,
         html! {
             (problem(refused))
+            @if passkeys {
+                form.card #passkey method="post" action="/admin/login/passkey" data-passkey="/admin/login/ask"
+                    data-cancelled=(t::PASSKEY_CANCELLED) hidden {
+                    (answer(&["id", "client_data", "authenticator_data", "signature", "user_handle"]))
+                    button { (t::PASSKEY_LOGIN) }
+                    p.hint { (t::PASSKEY_LOGIN_HINT) }
+                }
+                script src="/admin/passkey.js" defer {}
+            }
             form.card method="post" action="/admin/login" {
                 label for="name" { (t::LOGIN_NAME) }
                 input #name name="name" value=(name) autocomplete="username" autocapitalize="none" spellcheck="false" required;
@@ -56,4 +69,91 @@ pub fn login(refused: Option<&str>, name: &str) -> String {
             }
         },
     )
+}
+
+/// What the script fills in, and where it says what went wrong.
+fn answer(fields: &[&str]) -> Markup {
+    html! {
+        @for field in fields { input type="hidden" name=(field); }
+        p.note.bad role="alert" data-problem hidden {}
+    }
+}
+
+/// The page of who is logged in: password and passkeys. `site` is where the page is shown.
+#[must_use]
+pub fn own(viewer: &Viewer, world: &World, site: &Result<Site, NotOffered>) -> String {
+    let keys = passkey::mine(world, &viewer.name);
+    page(
+        Some(viewer),
+        "account",
+        t::ACCOUNT_TITLE,
+        false,
+        html! {
+            p { (t::ACCOUNT_WHO) " " strong { (viewer.name) } ", " (t::role(viewer.role)) }
+            section.card aria-labelledby="passkeys-title" {
+                h2 #passkeys-title { (t::PASSKEYS) }
+                p.hint { (t::PASSKEYS_HINT) }
+                @if !keys.is_empty() {
+                    ul.list #passkeys { @for key in &keys { (row(viewer, key)) } }
+                }
+                @match site {
+                    Ok(site) => (add(viewer, site, keys.len())),
+                    Err(NotOffered::Plain) => p.note { (t::PASSKEYS_PLAIN) },
+                    Err(NotOffered::Address) => p.note { (t::PASSKEYS_ADDRESS) },
+                }
+            }
+            section.card aria-labelledby="password-title" {
+                h2 #password-title { (t::PASSWORD_CHANGE) }
+                (form(viewer, "/admin/password", html! {
+                    label for="old-password" { (t::PASSWORD_OLD) }
+                    input #old-password name="old" type="password" autocomplete="current-password" required;
+                    label for="my-password" { (t::CLAIM_PASSWORD) }
+                    input #my-password name="password" type="password" autocomplete="new-password" required
+                        minlength="10" maxlength="256" aria-describedby="my-password-hint";
+                    p.hint #my-password-hint { (t::PASSWORD_CHANGE_HINT) }
+                    button { (t::PASSWORD_BUTTON) }
+                }))
+            }
+        },
+    )
+}
+
+fn row(viewer: &Viewer, key: &Passkey) -> Markup {
+    html! {
+        li {
+            p.row {
+                span.grow { span.name { (key.name) } " " span.soft { (t::PASSKEY_FOR) " " (key.site) } }
+                span.soft.small { (t::PASSKEY_USED) " " (when(key.used, t::NEVER)) }
+            }
+            p.hint { (t::PASSKEY_MADE) " " (when(Some(key.created), "")) @if key.syncable { ". " (t::PASSKEY_SYNCED) } }
+            details {
+                summary { (t::PASSKEY_REMOVE) " " (key.name) }
+                p.hint { (t::PASSKEY_REMOVE_HINT) }
+                (post_button(viewer, "/admin/passkey/remove", "danger", t::PASSKEY_REMOVE_SURE, &[("id", &key.id)]))
+            }
+        }
+    }
+}
+
+fn add(viewer: &Viewer, site: &Site, count: usize) -> Markup {
+    html! {
+        @if count >= PASSKEYS_MAX {
+            p.note { (t::PASSKEYS_FULL) }
+        } @else {
+            noscript { p.note { (t::PASSKEYS_SCRIPT) } }
+            form #new-passkey method="post" action="/admin/passkey" data-passkey="/admin/passkey/ask"
+                data-cancelled=(t::PASSKEY_CANCELLED) data-known=(t::PASSKEY_KNOWN) hidden {
+                input type="hidden" name="csrf" value=(viewer.csrf);
+                label for="passkey-name" { (t::PASSKEY_NAME) }
+                input #passkey-name name="name" maxlength=(NAME_MAX) autocomplete="off" required
+                    aria-describedby="passkey-hint";
+                p.hint #passkey-hint { (t::PASSKEY_NAME_HINT) " " (site.name) "." }
+                label for="passkey-password" { (t::PASSWORD_OLD) }
+                input #passkey-password name="old" type="password" autocomplete="current-password" required;
+                (answer(&["client_data", "attestation"]))
+                button { (t::PASSKEY_ADD) }
+            }
+            script src="/admin/passkey.js" defer {}
+        }
+    }
 }

@@ -68,6 +68,7 @@ pub fn page(viewer: Option<&Viewer>, here: &str, title: &str, refresh: bool, bod
                                 }
                             }
                         }
+                        a.who href="/admin/account" title=(text::ACCOUNT_TITLE) aria-current=[("account" == here).then_some("page")] { (viewer.name) }
                         (form(viewer, "/admin/logout", html! { button.quiet { (text::LOGOUT) } }))
                     }
                 }

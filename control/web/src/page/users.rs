@@ -107,16 +107,7 @@ fn accounts(viewer: &Viewer, world: &World) -> Markup {
                     }))
                 }
             }
-            details {
-                summary { "Change my password" }
-                (form(viewer, "/admin/password", html! {
-                    label for="old-password" { "Present password" }
-                    input #old-password name="old" type="password" autocomplete="current-password" required;
-                    label for="my-password" { "New password" }
-                    input #my-password name="password" type="password" autocomplete="new-password" required minlength="10" maxlength="256";
-                    button { "Change" }
-                }))
-            }
+            p { a href="/admin/account" { (t::ACCOUNT_TITLE) } ": " (t::ACCOUNT_LINK) }
         }
     }
 }
