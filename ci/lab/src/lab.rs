@@ -68,6 +68,17 @@ impl Lab {
         server.key(&id, &["--reusable"])
     }
 
+    /// Starts the server in the plain case; a reusable key of its one user.
+    pub fn open(&mut self) -> Outcome<String> {
+        self.serve()?;
+        self.reusable_key("alice")
+    }
+
+    /// Where clients find the server.
+    pub fn url(&mut self) -> Outcome<String> {
+        Ok(self.server()?.url.clone())
+    }
+
     /// A client on a machine directly on the Internet, logged in.
     pub fn join(&mut self, name: &str, key: &str, flags: &[&str]) -> Outcome<Client> {
         let host = self.internet()?.host(name)?;
@@ -77,7 +88,7 @@ impl Lab {
     /// A client on the given machine, logged in.
     pub fn join_on(&mut self, host: Host, name: &str, key: &str, flags: &[&str]) -> Outcome<Client> {
         let client = self.install_on(host, name)?;
-        client.up(&self.server()?.url.clone(), key, flags)?;
+        client.up(&self.url()?, key, flags)?;
         Ok(client)
     }
 

@@ -104,6 +104,7 @@ impl Args {
     }
 
     /// Values with commas between them.
+    #[cfg(any(feature = "control", feature = "relay"))]
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         self.value(name)
             .unwrap_or_default()

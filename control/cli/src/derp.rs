@@ -33,11 +33,7 @@ pub(crate) fn derp(args: &Args) -> Result<(), Failure> {
     let config = configuration(args)?;
     logging::start(&config.log.level, &config.log.format);
     place::raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(hearthgate_limits::WORKER_THREADS)
-        .max_blocking_threads(hearthgate_limits::BLOCKING_THREADS)
-        .enable_all()
-        .build()?;
+    let runtime = place::runtime()?;
     runtime.block_on(run(&config))
 }
 

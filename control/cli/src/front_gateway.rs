@@ -50,11 +50,7 @@ fn state_dir(args: &Args) -> Result<PathBuf, Failure> {
 fn serve(args: &Args) -> Result<(), Failure> {
     logging::start("info", "text");
     place::raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(hearthgate_limits::WORKER_THREADS)
-        .max_blocking_threads(hearthgate_limits::BLOCKING_THREADS)
-        .enable_all()
-        .build()?;
+    let runtime = place::runtime()?;
     runtime.block_on(front(args))
 }
 

@@ -29,9 +29,11 @@ mod oauth;
 mod offline;
 #[cfg(any(feature = "control", feature = "router"))]
 mod output;
+#[cfg(any(feature = "control", feature = "relay"))]
 mod place;
 #[cfg(feature = "control")]
 mod policy;
+#[cfg(feature = "control")]
 mod policy_text;
 #[cfg(feature = "control")]
 mod remote;

@@ -1,4 +1,5 @@
-//! What every long-running command needs of its machine: a folder for its state, and enough file descriptors.
+//! What every long-running command needs of its machine: a folder for its state, enough file descriptors, and
+//! threads.
 
 use crate::Failure;
 use std::{
@@ -33,4 +34,13 @@ pub(crate) fn raise_file_limit() {
     if let Err(e) = raised {
         tracing::warn!(error = %e, "the limit of open files could not be raised");
     }
+}
+
+/// Threads as the target's limits allow (targets/TARGET.toml).
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(hearthgate_limits::WORKER_THREADS)
+        .max_blocking_threads(hearthgate_limits::BLOCKING_THREADS)
+        .enable_all()
+        .build()
 }

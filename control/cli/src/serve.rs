@@ -23,11 +23,7 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let options = setup::options(&config)?;
     place::raise_file_limit();
     place::make_state_dir(&options.state_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(hearthgate_limits::WORKER_THREADS)
-        .max_blocking_threads(hearthgate_limits::BLOCKING_THREADS)
-        .enable_all()
-        .build()?;
+    let runtime = place::runtime()?;
     runtime.block_on(run(args, config, options))
 }
 

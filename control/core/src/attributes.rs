@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn values_are_read_as_people_mean_them() {
-        for (text, value) in [("true", true.into()), ("87.5", 87.5.into()), ("'87'", "87".into()), ("null", Value::from("null"))] {
+        for (text, value) in
+            [("true", true.into()), ("87.5", 87.5.into()), ("'87'", "87".into()), ("null", Value::from("null"))]
+        {
             assert_eq!(value_of(text), value);
         }
     }

@@ -1,48 +1,17 @@
 //! The way in for browsers.
 
+#[path = "../../websocket/tests/frames/mod.rs"]
+mod frames;
 mod support;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use frames::{frame, masked};
 use hearthgate_noise::{Initiator, RESPONSE_LEN};
 use hearthgate_transport::{ClientStream, NoiseStream};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use support::{EARLY, client, client_key, pattern, serve, server_key, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
-
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// A frame as clients send it.
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = vec![first];
-    match payload.len() {
-        n @ ..126 => out.push(0x80 | n as u8),
-        n @ ..65536 => {
-            out.push(0x80 | 126);
-            out.extend((n as u16).to_be_bytes());
-        }
-        n => {
-            out.push(0x80 | 127);
-            out.extend((n as u64).to_be_bytes());
-        }
-    }
-    out.extend(MASK);
-    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    out
-}
-
-/// Reads one frame of the server: its first byte and payload.
-async fn frame<R: AsyncReadExt + Unpin>(io: &mut R) -> std::io::Result<(u8, Vec<u8>)> {
-    let first = io.read_u8().await?;
-    let len = match io.read_u8().await? {
-        short @ ..126 => usize::from(short),
-        126 => usize::from(io.read_u16().await?),
-        _ => panic!("the server masks, or writes longer messages than it says"),
-    };
-    let mut payload = vec![0; len];
-    io.read_exact(&mut payload).await?;
-    Ok((first, payload))
-}
 
 /// The browser's side: bytes become masked messages, messages become bytes.
 async fn browser(mut net_read: ReadHalf<DuplexStream>, mut net_write: WriteHalf<DuplexStream>, app: DuplexStream) {

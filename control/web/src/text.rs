@@ -142,7 +142,8 @@ pub const ADDRESSES_HINT: &str = "device(s) have an address too few, or one of a
 pub const ADDRESSES_GIVE: &str = "Put them right";
 pub const KEY_DAYS: &str = "Its key ends after so many days";
 pub const POSTURE: &str = "For postures";
-pub const POSTURE_HINT: &str = "Rules of the policy may ask for these. Values whose name begins with custom: are given here or by tools.";
+pub const POSTURE_HINT: &str =
+    "Rules of the policy may ask for these. Values whose name begins with custom: are given here or by tools.";
 pub const POSTURE_SHOW: &str = "What is known of it";
 pub const POSTURE_DAYS: &str = "Goes away after so many days (empty: never)";
 pub const POSTURE_REMOVE: &str = "Remove";

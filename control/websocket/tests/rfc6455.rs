@@ -1,5 +1,8 @@
 //! What RFC 6455 asks of a server.
 
+mod frames;
+
+use frames::{frame, masked};
 use hearthgate_websocket::{WebSocket, websocket_accept};
 use proptest::prelude::*;
 use std::{
@@ -10,40 +13,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::timeout,
 };
-
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// A frame as clients send it.
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = vec![first];
-    match payload.len() {
-        n @ ..126 => out.push(0x80 | n as u8),
-        n @ ..65536 => {
-            out.push(0x80 | 126);
-            out.extend((n as u16).to_be_bytes());
-        }
-        n => {
-            out.push(0x80 | 127);
-            out.extend((n as u64).to_be_bytes());
-        }
-    }
-    out.extend(MASK);
-    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    out
-}
-
-/// Reads one frame of the server: its first byte and payload.
-async fn frame<R: AsyncReadExt + Unpin>(io: &mut R) -> std::io::Result<(u8, Vec<u8>)> {
-    let first = io.read_u8().await?;
-    let len = match io.read_u8().await? {
-        short @ ..126 => usize::from(short),
-        126 => usize::from(io.read_u16().await?),
-        _ => panic!("the server masks, or writes longer messages than it says"),
-    };
-    let mut payload = vec![0; len];
-    io.read_exact(&mut payload).await?;
-    Ok((first, payload))
-}
 
 /// Nothing here waits for anything but a mistake.
 async fn soon<T>(work: impl Future<Output = T>) -> T {

@@ -28,8 +28,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const RECONNECT: Duration = Duration::from_secs(60);
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let a = lab.join("a", &key, &[])?;
     let b = lab.join("b", &key, &[])?;
     a.reaches("b", MEET)?;

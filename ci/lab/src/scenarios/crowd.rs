@@ -33,9 +33,8 @@ const COUNT: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let key = lab.open()?;
+    let url = lab.url()?;
     let mut clients = Vec::new();
     for number in 0..COUNT {
         clients.push(lab.install(&format!("n{number}"))?);

@@ -21,9 +21,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let key = lab.open()?;
+    let url = lab.url()?;
     let a = lab.join("a", &key, &[])?;
     let b = lab.join("b", &key, &[])?;
     b.reaches("a", MEET)?;

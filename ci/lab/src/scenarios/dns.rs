@@ -36,7 +36,7 @@ fn run(lab: &mut Lab) -> Outcome {
     let _world = internet.helper("dns-world", &["__dns", &format!("{GATEWAY}:53"), OF_WORLD])?;
     lab.serve_with(server_config::DNS, &server_config::url())?;
     let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let host = lab.internet()?.host("a")?;
     host.ns.resolver(&format!("nameserver {GATEWAY}\n"))?;
     let mut a = Client::install(host, "a", Relay::Tls)?;

@@ -27,8 +27,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const SOON: Duration = Duration::from_secs(20);
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let _web = lab.internet()?.ns.helper("web", &["__http", "0.0.0.0:80"])?;
     let host = lab.internet()?.host("x")?;
     for family in ["ipv4.ip_forward", "ipv6.conf.all.forwarding"] {

@@ -53,8 +53,7 @@ fn run_cable(lab: &mut Lab) -> Outcome {
 }
 
 fn fail_over(lab: &mut Lab, limit: Duration, break_it: impl FnOnce(&mut Client) -> Outcome) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let mut home = lab.internet()?.router("home", NatKind::Easy)?;
     let printer = home.host("printer")?;
     let lan = home.lan.clone();

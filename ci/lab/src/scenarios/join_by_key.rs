@@ -22,8 +22,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let a = lab.join("a", &key, &[])?;
     let b = lab.join("b", &key, &[])?;
     a.sees("b", MEET)?;

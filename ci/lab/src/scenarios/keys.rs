@@ -24,7 +24,7 @@ const TAG: &str = "tag:printer";
 
 fn run(lab: &mut Lab) -> Outcome {
     lab.serve()?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let user = lab.server()?.user("alice")?;
     let once = lab.server()?.key(&user, &[])?;
     let a = lab.join("a", &once, &[])?;

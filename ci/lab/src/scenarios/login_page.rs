@@ -28,7 +28,7 @@ const ID_PREFIX: &str = "hskey-authreq-";
 fn run(lab: &mut Lab) -> Outcome {
     lab.serve()?;
     lab.server()?.user("alice")?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let a = lab.install("a")?;
     let words = ["up", "--login-server", url.as_str(), "--hostname", "a", "--timeout", "60s"];
     let up = a.tailscale_background("a-up", &words)?;

@@ -24,7 +24,7 @@ fn run(lab: &mut Lab) -> Outcome {
     lab.serve()?;
     let alice = lab.reusable_key("alice")?;
     let bob = lab.reusable_key("bob")?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let a = lab.join("a", &alice, &[])?;
     let b = lab.join("b", &alice, &[])?;
     b.sees("a", MEET)?;

@@ -48,8 +48,7 @@ fn behind(lab: &mut Lab, kind: NatKind, name: &str, key: &str) -> Outcome<(Clien
 }
 
 fn run_easy(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let (a, _) = behind(lab, NatKind::Easy, "a", &key)?;
     let (b, public) = behind(lab, NatKind::Easy, "b", &key)?;
     a.sees("b", MEET)?;
@@ -65,8 +64,7 @@ fn run_easy(lab: &mut Lab) -> Outcome {
 }
 
 fn run_hard(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let (a, _) = behind(lab, NatKind::Hard, "a", &key)?;
     let (b, _) = behind(lab, NatKind::Hard, "b", &key)?;
     a.sees("b", MEET)?;
@@ -77,8 +75,7 @@ fn run_hard(lab: &mut Lab) -> Outcome {
 }
 
 fn run_mixed(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let (a, _) = behind(lab, NatKind::Hard, "a", &key)?;
     let b = lab.join("b", &key, &[])?;
     a.sees("b", MEET)?;

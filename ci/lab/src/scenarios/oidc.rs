@@ -113,7 +113,7 @@ fn run(lab: &mut Lab) -> Outcome {
 
 /// `tailscale up` without a key; the URL it shows.
 fn ask(lab: &mut Lab, client: &Client) -> Outcome<(String, crate::daemon::Daemon)> {
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let words = ["up", "--login-server", url.as_str(), "--hostname", client.name.as_str(), "--timeout", "120s"];
     let up = client.tailscale_background(&format!("{}-up", client.name), &words)?;
     let page = lab.context.eventually("a login URL is shown", LOGIN, || {

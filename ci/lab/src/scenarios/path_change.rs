@@ -26,8 +26,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const FALLBACK: Duration = Duration::from_secs(30);
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let a = lab.join("a", &key, &[])?;
     let b = lab.join("b", &key, &[])?;
     a.sees("b", MEET)?;

@@ -16,7 +16,7 @@ pub(super) fn pair(
     prepare: impl Fn(&Host) -> Outcome,
 ) -> Outcome<[Client; 2]> {
     let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let mut clients = Vec::new();
     for name in ["a", "b"] {
         let host = lab.internet()?.host(name)?;

@@ -23,8 +23,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let mut a = lab.join("a", &key, &[])?;
     let b = lab.join("b", &key, &[])?;
     b.reaches("a", MEET)?;

@@ -30,8 +30,7 @@ const RECONNECT: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(3);
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let a = lab.join("a", &key, &[])?;
     let b = lab.join("b", &key, &[])?;
     a.direct_to("b", MEET)?;

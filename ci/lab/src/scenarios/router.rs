@@ -160,9 +160,8 @@ fn run_hard(lab: &mut Lab) -> Outcome {
 
 /// As [`both`], each behind a home router of its own.
 fn behind(lab: &mut Lab, kind: NatKind) -> Outcome<(Client, Router)> {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let key = lab.open()?;
+    let url = lab.url()?;
     let host = lab.internet()?.router("ra", kind)?.host("a")?;
     let a = lab.join_on(host, "a", &key, &[])?;
     let host = lab.internet()?.router("rr", kind)?.host("r")?;
@@ -174,9 +173,8 @@ fn behind(lab: &mut Lab, kind: NatKind) -> Outcome<(Client, Router)> {
 
 /// The server, the official client `a` and the router `r`, who see each other.
 fn both(lab: &mut Lab, prepare: fn(&Host) -> Outcome, flags: &[&str]) -> Outcome<(Client, Router)> {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let key = lab.open()?;
+    let url = lab.url()?;
     let host = lab.internet()?.host("a")?;
     prepare(&host)?;
     let mut a = Client::install(host, "a", Relay::Tls)?;

@@ -49,7 +49,7 @@ fn run(lab: &mut Lab) -> Outcome {
     // The router's own file: ours first, which passes on to the other.
     home.ns.resolver(&format!("nameserver 100.100.100.100\nnameserver {HOME}\n"))?;
     lab.serve_with(server_config::DNS, &server_config::url())?;
-    let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
+    let (url, key) = (lab.url()?, lab.reusable_key("alice")?);
     let host = lab.internet()?.host("y")?;
     host.ns.resolver(&format!("nameserver {GATEWAY}\n"))?;
     for family in ["ipv4.ip_forward", "ipv6.conf.all.forwarding"] {

@@ -45,8 +45,7 @@ struct Row {
 }
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let mut rows = Vec::new();
     rows.push(by_hand(lab)?);
     for (name, plane, relayed) in [
@@ -112,7 +111,7 @@ fn by_hand(lab: &mut Lab) -> Outcome<Row> {
 fn ours(lab: &mut Lab, name: &'static str, plane: &str, key: &str, relayed: bool) -> Outcome<Row> {
     let stem = format!("{}{}", plane.get(..1).unwrap_or("p"), u8::from(relayed));
     let (a, b) = machines(lab, &stem, relayed)?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let flags = ["--data-plane", plane];
     let mut a = Router::join(a, &format!("a{stem}"), &url, key, &flags)?;
     let mut b = Router::join(b, &format!("b{stem}"), &url, key, &flags)?;
@@ -134,7 +133,7 @@ fn ours(lab: &mut Lab, name: &'static str, plane: &str, key: &str, relayed: bool
 fn official(lab: &mut Lab, name: &'static str, key: &str, relayed: bool) -> Outcome<Row> {
     let stem = format!("t{}", u8::from(relayed));
     let (a, b) = machines(lab, &stem, relayed)?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let join = |host, name: &str| -> Outcome<Client> {
         let mut client = Client::install(host, name, Relay::Tls)?;
         client.launch()?;

@@ -41,9 +41,8 @@ const OPEN: &str = r#"{"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#;
 const NARROW: &str = r#"{"grants": [{"src": ["*"], "dst": ["192.168.1.0/24"], "ip": ["tcp:80"]}]}"#;
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let key = lab.open()?;
+    let url = lab.url()?;
     let _web = lab.internet()?.ns.helper("web", &["__http", "0.0.0.0:80"])?;
     let mut home = lab.internet()?.router("r", NatKind::Easy)?;
     let printer = home.host("printer")?;

@@ -60,7 +60,7 @@ fn run_subnet(lab: &mut Lab) -> Outcome {
     let _other = printer.ns.helper("printer-other", &["__http", "0.0.0.0:81"])?;
     let lan = home.lan.clone();
     lab.serve_with(&server_config::DNS.replace(EXTRA_RECORD.1, &printer.address), &server_config::url())?;
-    let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
+    let (url, key) = (lab.url()?, lab.reusable_key("alice")?);
     let host = lab.internet()?.router("ra", NatKind::Hard)?.host("a")?;
     host.ns.resolver(&format!("nameserver {GATEWAY}\n"))?;
     let mut a = Client::install(host, "a", Relay::Tls)?;
@@ -113,7 +113,7 @@ fn run_subnet(lab: &mut Lab) -> Outcome {
 
 fn run_exit(lab: &mut Lab) -> Outcome {
     lab.serve()?;
-    let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
+    let (url, key) = (lab.url()?, lab.reusable_key("alice")?);
     let _web = lab.internet()?.ns.helper("web", &["__http", "0.0.0.0:80"])?;
     let host = lab.internet()?.host("x")?;
     let mut x = Router::join(host, "x", &url, &key, &["--advertise-exit-node"])?;

@@ -50,7 +50,7 @@ struct Transfer {
 
 fn run(lab: &mut Lab) -> Outcome {
     lab.serve()?;
-    let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
+    let (url, key) = (lab.url()?, lab.reusable_key("alice")?);
     let (a, b) = (lab.join("a", &key, &[])?, lab.join("b", &key, &[])?);
     let flags = ["--data-plane", "userspace"];
     let r = Router::join(lab.internet()?.host("r")?, "r", &url, &key, &flags)?;

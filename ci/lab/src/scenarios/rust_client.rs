@@ -32,11 +32,10 @@ const EXPERIMENT: (&str, &str) = ("TS_RS_EXPERIMENT", "this_is_unstable_software
 fn run(lab: &mut Lab) -> Outcome {
     let program = lab.context.options.clients_dir.with_file_name("rust-client").join("debug/hearthgate-rust-client");
     ensure!(program.exists(), "{} is missing: build it with ci/clients/rust", program.display());
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let a = lab.join("a", &key, &[])?;
     let _web = a.host.ns.helper("a-web", &["__http", "0.0.0.0:80"])?;
-    let url = lab.server()?.url.clone();
+    let url = lab.url()?;
     let machine = lab.internet()?.host("r")?;
     let mut command = machine.ns.command(&program);
     command

@@ -31,8 +31,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const SOON: Duration = Duration::from_secs(20);
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
+    let key = lab.open()?;
     let mut home = lab.internet()?.router("gw", NatKind::Easy)?;
     let printer = home.host("printer")?;
     let _web = printer.ns.helper("printer-web", &["__http", "0.0.0.0:80"])?;

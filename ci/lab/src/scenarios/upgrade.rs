@@ -22,9 +22,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
+    let key = lab.open()?;
+    let url = lab.url()?;
     let b = lab.join("b", &key, &[])?;
     let mut a = lab.install("a")?;
     a.up(&url, &key, &[])?;

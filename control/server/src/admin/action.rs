@@ -185,9 +185,7 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
         ["user", id, "rename"] => {
             Call::post(&["user", id, "rename", form.get("name").trim()], Value::Null, "/admin/users")
         }
-        ["user", id, "role"] => {
-            Call::post(&["user", id, "role"], json!({ "role": form.get("role") }), "/admin/users")
-        }
+        ["user", id, "role"] => Call::post(&["user", id, "role"], json!({ "role": form.get("role") }), "/admin/users"),
         ["user", id, "delete"] => Call::delete(&["user", id], None, "/admin/users"),
         ["key"] => {
             let body = json!({
