@@ -9,6 +9,7 @@ use hearthgate_derp::{
     tls::{AlpnChallenges, Certificates, PemPair, pin_of},
 };
 use hearthgate_fetch::Fetch;
+use hearthgate_http::spawn;
 use hearthgate_keys::{KEY_LEN, Secret, decode_fixed};
 use std::{
     fs,
@@ -113,19 +114,18 @@ async fn run(config: &RelayConfig) -> Result<(), Failure> {
             TcpListener::bind(addr).await.map_err(|e| Failure::Failed(format!("listening on {addr}: {e}")))?;
         let open = Arc::new(Pages { metrics_for_all: true, ..pages.clone() });
         let front = Front { relay: None, ..front.clone() };
-        tokio::spawn(front.serve(listener, move |stream, remote| serve_pages(open.clone(), stream, remote)));
+        spawn(front.serve(listener, move |stream, remote| serve_pages(open.clone(), stream, remote)));
     }
     let pages = Arc::new(pages);
-    let accepting =
-        tokio::spawn(front.serve(listener, move |stream, remote| serve_pages(pages.clone(), stream, remote)));
+    let accepting = spawn(front.serve(listener, move |stream, remote| serve_pages(pages.clone(), stream, remote)));
     if let Some(addr) = config.stun_listen() {
         let socket =
             UdpSocket::bind(addr).await.map_err(|e| Failure::Failed(format!("listening for STUN on {addr}: {e}")))?;
-        tokio::spawn(run_stun(socket, stun, pending()));
+        spawn(run_stun(socket, stun, pending()));
     }
     for peer in mesh {
         let (relay, host) = (relay.clone(), peer.host.clone());
-        tokio::spawn(async move {
+        spawn(async move {
             let report =
                 |e: &hearthgate_derp::MeshError| tracing::warn!(peer = %peer.host, error = %e, "mesh connection ended");
             if let Err(e) = run_mesh(relay, peer.clone(), report, pending()).await {
@@ -155,7 +155,7 @@ async fn run(config: &RelayConfig) -> Result<(), Failure> {
                 pair = next;
                 tracing::info!(pin = %pin_of(&pair)?, "the certificate was read again");
             }
-            Err(e) => tracing::error!(error = ?e, "the old certificate stays in force"),
+            Err(e) => tracing::error!(error = %e, "the old certificate stays in force"),
         }
     }
     tracing::info!("stopping");
@@ -181,10 +181,10 @@ async fn keep_certificate(
         let listener = TcpListener::bind(addr)
             .await
             .map_err(|e| Failure::Failed(format!("listening for HTTP-01 on {addr}: {e}")))?;
-        tokio::spawn(serve_http(listener, keeper.http.clone(), keeper.settings.host.clone()));
+        spawn(serve_http(listener, keeper.http.clone(), keeper.settings.host.clone()));
     }
     let certificates = certificates.clone();
-    tokio::spawn(keeper.run(move |pair| {
+    spawn(keeper.run(move |pair| {
         if let Err(e) = certificates.replace(pair) {
             tracing::error!(error = %e, "the new certificate is of no use");
         }

@@ -3,6 +3,7 @@
 use crate::{Failure, args::Args, logging, output::show, place};
 use hearthgate_derp::{StunMetrics, run_stun};
 use hearthgate_front::{Boxes, Gateway, GatewayOptions, Line, PairingSecret};
+use hearthgate_http::spawn;
 use hearthgate_web::reach::{Scope, scope};
 use serde_json::{Value, json};
 use std::{
@@ -75,8 +76,8 @@ async fn front(args: &Args) -> Result<(), Failure> {
     let options = GatewayOptions { state_dir: state_dir.clone(), stun_port, relay: !args.has("without-relay") };
     let gateway = Gateway::new(&options, stun.clone())?;
     let (boxes, ()) = Boxes::change(&state_dir, |b| b.address.clone_from(&public))?;
-    tokio::spawn(run_stun(socket, stun, pending()));
-    let accepting = tokio::spawn(gateway.serve(listener));
+    spawn(run_stun(socket, stun, pending()));
+    let accepting = spawn(gateway.serve(listener));
     println!("hearthgate {} front is running.", env!("CARGO_PKG_VERSION"));
     println!();
     println!("  boxes and clients  {public} (listening on {listen})");

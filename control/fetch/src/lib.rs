@@ -10,9 +10,9 @@ mod public;
 pub use public::is_public;
 
 use bytes::Bytes;
+use hearthgate_http::{Stream, begin1};
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use std::{
     net::SocketAddr,
@@ -20,7 +20,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     time::timeout,
 };
@@ -167,10 +166,10 @@ impl Fetch {
         request.headers_mut().insert(header::HOST, HeaderValue::from_str(authority).map_err(|_| wrong())?);
         let request = request.map(Full::new);
         let max = self.answer_max.unwrap_or(ANSWER_MAX);
-        let Some(tls) = tls else { return exchange(tcp, request, &host, max).await };
+        let Some(tls) = tls else { return exchange(Box::new(tcp), request, &host, max).await };
         let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
         let stream = timeout(CONNECT_WITHIN, TlsConnector::from(tls).connect(name, tcp)).await.map_err(slow)?;
-        exchange(stream.map_err(|e| unreachable(&e))?, request, &host, max).await
+        exchange(Box::new(stream.map_err(|e| unreachable(&e))?), request, &host, max).await
     }
 
     /// The TLS configuration: what is trusted, for connections that are more than one request.
@@ -209,19 +208,15 @@ fn request(uri: &Uri, what: Send<'_>) -> Result<Request<Bytes>, http::Error> {
     }
 }
 
-async fn exchange<S>(
-    stream: S,
+async fn exchange(
+    stream: Box<dyn Stream>,
     request: Request<Full<Bytes>>,
     host: &str,
     max: usize,
-) -> Result<Response<Bytes>, FetchError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + std::marker::Send + 'static,
-{
+) -> Result<Response<Bytes>, FetchError> {
     let unreachable = |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.to_owned(), why: e.to_string() };
     let whole = async {
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+        let (mut sender, connection) = begin1(stream).await.map_err(|e| unreachable(&e))?;
         let asking = async {
             let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
             let (head, body) = answer.into_parts();

@@ -20,6 +20,7 @@ use hearthgate_derp::{
     tls::{Certificates, TlsError, pin_of},
     tune_tcp,
 };
+use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePrivate, MachinePublic, NodePublic};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -122,7 +123,7 @@ impl Gateway {
     /// Accepts connections for ever, and follows the file of boxes.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let newcomers = Arc::new(Semaphore::new(NEWCOMERS_MAX));
-        let watching = tokio::spawn(self.clone().watch());
+        let watching = spawn(self.clone().watch());
         loop {
             let Ok(permit) = newcomers.clone().acquire_owned().await else { break };
             let Ok((stream, remote)) = listener.accept().await else {
@@ -132,7 +133,7 @@ impl Gateway {
             let Some(pass) = self.gate.enter(remote.ip()) else { continue };
             tune_tcp(&stream);
             let this = self.clone();
-            tokio::spawn(async move {
+            spawn(async move {
                 let (mut stream, mut head) = (stream, BytesMut::new());
                 let wants = timeout(NEWCOMER, look(&mut stream, &mut head)).await;
                 drop(permit);
@@ -166,7 +167,7 @@ impl Gateway {
             }
             (Wants::Tls(name), _) => {
                 let Some(caller) = self.members.for_name(name.as_deref()) else {
-                    tracing::debug!(%remote, ?name, "no box for this name");
+                    tracing::debug!(%remote, name = name.as_deref().unwrap_or_default(), "no box for this name");
                     return Ok(());
                 };
                 let (mut inner, _slot) = caller.open(remote).await?;

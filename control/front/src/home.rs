@@ -7,6 +7,7 @@ use crate::{
     tunnel::{self, ANSWER_WITHIN, Stream, TunnelError},
 };
 use bytes::Bytes;
+use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePrivate, NodePublic};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -158,7 +159,7 @@ async fn reply(
             if status.view().state != State::Connected {
                 return Err(TunnelError::Answer("a client before the welcome"));
             }
-            tokio::spawn(async move {
+            spawn(async move {
                 if let Ok(upgraded) = hyper::upgrade::on(request).await {
                     status.change(|v| {
                         v.passed += 1;

@@ -6,13 +6,14 @@
 
 use crate::messages::BODY_MAX;
 use bytes::Bytes;
+use hearthgate_http::{Handler, Spawner, io};
 use hearthgate_keys::{MachinePrivate, MachinePublic};
 use hearthgate_noise::{HandshakeError, Initiator, RESPONSE_LEN};
 use hearthgate_transport::NoiseStream;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -100,11 +101,7 @@ where
     F: Fn(Request<Incoming>) -> T + Send + 'static,
     T: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    let service = hyper::service::service_fn(move |request| {
-        let answer = handler(request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
-    });
-    hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+    hyper::server::conn::http2::Builder::new(Spawner)
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(KEEP_ALIVE))
         .keep_alive_timeout(KEEP_ALIVE_WITHIN)
@@ -113,7 +110,7 @@ where
         .initial_connection_window_size(of_all(HOME_WINDOW))
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(io(stream), Handler::new(handler))
         .await?;
     Ok(())
 }

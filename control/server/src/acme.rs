@@ -4,6 +4,7 @@ use crate::{AcmeOptions, Options, StartError, state::App};
 use hearthgate_acme::{Keeper, serve_http};
 use hearthgate_derp::tls::{AlpnChallenges, PemPair};
 use hearthgate_fetch::Fetch;
+use hearthgate_http::spawn;
 use std::{fs, os::unix::fs::DirBuilderExt, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -39,10 +40,10 @@ pub(crate) async fn start(
     if let Some(listen) = options.listen {
         let bound = TcpListener::bind(listen).await;
         let listener = bound.map_err(StartError::io("listening for HTTP-01 on", listen.to_string()))?;
-        tasks.push(tokio::spawn(serve_http(listener, app.acme.clone(), options.settings.host.clone())));
+        tasks.push(spawn(serve_http(listener, app.acme.clone(), options.settings.host.clone())));
     }
     let certificates = app.certificates.clone();
-    tasks.push(tokio::spawn(keeper.run(move |pair| {
+    tasks.push(spawn(keeper.run(move |pair| {
         if let Err(e) = certificates.replace(pair) {
             tracing::error!(error = %e, "the new certificate is of no use");
         }

@@ -14,6 +14,7 @@ use crate::{
 };
 use hearthgate_derp::identity::{IdentityError, load_or_make, write_private};
 use hearthgate_front::{Home, Line, LineError, Passed, State, Status, keep};
+use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePrivate, NodePublic};
 use hearthgate_web::{
     front::{Front, Tunnel},
@@ -127,7 +128,7 @@ fn run(app: &App, line: Line, configured: bool) -> Result<(), FrontError> {
         MachinePrivate::from_random(random).reveal()
     })?;
     let status = Arc::new(Status::new(&line.address));
-    let task = tokio::spawn(keep(line.clone(), key, Arc::new(AtHome(app.clone())), status.clone())).abort_handle();
+    let task = spawn(keep(line.clone(), key, Arc::new(AtHome(app.clone())), status.clone())).abort_handle();
     *app.fronts.lock() = Some(Running { line, configured, status, task });
     Ok(())
 }
@@ -150,7 +151,7 @@ impl Home for AtHome {
     fn take(&self, stream: Passed, source: SocketAddr) {
         let Some(door) = self.0.fronts.door.get().cloned() else { return };
         let app = self.0.clone();
-        tokio::spawn(door.pass(Box::new(stream), source, move |stream, source| {
+        spawn(door.pass(Box::new(stream), source, move |stream, source| {
             serve_http(app.clone(), stream, Origin::Front(source.ip().to_canonical()), true)
         }));
     }

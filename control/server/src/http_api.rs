@@ -8,12 +8,13 @@ use crate::{
     reply::{Body, Reply, json, read_json, text, typed},
     state::App,
 };
+use hearthgate_http::{Handler, Spawner, io, spawn};
 use hearthgate_keys::{ChallengePublic, MachinePublic};
 use hearthgate_tailcfg::{EarlyNoise, OverTlsPublicKeyResponse, VerifyRequest, VerifyResponse};
 use hearthgate_transport::{AcceptError, Upgrade};
 use http::{Method, Request, StatusCode};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use std::{net::IpAddr, time::Duration};
 
 /// Largest body of `/verify`.
@@ -140,7 +141,7 @@ fn ts2021(app: App, mut req: Request<Incoming>) -> Reply {
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *reply.headers_mut() = upgrade.headers();
     let upgrading = hyper::upgrade::on(&mut req);
-    tokio::spawn(async move {
+    spawn(async move {
         if let Ok(upgraded) = upgrading.await {
             serve_noise(app, upgrade, upgraded).await;
         }
@@ -171,11 +172,8 @@ async fn serve_noise(app: App, upgrade: Upgrade, upgraded: hyper::upgrade::Upgra
     let early = EarlyNoise { node_key_challenge: ChallengePublic::from_bytes(challenge) };
     let early = serde_json::to_vec(&early).unwrap_or_default();
     let Ok(stream) = upgrade.stream(TokioIo::new(upgraded), &early) else { return };
-    let service = service_fn(move |req| {
-        let app = app.clone();
-        async move { Ok::<_, std::convert::Infallible>(noise_api::handle(app, peer, req).await) }
-    });
-    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+    let handler = Handler::new(move |req| noise_api::handle(app.clone(), peer, req));
+    let served = hyper::server::conn::http2::Builder::new(Spawner)
         .timer(hyper_util::rt::TokioTimer::new())
         .keep_alive_interval(Some(H2_KEEP_ALIVE))
         .keep_alive_timeout(H2_PING_TIMEOUT)
@@ -183,7 +181,7 @@ async fn serve_noise(app: App, upgrade: Upgrade, upgraded: hyper::upgrade::Upgra
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
         .max_header_list_size(16 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(io(stream), handler)
         .await;
     if let Err(e) = served {
         tracing::debug!(machine = ?peer.machine, error = %e, "noise connection ended");

@@ -57,6 +57,7 @@ use hearthgate_core::{AllowAll, Fact, Now, Stored, World};
 use hearthgate_derp::{
     Admission, BootstrapDns, Front, Gate, Relay, RelayLimits, StunMetrics, TrustedProxies, identity, tls,
 };
+use hearthgate_http::spawn;
 use hearthgate_keys::NodePublic;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -315,34 +316,34 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     if let Err(e) = front::start(&app, &options, front.clone()) {
         tracing::error!(error = %e, "no front");
     }
-    tasks.push(tokio::spawn(listener::serve_tcp(app.clone(), tcp, front)));
+    tasks.push(spawn(listener::serve_tcp(app.clone(), tcp, front)));
     let unix = listener::bind_unix(&options.unix_socket, options.unix_socket_mode)?;
-    tasks.push(tokio::spawn(listener::serve_unix(app.clone(), unix)));
+    tasks.push(spawn(listener::serve_unix(app.clone(), unix)));
     if let Some(acme) = &options.acme {
         tasks.extend(acme::start(&app, acme, &alpn).await?);
     }
     if let Some(addr) = options.metrics_listen {
         let listener = listener::bind_tcp(addr)?;
-        tasks.push(tokio::spawn(listener::serve_metrics(app.clone(), listener)));
+        tasks.push(spawn(listener::serve_metrics(app.clone(), listener)));
     }
     if !options.derp.urls.is_empty() {
         let control = app.control.clone();
         let publish = move |map| control.cast(move |world, _| world.set_derp_map(map));
-        tasks.push(tokio::spawn(derp_urls::keep_fresh(derp_maps, options.derp.update_every, publish)));
+        tasks.push(spawn(derp_urls::keep_fresh(derp_maps, options.derp.update_every, publish)));
     }
     if let Some(addr) = options.derp.stun_listen.filter(|_| options.derp.enabled) {
         let socket = UdpSocket::bind(addr).await.map_err(StartError::io("listening for STUN on", addr.to_string()))?;
-        tasks.push(tokio::spawn(hearthgate_derp::run_stun(socket, app.stun.clone(), std::future::pending())));
+        tasks.push(spawn(hearthgate_derp::run_stun(socket, app.stun.clone(), std::future::pending())));
     }
     if !options.probe_interval.is_zero() {
-        tasks.push(tokio::spawn(health::watch_routers(app.clone(), options.probe_interval, options.probe_timeout)));
+        tasks.push(spawn(health::watch_routers(app.clone(), options.probe_interval, options.probe_timeout)));
     }
     if options.admin.enabled {
-        tasks.push(tokio::spawn(own_router::count(app.clone())));
+        tasks.push(spawn(own_router::count(app.clone())));
     }
-    tasks.push(tokio::spawn(webhooks::run(app.clone(), events, tries)));
+    tasks.push(spawn(webhooks::run(app.clone(), events, tries)));
     let relay = app.relay.clone();
-    tasks.push(tokio::spawn(async move {
+    tasks.push(spawn(async move {
         loop {
             match heard.recv().await {
                 Ok(Fact::KeyRetired(key)) => {

@@ -4,20 +4,16 @@
 
 use crate::{StartError, http_api, http_api::Origin, reply::text, state::App};
 use hearthgate_derp::Front;
+use hearthgate_http::{Handler, Http1, Stream, spawn};
 use http::StatusCode;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use std::{io, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::Semaphore,
 };
 
-/// Longest time for the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(15);
-/// Longest request head.
-const HEAD_MAX: usize = 16 * 1024;
+/// What is put up with on a connection.
+const HTTP: Http1 = Http1 { head_within: Duration::from_secs(15), head_max: 16 * 1024, keep_alive: true };
 /// Wait after accept fails (no file descriptors left): trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections to the metrics at once.
@@ -64,7 +60,7 @@ pub(crate) async fn serve_unix(app: App, listener: UnixListener) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let app = app.clone();
-                tokio::spawn(serve_http(app, stream, Origin::Local, false));
+                spawn(serve_http(app, stream, Origin::Local, false));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -81,21 +77,16 @@ pub(crate) async fn serve_metrics(app: App, listener: TcpListener) {
             continue;
         };
         let app = app.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|req: http::Request<hyper::body::Incoming>| {
+        spawn(async move {
+            let handler = Handler::new(move |req| {
                 let reply = match req.uri().path() {
                     "/metrics" => http_api::metrics_page(&app),
                     _ => text(StatusCode::NOT_FOUND, "only /metrics is here"),
                 };
-                async move { Ok::<_, std::convert::Infallible>(reply) }
+                async move { reply }
             });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(hyper_util::rt::TokioTimer::new())
-                .header_read_timeout(HEAD_WITHIN)
-                .max_buf_size(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), service);
             // Whoever breaks off asks again.
-            let _ = served.await;
+            let _ = HTTP.serve(stream, handler).await;
             drop(slot);
         });
     }
@@ -106,29 +97,17 @@ pub(crate) async fn serve_metrics(app: App, listener: TcpListener) {
 pub(crate) struct OverTls;
 
 /// Answers requests on one connection until it ends.
-pub(crate) async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    app: App,
-    stream: S,
-    origin: Origin,
-    tls: bool,
-) {
-    let service = service_fn(move |mut req: http::Request<hyper::body::Incoming>| {
+pub(crate) async fn serve_http(app: App, stream: impl Stream + 'static, origin: Origin, tls: bool) {
+    let handler = Handler::new(move |mut req| {
         if tls {
             req.extensions_mut().insert(OverTls);
         }
         let app = app.clone();
         let origin = behind_proxies(&app, origin, req.headers());
-        async move { Ok::<_, std::convert::Infallible>(http_api::handle(app, origin, req).await) }
+        http_api::handle(app, origin, req)
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(e) = served {
-        tracing::trace!(error = %e, "HTTP connection ended");
+    if let Err(e) = HTTP.serve(stream, handler).await {
+        tracing::debug!(error = %e, "HTTP connection ended");
     }
 }
 

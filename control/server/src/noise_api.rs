@@ -15,6 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_core::{AuthId, CoreError, Fact, NodeId, Registration, SshAnswer, SshAttempt};
+use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePublic, NodePublic};
 use hearthgate_tailcfg::{
     CapabilityVersion, MapRequest, QueryFeatureRequest, QueryFeatureResponse, RegisterRequest, RegisterResponse,
@@ -132,7 +133,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         pings: app.pings.clone(),
     };
     let (app, cursor) = (app.clone(), snap.seq);
-    tokio::spawn(async move {
+    spawn(async move {
         Metrics::add(&app.metrics.streams);
         let ended = task.run(first, cursor).await;
         app.metrics.streams.fetch_sub(1, portable_atomic::Ordering::Relaxed);

@@ -8,6 +8,7 @@
 
 use arc_swap::ArcSwap;
 use hearthgate_core::{Entropy, Fact, Now, Snapshot, World, Write};
+use hearthgate_http::spawn;
 use hearthgate_store::{Batch as StoreBatch, Record, Store, StoreError};
 use jiff::Timestamp;
 use std::{
@@ -90,7 +91,7 @@ impl Control {
         });
         if let Err(mpsc::error::TrySendError::Full(job)) = self.jobs.try_send(Message::Change(job)) {
             let jobs = self.jobs.clone();
-            tokio::spawn(async move { jobs.send(job).await });
+            spawn(async move { jobs.send(job).await });
         }
     }
 

@@ -2,11 +2,10 @@
 
 use crate::HttpAnswers;
 use bytes::Bytes;
+use hearthgate_http::{Handler, Http1, spawn};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
@@ -17,8 +16,8 @@ use tokio::{
 const CONNECTIONS_MAX: usize = 64;
 /// Longest life of one.
 const CONNECTION: Duration = Duration::from_secs(15);
-/// Longest request head, in bytes.
-const HEAD_MAX: usize = 8 * 1024;
+/// What is put up with on one.
+const HTTP: Http1 = Http1 { head_within: CONNECTION, head_max: 8 * 1024, keep_alive: false };
 /// Wait after accept fails.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,19 +50,13 @@ pub async fn serve_http(listener: TcpListener, answers: Arc<HttpAnswers>, host: 
             continue;
         };
         let (answers, host) = (answers.clone(), host.clone());
-        tokio::spawn(async move {
-            let page = service_fn(|request| {
+        spawn(async move {
+            let handler = Handler::new(move |request| {
                 let page = http_page(&answers, &host, &request);
-                async move { Ok::<_, Infallible>(page) }
+                async move { page }
             });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(CONNECTION)
-                .keep_alive(false)
-                .max_buf_size(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), page);
             // Whoever breaks off, or takes longer, asks again.
-            let _ = timeout(CONNECTION, served).await;
+            let _ = timeout(CONNECTION, HTTP.serve(stream, handler)).await;
             drop(slot);
         });
     }

@@ -13,6 +13,7 @@ use crate::{
     tls::{ACME_TLS, AlpnChallenges},
 };
 use bytes::Bytes;
+use hearthgate_http::spawn;
 use rustls::{ServerConfig, server::Acceptor};
 use std::{
     future::Future,
@@ -78,7 +79,7 @@ impl Front {
             let pass = if self.proxies.contains(ip) { Some(Pass::uncounted()) } else { self.gate.enter(ip) };
             let Some(pass) = pass else { continue };
             tune_tcp(&stream);
-            tokio::spawn(self.clone().newcomer(stream, remote, pass, permit, other.clone()));
+            spawn(self.clone().newcomer(stream, remote, pass, permit, other.clone()));
         }
     }
 
@@ -134,9 +135,9 @@ impl Front {
                 let origin =
                     Origin::from(if ip == remote.ip().to_canonical() { remote } else { SocketAddr::new(ip, 0) });
                 // A task of its own: what accepting needed is freed, and the connection stays small.
-                tokio::spawn(relay.serve_request(request, stream, received, origin));
+                spawn(relay.serve_request(request, stream, received, origin));
             }
-            (Ok(Sniffed::Other(stream)), _) => drop(tokio::spawn(other(stream, remote))),
+            (Ok(Sniffed::Other(stream)), _) => drop(spawn(other(stream, remote))),
             _ => {}
         }
     }

@@ -9,6 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_derp_frame::PROTOCOL_VERSION;
+use hearthgate_http::spawn;
 use hearthgate_websocket::{WebSocket, websocket_accept};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -106,7 +107,7 @@ impl Relay {
         }
         let upgraded = hyper::upgrade::on(request);
         let relay = self.clone();
-        tokio::spawn(async move {
+        spawn(async move {
             if let Ok(io) = upgraded.await {
                 let io = TokioIo::new(io);
                 // How a connection ended is counted where it ended.

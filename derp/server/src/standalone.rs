@@ -9,17 +9,14 @@ use crate::{
     stun::StunMetrics,
 };
 use bytes::Bytes;
+use hearthgate_http::{Handler, Http1, Stream};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper::body::Incoming;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-/// Longest time for the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(15);
-/// Longest request head, in bytes.
-const HEAD_MAX: usize = 16 * 1024;
+/// What is put up with on a connection.
+const HTTP: Http1 = Http1 { head_within: Duration::from_secs(15), head_max: 16 * 1024, keep_alive: true };
 
 /// What the pages show.
 #[derive(Debug, Clone)]
@@ -37,22 +34,13 @@ pub struct Pages {
 }
 
 /// Serves a connection that is not for the relay, or not yet: proxies send several requests over one.
-pub async fn serve_pages<S>(pages: Arc<Pages>, stream: S, remote: SocketAddr)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(move |request| {
-        let pages = pages.clone();
-        async move { Ok::<_, Infallible>(pages.answer(request, remote)) }
+pub async fn serve_pages(pages: Arc<Pages>, stream: impl Stream + 'static, remote: SocketAddr) {
+    let handler = Handler::new(move |request| {
+        let answer = pages.answer(request, remote);
+        async move { answer }
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
     // Whoever breaks off has their reasons.
-    let _ = served.await;
+    let _ = HTTP.serve(stream, handler).await;
 }
 
 impl Pages {

@@ -5,12 +5,12 @@ use crate::{
     dial::{Connection, Server},
 };
 use bytes::Bytes;
+use hearthgate_http::{Spawner, io, spawn};
 use hearthgate_keys::NodePublic;
 use hearthgate_tailcfg::{MapRequest, RegisterRequest, RegisterResponse};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
@@ -43,13 +43,13 @@ impl Drop for Driver {
 impl Session {
     /// Begins HTTP/2 on a connection.
     pub async fn begin(connection: Connection, server: &Server) -> Result<Self, ControlError> {
-        let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        let (sender, driver) = hyper::client::conn::http2::Builder::new(Spawner)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
-            .handshake(TokioIo::new(connection))
+            .handshake(io(connection))
             .await?;
         // Its end shows in every request that waits.
-        let driver = tokio::spawn(async move { drop(driver.await) });
+        let driver = spawn(async move { drop(driver.await) });
         let driver = Arc::new(Driver(driver.abort_handle()));
         Ok(Self { sender, authority: server.authority.as_str().into(), _driver: driver })
     }

@@ -8,6 +8,7 @@ use crate::{
     state,
 };
 use hearthgate_fetch::Fetch;
+use hearthgate_http::spawn;
 use hearthgate_keys::{NodePrivate, NodePublic, Secret};
 use hearthgate_tailcfg::{MapResponse, PingRequest};
 use http_body_util::BodyExt;
@@ -84,7 +85,7 @@ pub fn start(prefs: &Prefs, state: StateDir, report: watch::Receiver<Report>) ->
         last_ping: String::new(),
         pings: Arc::new(Semaphore::new(PINGS_MAX)),
     };
-    Ok(Control { view, task: tokio::spawn(task.run()) })
+    Ok(Control { view, task: spawn(task.run()) })
 }
 
 struct Task {
@@ -312,7 +313,7 @@ impl Task {
         };
         let Ok(permit) = self.pings.clone().try_acquire_owned() else { return };
         let (session, url) = (session.clone(), ping.url.clone());
-        tokio::spawn(async move {
+        spawn(async move {
             if let Err(error) = limited(session.answer(&url, body)).await {
                 tracing::debug!(%error, "answer to a ping");
             }

@@ -2,7 +2,7 @@
 
 use crate::{Hop, NetInfo, Region, RegionId};
 use hearthgate_keys::{DiscoPrivate, DiscoPublic, NodePublic};
-use std::{net::IpAddr, net::SocketAddr, time::Duration};
+use std::{fmt, net::IpAddr, net::SocketAddr, time::Duration};
 
 /// Who we are.
 #[derive(Debug)]
@@ -168,6 +168,19 @@ pub enum Path {
         /// The relay's region.
         relay: Option<RegionId>,
     },
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relay(None) => f.write_str("nowhere"),
+            Self::Relay(Some(region)) => write!(f, "relay {region}"),
+            Self::Direct(addr) => addr.fmt(f),
+            Self::PeerRelay { addr, vni } => write!(f, "peer relay {addr} {vni}"),
+            Self::Both { hop, relay: None } => write!(f, "{} in doubt", hop.addr),
+            Self::Both { hop, relay: Some(region) } => write!(f, "{} in doubt, relay {region}", hop.addr),
+        }
+    }
 }
 
 /// How a ping was answered.

@@ -1,6 +1,7 @@
 //! Work that waits for the network, and its results.
 
 use crate::{Router, relay};
+use hearthgate_http::spawn;
 use hearthgate_paths::{Event, Region, RegionId, RegionNode};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ impl Router {
     /// Looks up the relays' names, in the background.
     pub(crate) fn resolve(&self) {
         let (map, results) = (self.derp.clone(), self.results.clone());
-        tokio::spawn(async move {
+        spawn(async move {
             let mut regions = Vec::new();
             for region in map.regions.values() {
                 let Ok(id) = RegionId::try_from(region.region_id) else { continue };
@@ -48,7 +49,7 @@ impl Router {
         let node =
             self.derp.regions.get(&i32::from(region)).and_then(|r| r.nodes.iter().find(|n| !n.stun_only).cloned());
         let (fetch, results) = (self.fetch.clone(), self.results.clone());
-        tokio::spawn(async move {
+        spawn(async move {
             let latency = match node {
                 Some(node) => relay::latency(&node, &fetch).await.ok(),
                 None => None,

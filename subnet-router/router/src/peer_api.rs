@@ -7,14 +7,13 @@
 use crate::dns::{self, DNS_MESSAGE, Upstream, Verdict, Zone};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use hearthgate_http::{Handler, Http1, spawn};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
 use socket2::{Protocol, Type};
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -35,8 +34,8 @@ const CONNECTIONS: usize = 32;
 const QUESTION_MAX: usize = 4096;
 /// How long a connection may take for its questions.
 const CONNECTION: Duration = Duration::from_secs(60);
-/// How long a request's head may take.
-const HEAD: Duration = Duration::from_secs(5);
+/// What is put up with on one.
+const HTTP: Http1 = Http1 { head_within: Duration::from_secs(5), head_max: 16 * 1024, keep_alive: true };
 
 /// A peer, as far as the peer API is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +82,7 @@ impl PeerApi {
             match listen(*ip) {
                 Ok((listener, place)) => {
                     api.places.push(place);
-                    api.tasks.push(tokio::spawn(serve(listener, facts.clone())).abort_handle());
+                    api.tasks.push(spawn(serve(listener, facts.clone())).abort_handle());
                 }
                 Err(error) => tracing::info!(%ip, %error, "no peer API"),
             }
@@ -135,15 +134,13 @@ async fn serve(listener: TcpListener, facts: Facts) {
         let Some(caller) = facts.callers.borrow().get(&from.ip().to_canonical()).cloned() else { continue };
         let Ok(here) = stream.local_addr() else { continue };
         let facts = facts.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
+        spawn(async move {
+            let handler = Handler::new(move |request| {
                 let (facts, caller) = (facts.clone(), caller.clone());
-                async move { Ok::<_, Infallible>(answer(request, &caller, here, &facts.zone).await) }
+                async move { answer(request, &caller, here, &facts.zone).await }
             });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD);
             // Whoever asked went away in the middle: nobody is left to tell.
-            let _ = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
+            let _ = timeout(CONNECTION, HTTP.serve(stream, handler)).await;
             drop(permit);
         });
     }

@@ -1,11 +1,11 @@
 //! The shell of the port mapper: its socket, its HTTP requests, and which router is in front of us.
 
 use bytes::Bytes;
+use hearthgate_http::{begin1, spawn};
 use hearthgate_paths::portmap::{Gateway, Mapper, MapperAction, MapperEvent, upnp};
 use hearthgate_plane::BYPASS_MARK;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
 use nix::ifaddrs::getifaddrs;
 use socket2::SockRef;
 use std::{
@@ -58,7 +58,7 @@ impl PortMap {
         let socket = UdpSocket::from_std(socket)?;
         let (sender, mapped) = mpsc::channel(1);
         let (gateway, wanted) = watch::channel(None);
-        let task = tokio::spawn(run(Mapper::new(port, nonce), socket, wanted, sender)).abort_handle();
+        let task = spawn(run(Mapper::new(port, nonce), socket, wanted, sender)).abort_handle();
         Ok((Self { gateway, task }, mapped))
     }
 
@@ -136,7 +136,8 @@ async fn carry_out(
             return;
         }
         MapperAction::Mapped(place) => {
-            tracing::info!(?place, "port mapping");
+            let shown = place.map_or_else(|| "none".to_owned(), |place| place.to_string());
+            tracing::info!(place = shown, "port mapping");
             // The router has stopped: then nobody is told.
             let _ = mapped.send(place).await;
             return;
@@ -145,7 +146,7 @@ async fn carry_out(
         MapperAction::Post(command) => (command.url, Some((command.action, command.body))),
     };
     let answers = answers.clone();
-    tokio::spawn(async move {
+    spawn(async move {
         let (url, command) = request;
         let body = timeout(HTTP, fetch(url, command)).await.ok().and_then(Result::ok);
         // The mapper has ended meanwhile.
@@ -158,9 +159,8 @@ async fn fetch(url: upnp::Url, command: Option<(String, String)>) -> io::Result<
     let socket = if url.host.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     mark(&socket);
     let stream = socket.connect(url.host).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let connection = tokio::spawn(connection);
+    let (mut sender, connection) = begin1(stream).await.map_err(io::Error::other)?;
+    let connection = spawn(connection);
     let mut request = Request::builder().uri(url.path.as_str()).header(header::HOST, url.host.to_string());
     let mut body = Bytes::new();
     if let Some((action, text)) = command {

@@ -11,13 +11,12 @@
 
 use crate::Request;
 use bytes::Bytes;
+use hearthgate_http::{Handler, Http1, spawn};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use std::{
-    convert::Infallible,
     fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt,
@@ -37,6 +36,8 @@ const CONNECTIONS: usize = 16;
 const BODY_MAX: usize = 64 * 1024;
 /// Longest wait for the router; a ping is given up earlier.
 const WAIT: Duration = Duration::from_secs(15);
+/// What is put up with on a connection.
+const HTTP: Http1 = Http1 { head_within: Duration::from_secs(30), head_max: 16 * 1024, keep_alive: true };
 /// How long a peer may take for a ping, as with the official client.
 const PING: Duration = Duration::from_secs(5);
 
@@ -73,19 +74,17 @@ pub async fn serve(path: &Path, requests: mpsc::Sender<Request>) -> io::Result<L
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let task = tokio::spawn(async move {
+    let task = spawn(async move {
         while let Ok(permit) = room.clone().acquire_owned().await {
             let Ok((stream, _)) = listener.accept().await else { continue };
             let requests = requests.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
+            spawn(async move {
+                let handler = Handler::new(move |request| {
                     let requests = requests.clone();
-                    async move { Ok::<_, Infallible>(answer(request, &requests).await) }
+                    async move { answer(request, &requests).await }
                 });
-                let serving =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 // Whoever asked went away in the middle: nobody is left to tell.
-                let _ = timeout(2 * WAIT, serving).await;
+                let _ = timeout(2 * WAIT, HTTP.serve(stream, handler)).await;
                 drop(permit);
             });
         }

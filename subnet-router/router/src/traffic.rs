@@ -50,7 +50,7 @@ impl Router {
 
     fn udp(&mut self, to: std::net::SocketAddr, bytes: &[u8]) {
         if let Err(error) = self.plane.send_udp(to, bytes) {
-            tracing::trace!(%to, %error, "datagram");
+            tracing::debug!(%to, %error, "datagram");
             self.tell(Event::Unreachable(to));
         }
     }
@@ -87,7 +87,7 @@ impl Router {
                     let _ = self.plane.deliver(&peer, &bytes);
                 }
                 Action::SetPath { peer, path } => {
-                    tracing::debug!(?peer, ?path, "path");
+                    tracing::debug!(?peer, %path, "path");
                     self.routes.insert(peer, path);
                     set_endpoint(self.plane.as_ref(), &peer, path);
                     if matches!(path, Path::Direct(_) | Path::PeerRelay { .. }) {

@@ -2,6 +2,7 @@
 //! Pings are answered here; disco keys go to the path machine.
 
 use hearthgate_disco::tsmp::{IP_PROTOCOL, PING_LEN, Tsmp};
+use hearthgate_http::spawn;
 use hearthgate_keys::DiscoPublic;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -58,7 +59,7 @@ pub fn start(interface: &str, port: watch::Receiver<u16>) -> (Listener, mpsc::Re
         match socket(domain, interface) {
             Ok(socket) => {
                 let socket = Arc::new(socket);
-                let task = tokio::spawn(run(socket.clone(), domain == Domain::IPV4, sender.clone(), port.clone()));
+                let task = spawn(run(socket.clone(), domain == Domain::IPV4, sender.clone(), port.clone()));
                 listener.0.push((domain, socket, task.abort_handle()));
             }
             Err(error) => tracing::info!(%error, "TSMP is not answered"),

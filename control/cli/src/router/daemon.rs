@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{Failure, logging};
 use hearthgate_client::{Prefs, StateDir};
+use hearthgate_http::spawn;
 use hearthgate_plane::Config;
 use hearthgate_router::{Router, Settings, merge, serve_socket};
 use serde_json::Value;
@@ -78,7 +79,7 @@ async fn run(line: &Line, settings: Settings) -> Result<(), Failure> {
     let router = Router::start(settings, requests)?;
     let socket = serve_socket(&socket(line), sender).await?;
     let mut view = router.view();
-    let announcer = tokio::spawn(async move {
+    let announcer = spawn(async move {
         let mut told = None;
         while view.changed().await.is_ok() {
             let phase = view.borrow_and_update().phase.clone();

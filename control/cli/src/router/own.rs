@@ -8,6 +8,7 @@ use super::kind;
 use crate::{Failure, client};
 use hearthgate_client::{Phase, Prefs, StateDir, View};
 use hearthgate_config::RouterConfig;
+use hearthgate_http::spawn;
 use hearthgate_plane::Config as PlaneConfig;
 use hearthgate_router::{Request, Router, Settings, serve_socket};
 use serde_json::{Map, Value, json};
@@ -67,7 +68,7 @@ impl OwnRouter {
         let socket = serve_socket(path, requests.clone()).await?;
         let view = router.view();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
+        let task = spawn(async move {
             router
                 .run(async {
                     // A sender that is gone says the same.
@@ -77,7 +78,7 @@ impl OwnRouter {
             drop(socket);
         });
         let (wanted, prefs) = watch::channel(prefs);
-        let follower = tokio::spawn(follow(view, prefs, config.tags.clone(), server, requests.clone()));
+        let follower = spawn(follow(view, prefs, config.tags.clone(), server, requests.clone()));
         Ok(Self { requests, stop: Some(stop), wanted, task, follower })
     }
 

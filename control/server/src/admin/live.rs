@@ -8,6 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_core::World;
+use hearthgate_http::spawn;
 use http::{HeaderValue, StatusCode, header};
 use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
@@ -34,7 +35,7 @@ pub(super) async fn stream(app: &App, request: &Page) -> Reply {
         return text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open");
     }
     let (tx, rx) = mpsc::channel(4);
-    tokio::spawn(tell(app.clone(), signature(app, &world), tx));
+    spawn(tell(app.clone(), signature(app, &world), tx));
     let mut reply = reply::stream(rx);
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     reply

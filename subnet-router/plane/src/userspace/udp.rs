@@ -69,7 +69,7 @@ impl Batches {
                 // The device cannot compute the checksums.
                 Err(Errno::EIO) => self.sends.store(false, Ordering::Relaxed),
                 // The path's MTU is smaller, perhaps: single datagrams may be cut on the way.
-                Err(error) => tracing::trace!(%to, %error, "batch not sent"),
+                Err(error) => tracing::debug!(%to, %error, "batch not sent"),
             }
         }
         for datagram in bytes.chunks(size.max(1)) {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hearthgate_fetch::Fetch;
 use http::{Request, header};
 
+use hearthgate_http::spawn;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     io,
@@ -77,8 +78,8 @@ fn listen(addr: SocketAddr, zone: &watch::Receiver<Arc<Zone>>, tasks: &mut Vec<A
     tcp.listen(CONNECTIONS as i32)?;
     let tcp = TcpListener::from_std(tcp.into())?;
     let waiting = Arc::new(Semaphore::new(WAITING));
-    tasks.push(tokio::spawn(serve_udp(Arc::new(udp), zone.clone(), waiting)).abort_handle());
-    tasks.push(tokio::spawn(serve_tcp(tcp, zone.clone())).abort_handle());
+    tasks.push(spawn(serve_udp(Arc::new(udp), zone.clone(), waiting)).abort_handle());
+    tasks.push(spawn(serve_tcp(tcp, zone.clone())).abort_handle());
     Ok(())
 }
 
@@ -113,7 +114,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, zone: watch::Receiver<Arc<Zone>>, wai
                 // Too many at once: dropped, as a full queue would.
                 let Ok(permit) = waiting.clone().try_acquire_owned() else { continue };
                 let (socket, query) = (socket.clone(), query.to_vec());
-                tokio::spawn(async move {
+                spawn(async move {
                     if let Some(answer) = forward(&query, &to, false).await {
                         drop(socket.send_to(&answer, from).await);
                     }
@@ -129,7 +130,7 @@ async fn serve_tcp(listener: TcpListener, zone: watch::Receiver<Arc<Zone>>) {
     while let Ok(permit) = room.clone().acquire_owned().await {
         let Ok((mut stream, _)) = listener.accept().await else { continue };
         let zone = zone.clone();
-        tokio::spawn(async move {
+        spawn(async move {
             while let Ok(Ok(query)) = timeout(IDLE, read_message(&mut stream)).await {
                 let decision = zone.borrow().decide(&query);
                 let answer = match decision {

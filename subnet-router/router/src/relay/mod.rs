@@ -13,6 +13,7 @@ use connect::{introduce, open, read_frame};
 use hearthgate_client::Backoff;
 use hearthgate_derp_frame::{FrameType, frame, note_preferred_frame, send_packet_frame};
 use hearthgate_fetch::{Fetch, FetchError};
+use hearthgate_http::spawn;
 use hearthgate_keys::{KEY_LEN, NodePrivate, NodePublic};
 use hearthgate_paths::RegionId;
 use hearthgate_tailcfg::{DerpMap, DerpNode};
@@ -193,7 +194,7 @@ impl Relays {
                 home: is_home,
                 up,
             };
-            let task = tokio::spawn(worker.run()).abort_handle();
+            let task = spawn(worker.run()).abort_handle();
             self.links.insert(region, Link { packets, home, connected, used: Instant::now(), task });
         }
         self.links.get_mut(&region)
