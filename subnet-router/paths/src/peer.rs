@@ -4,7 +4,7 @@ use crate::{
     Hop, Measured, Now, Path, PeerInfo, RegionId, SAFE_WIRE_MTU,
     candidate::Candidates,
     score::is_better,
-    timing::{GOOD_ENOUGH, RELAY_DISCOVERY, SESSION_ACTIVE, TRUST, UPGRADE},
+    timing::{DOUBT, GOOD_ENOUGH, RELAY_DISCOVERY, SESSION_ACTIVE, TRUST, UPGRADE},
 };
 use hearthgate_keys::DiscoPublic;
 
@@ -114,8 +114,12 @@ impl Peer {
             return;
         }
         let dead = self.best.map(|best| best.hop);
-        for (addr, candidate) in self.candidates.iter().filter(|(addr, _)| Some(Hop::direct(*addr)) != dead) {
-            let Some((latency, at)) = candidate.pong.filter(|(_, at)| now < *at + TRUST) else {
+        let others = || self.candidates.iter().filter(|(addr, _)| Some(Hop::direct(*addr)) != dead);
+        // A peer that moved has just answered from where it is, and a moment before from where it was.
+        let newest = others().filter_map(|(_, candidate)| candidate.pong).map(|(_, at)| at).max().unwrap_or_default();
+        let oldest = newest.saturating_sub(DOUBT);
+        for (addr, candidate) in others() {
+            let Some((latency, at)) = candidate.pong.filter(|(_, at)| now < *at + TRUST && *at >= oldest) else {
                 continue;
             };
             let path = Measured { hop: Hop::direct(addr), latency, mtu: SAFE_WIRE_MTU };

@@ -119,14 +119,21 @@ impl Paths {
             Via::Relay(region) => Self::relay_address(region),
         };
         let mut answer_ping = false;
+        let mut doubted = None;
         if let (Via::Hop(hop), Some(peer)) = (via, node.and_then(|node| self.peers.get_mut(&node)))
             && hop.is_direct()
         {
+            let stranger = !peer.candidates.contains(hop.addr);
             if !peer.candidates.pinged_us(hop.addr, ping.txid, now) {
                 return;
             }
+            // From an address that nobody told us of: perhaps the peer has moved, and where it was nobody hears us.
+            if stranger && peer.is_active(now) && peer.is_direct(now) {
+                doubted = peer.best.map(|best| best.hop).filter(|best| *best != hop);
+                peer.trust_until = peer.trust_until.min(now + DOUBT);
+            }
             answer_ping = peer.is_active(now)
-                && !peer.is_direct(now)
+                && (!peer.is_direct(now) || doubted.is_some())
                 && peer.candidates.get_mut(hop.addr).is_some_and(|candidate| candidate.ping_back(now));
         }
         let pong = Message::Pong(Pong { txid: ping.txid, source });
@@ -135,8 +142,13 @@ impl Paths {
         if let Via::Hop(hop) = via {
             self.pinged_through(hop, now);
         }
-        if let Some(node) = node.filter(|_| answer_ping) {
+        let Some(node) = node else { return };
+        if answer_ping {
             self.ping(node, via, Purpose::Discovery, now);
+        }
+        if let Some(best) = doubted {
+            self.timers.set(now + DOUBT, Timer::Trust(node));
+            self.ping(node, Via::Hop(best), Purpose::Heartbeat, now);
         }
     }
 

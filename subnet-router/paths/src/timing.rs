@@ -22,8 +22,8 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Least time between two pings to an endpoint from which the peer pings us: its ping shows that the way is open now,
 /// though ours of a moment ago was lost to its NAT. (Ours; the official client waits for its next round.)
 pub const PING_BACK_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a path stays trusted without a pong when the peer calls: it has lost its path to us, and perhaps ours to it
-/// is the same. (Ours; the official client lets the trust run out.)
+/// How long a path stays trusted without a pong when the peer calls or pings from an address that is new: it has lost
+/// its path to us, or has moved, and perhaps ours to it is the same. (Ours; the official client lets the trust run out.)
 pub const DOUBT: Duration = Duration::from_secs(1);
 /// How long a pong is waited for.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(5);

@@ -209,6 +209,24 @@ fn roaming_is_direct_again_within_seconds() {
     }
 }
 
+/// Who moved goes on with its heartbeats, from another address: the other side follows the first of them.
+#[test]
+fn a_peer_that_pings_from_elsewhere_is_followed() {
+    let mut w = pair(Kind::Open, Kind::Open, 60);
+    w.until_direct(0, 1, s(5)).expect("direct");
+    w.run(s(10));
+    let new = w.nat(Kind::Open);
+    w.hosts[0].nat = new;
+    let (at, public) = (w.now, w.nats[new].public);
+    w.hosts[0].addrs = vec![public];
+    let followed = |w: &World| matches!(w.path(1, 0), Path::Direct(addr) if addr.ip() == public);
+    while !followed(&w) && w.now < at + s(20) {
+        w.run(ms(10));
+    }
+    let took = w.now - at;
+    assert!(took < s(4), "{took:?}");
+}
+
 #[test]
 fn a_restarted_peer_is_found_again() {
     let mut w = pair(Kind::Easy, Kind::Easy, 60);
