@@ -53,11 +53,14 @@ pub struct Config {
     pub listen_port: u16,
     /// MTU of the interface in bytes; 1280 is what every client uses.
     pub mtu: u16,
+    /// For devices that are no members of the network: the main routing table leads to them, nothing steers disco, and
+    /// each is sent to where its last authentic packet came from.
+    pub plain: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { mode: Mode::Auto, interface: "tailscale0".into(), listen_port: 41641, mtu: 1280 }
+        Self { mode: Mode::Auto, interface: "tailscale0".into(), listen_port: 41641, mtu: 1280, plain: false }
     }
 }
 

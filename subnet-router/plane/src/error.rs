@@ -52,6 +52,9 @@ pub enum PlaneError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// The interface was removed by somebody, and there is none in its place yet.
+    #[error("the interface is gone")]
+    Gone,
     /// There is no such peer.
     #[error("no such peer")]
     UnknownPeer,

@@ -35,17 +35,19 @@ const RULES: [Rule; 4] = [
 pub(crate) struct Host {
     route: Route,
     index: u32,
+    /// It has no routes and rules of ours: see [`crate::Config::plain`].
+    plain: bool,
 }
 
 impl Host {
     /// Finds an interface.
-    pub(crate) fn find(interface: &str) -> Result<Self, PlaneError> {
+    pub(crate) fn find(interface: &str, plain: bool) -> Result<Self, PlaneError> {
         let mut route = Route::open().map_err(netlink("netlink socket"))?;
         let index = route.index(interface).map_err(netlink("interfaces"))?.ok_or_else(|| PlaneError::Netlink {
             what: format!("interface {interface}"),
             error: io::ErrorKind::NotFound.into(),
         })?;
-        Ok(Self { route, index })
+        Ok(Self { route, index, plain })
     }
 
     /// The interface's number.
@@ -82,6 +84,9 @@ impl Host {
             note(format!("add address {net}"), route.add_address(index, *net, true));
         }
 
+        if self.plain {
+            return first;
+        }
         let want: BTreeSet<(IpNet, Option<u32>)> = desired
             .routes
             .iter()
@@ -111,7 +116,11 @@ impl Host {
 
     /// Takes everything away, the interface included.
     pub(crate) fn detach(&mut self) {
-        remove(&mut self.route, Some(self.index));
+        if self.plain {
+            remove_link(&mut self.route, Some(self.index));
+        } else {
+            remove(&mut self.route, Some(self.index));
+        }
     }
 
     /// Takes everything away that a process of earlier may have left.
@@ -137,6 +146,10 @@ fn remove(route: &mut Route, index: Option<u32>) {
             tracing::warn!(%net, %error, "route not removed");
         }
     }
+    remove_link(route, index);
+}
+
+fn remove_link(route: &mut Route, index: Option<u32>) {
     if let Some(Err(error)) = index.map(|index| route.remove_link(index)) {
         tracing::warn!(%error, "interface not removed");
     }

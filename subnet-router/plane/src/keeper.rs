@@ -5,7 +5,7 @@
 //! nothing, and so tells nothing, when all is there.
 
 use crate::{
-    Desired, PlaneError, firewall,
+    Config, Desired, PlaneError, firewall,
     host::{Host, netlink},
     nft::{Batch, NftSocket, Watch},
 };
@@ -48,10 +48,11 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Takes an interface, closes its filter, then takes it up.
-    pub(crate) fn start(interface: &str, mtu: u16, extra: Option<Extra>) -> Result<Self, PlaneError> {
+    pub(crate) fn start(config: &Config, extra: Option<Extra>) -> Result<Self, PlaneError> {
+        let (interface, mtu) = (config.interface.as_str(), config.mtu);
         let nft = NftSocket::open().map_err(netlink("nftables socket"))?;
         let watch = Watch::open().map_err(netlink("watching for changes"))?;
-        let host = Host::find(interface)?;
+        let host = Host::find(interface, config.plain)?;
         let mut inner = Inner { interface: interface.into(), host, nft, extra, desired: None, rules: 0 };
         inner.write_table()?;
         let keeper = Self { inner: Arc::new(Mutex::new(inner)), stopped: Arc::default() };

@@ -10,6 +10,7 @@
 mod api;
 mod error;
 mod firewall;
+mod gone;
 mod host;
 mod keeper;
 mod kernel;
@@ -20,6 +21,7 @@ mod userspace;
 
 pub use api::{Config, DataPlane, Desired, Endpoint, Events, Kind, Mode, Peer, PeerCounters, PlaneEvent};
 pub use error::PlaneError;
+pub use gone::gone;
 pub use host::{BYPASS_MARK, ROUTE_TABLE};
 
 use std::sync::Arc;

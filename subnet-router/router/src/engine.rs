@@ -11,14 +11,14 @@ use crate::{
     rules::Rules,
     services::Services,
     status,
-    traffic::set_endpoint,
+    traffic::endpoint,
     tsmp,
 };
 use hearthgate_client::{Control, ControlError, Netmap, Phase, Prefs, Report, StateDir, StateError, View, requests};
 use hearthgate_fetch::Fetch;
 use hearthgate_keys::{DiscoPrivate, DiscoPublic, NodePublic};
 use hearthgate_paths::{Config as PathsConfig, Event, NetInfo, Now, Path, Paths};
-use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Events, PlaneError};
+use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Endpoint, Events, PlaneError};
 use hearthgate_tailcfg::DerpMap;
 use serde_json::Value;
 use std::{
@@ -74,6 +74,9 @@ pub struct Router {
     pub(crate) report: watch::Sender<Report>,
     pub(crate) log_id: String,
     pub(crate) plane: Arc<dyn DataPlane>,
+    pub(crate) plane_config: PlaneConfig,
+    /// Number of the data plane's interface, if it could be asked for.
+    pub(crate) tunnel: Option<u32>,
     pub(crate) plane_events: Events,
     pub(crate) port_is_fixed: bool,
     pub(crate) disco: DiscoPrivate,
@@ -91,14 +94,18 @@ pub struct Router {
     pub(crate) routes: BTreeMap<NodePublic, Path>,
     pub(crate) greeter: Greeter,
     pub(crate) counters: BTreeMap<NodePublic, (u64, u64)>,
+    /// Peers that were heard.
+    pub(crate) awake: BTreeSet<NodePublic>,
     pub(crate) derp: DerpMap,
     pub(crate) pings: BTreeMap<u64, oneshot::Sender<Result<PingAnswer, String>>>,
     pub(crate) next_ping: u64,
     pub(crate) checks: Vec<oneshot::Sender<Value>>,
     pub(crate) plane_problem: Option<String>,
+    /// What people should know of a data plane that works.
+    pub(crate) plane_note: Option<String>,
     pub(crate) services: Services,
     pub(crate) port_map: Option<PortMap>,
-    port_mapped: mpsc::Receiver<Option<std::net::SocketAddr>>,
+    pub(crate) port_mapped: mpsc::Receiver<Option<std::net::SocketAddr>>,
     pub(crate) tunnel_disco: mpsc::Receiver<tsmp::Heard>,
     pub(crate) rules: Rules,
 }
@@ -117,15 +124,11 @@ impl Router {
         let hostinfo = requests::hostinfo(&prefs, &network::host_name(), &identity.log_id);
         let (report, reports) = watch::channel(Report { hostinfo, disco: disco.public(), endpoints: Vec::new() });
         let control = hearthgate_client::start(&prefs, state.clone(), reports)?;
-        let (plane, plane_events) = hearthgate_plane::start(&plane)?;
+        let plane_config = plane;
+        let (plane, plane_events) = hearthgate_plane::start(&plane_config)?;
+        let tunnel = network::tunnel(plane.interface());
         let (services, tunnel_disco) = Services::start(plane.interface());
-        let (port_map, port_mapped) = match PortMap::start(plane.port()) {
-            Ok((map, mapped)) => (Some(map), mapped),
-            Err(error) => {
-                tracing::info!(%error, "no port mapping");
-                (None, mpsc::channel(1).1)
-            }
-        };
+        let (port_map, port_mapped) = PortMap::or_none(plane.port());
         let view = control.view();
         let shown = view.borrow().clone();
         let fetch = Arc::new(Fetch::new());
@@ -142,6 +145,8 @@ impl Router {
             report,
             log_id: identity.log_id,
             plane,
+            plane_config,
+            tunnel,
             plane_events,
             port_is_fixed,
             disco,
@@ -159,11 +164,13 @@ impl Router {
             routes: BTreeMap::new(),
             greeter: Greeter::default(),
             counters: BTreeMap::new(),
+            awake: BTreeSet::new(),
             derp: DerpMap::default(),
             pings: BTreeMap::new(),
             next_ping: 0,
             checks: Vec::new(),
             plane_problem: None,
+            plane_note: None,
             services,
             port_map,
             port_mapped,
@@ -274,12 +281,8 @@ impl Router {
     pub(crate) fn see(&mut self) {
         let view = self.view.borrow_and_update().clone();
         if view.node_key.public() != self.shown.node_key.public() {
-            self.paths = paths(&view, &self.disco, self.plane.port(), self.port_is_fixed);
             self.relays.set_key(view.node_key.clone());
-            self.known.clear();
-            self.routes.clear();
-            self.derp = DerpMap::default();
-            self.tell(Event::LocalAddresses(self.local.addresses.clone()));
+            self.begin_paths(&view);
         }
         if view.phase != self.shown.phase || view.problem != self.shown.problem {
             tracing::info!(state = view.phase.name(), problem = view.problem.as_deref().unwrap_or("none"), "control");
@@ -304,9 +307,20 @@ impl Router {
             self.tell(Event::PeerGone(peer));
             self.routes.remove(&peer);
             self.counters.remove(&peer);
+            self.awake.remove(&peer);
             self.greeter.forget(&peer);
         }
         self.apply();
+    }
+
+    /// Forgets how peers are reached: our key or our port is another one.
+    pub(crate) fn begin_paths(&mut self, view: &View) {
+        self.paths = paths(view, &self.disco, self.plane.port(), self.port_is_fixed);
+        self.known.clear();
+        self.routes.clear();
+        self.counters.clear();
+        self.derp = DerpMap::default();
+        self.tell(Event::LocalAddresses(self.local.addresses.clone()));
     }
 
     /// The network map, if we may act on it: from flash while the server is away, but not once it shut us out.
@@ -320,7 +334,7 @@ impl Router {
     /// Makes the data plane what it shall be.
     pub(crate) fn apply(&mut self) {
         let key = self.shown.node_key.clone();
-        let desired = match self.member_map() {
+        let mut desired = match self.member_map() {
             Some(map) => {
                 self.rules.follow(&map, &self.prefs, &self.local);
                 let mut desired = plan::desired(&map, &self.prefs, key, &self.local.attached);
@@ -334,15 +348,15 @@ impl Router {
             }
         };
         self.describe();
+        // For those that are new to the data plane; the others keep what they have.
+        for peer in &mut desired.peers {
+            peer.endpoint = self.routes.get(&peer.key).map_or(Endpoint::Relayed, |path| endpoint(*path));
+        }
         let result = self.plane.apply(&desired);
         if let Err(error) = &result {
             tracing::warn!(%error, "data plane");
         }
         self.plane_problem = result.err().map(|error| error.to_string());
-        // A peer that is new to the data plane begins relayed.
-        for (peer, path) in &self.routes {
-            set_endpoint(self.plane.as_ref(), peer, *path);
-        }
     }
 
     /// A peer told its disco key through the tunnel.
@@ -353,6 +367,9 @@ impl Router {
     }
 
     fn tick(&mut self) {
+        if !self.has_plane() {
+            return;
+        }
         self.look();
         self.relays.close_idle();
         self.checks.retain(|check| !check.is_closed());

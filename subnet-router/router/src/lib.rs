@@ -20,6 +20,7 @@ pub mod plan;
 mod portmap;
 mod relay;
 mod requests;
+mod revive;
 mod rules;
 mod services;
 mod socket;

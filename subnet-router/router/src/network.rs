@@ -1,7 +1,10 @@
 //! The host's own place: addresses and networks of its interfaces, its name.
 
 use ipnet::IpNet;
-use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
+use nix::{
+    ifaddrs::getifaddrs,
+    net::if_::{InterfaceFlags, if_nametoindex},
+};
 use std::net::IpAddr;
 
 /// Addresses and networks of all interfaces but one.
@@ -43,6 +46,15 @@ pub fn look(tunnel: &str) -> LocalNetwork {
     found.attached.sort_unstable();
     found.attached.dedup();
     found
+}
+
+/// Number of an interface that is up; `None` if there is no such one.
+#[must_use]
+pub fn tunnel(name: &str) -> Option<u32> {
+    let mut all = getifaddrs().into_iter().flatten();
+    // Every interface has an entry, with addresses or without.
+    let up = all.any(|interface| interface.interface_name == name && interface.flags.contains(InterfaceFlags::IFF_UP));
+    if up { if_nametoindex(name).ok() } else { None }
 }
 
 /// The machine's host name.

@@ -62,6 +62,17 @@ impl PortMap {
         Ok((Self { gateway, task }, mapped))
     }
 
+    /// As [`Self::start`]; where that fails there is no mapping.
+    pub fn or_none(port: u16) -> (Option<Self>, mpsc::Receiver<Option<SocketAddr>>) {
+        match Self::start(port) {
+            Ok((map, mapped)) => (Some(map), mapped),
+            Err(error) => {
+                tracing::info!(%error, "no port mapping");
+                (None, mpsc::channel(1).1)
+            }
+        }
+    }
+
     /// Looks which router is in front of us and asks it anew, or renews what it has mapped.
     pub fn look(&self) {
         self.gateway.send_replace(default_gateway());

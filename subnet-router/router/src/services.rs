@@ -39,6 +39,13 @@ impl Services {
         (Self { zone, callers, port, resolver: None, api: None, tsmp }, heard)
     }
 
+    /// Listens on the tunnel's interface anew: it is another one of the same name.
+    pub fn renew(&mut self, interface: &str) -> mpsc::Receiver<tsmp::Heard> {
+        let (tsmp, heard) = tsmp::start(interface, self.port.subscribe());
+        self.tsmp = tsmp;
+        heard
+    }
+
     /// Follows the network map; writes into `desired` what the data plane has to do for it.
     pub fn follow(&mut self, map: &Netmap, prefs: &Prefs, filter: &Filter, desired: &mut Desired) {
         let Some(own) = &map.own else { return self.stop() };

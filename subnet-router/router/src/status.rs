@@ -28,7 +28,8 @@ pub fn status(router: &Router) -> Value {
             (user.id.to_string(), json)
         })
         .collect();
-    let mut health: Vec<String> = view.problem.iter().chain(&router.plane_problem).cloned().collect();
+    let mut health: Vec<String> =
+        view.problem.iter().chain(&router.plane_problem).chain(&router.plane_note).cloned().collect();
     health.extend(map.iter().flat_map(|map| map.messages.values()).map(|message| message.text.clone()));
     if own.is_some() && router.paths.home().is_none() {
         health.push("no home relay was found yet".into());

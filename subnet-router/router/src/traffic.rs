@@ -4,7 +4,7 @@ use crate::{PingAnswer, Router, relay::RelayEvent, status};
 use hearthgate_disco::geneve::{Header, Protocol};
 use hearthgate_keys::NodePublic;
 use hearthgate_paths::{Action, Event, Hop, Path, Via};
-use hearthgate_plane::{DataPlane, Endpoint, PlaneEvent};
+use hearthgate_plane::{Endpoint, PlaneEvent};
 
 /// Packets taken from one source before the others get their turn.
 const BURST: usize = 64;
@@ -89,12 +89,15 @@ impl Router {
                 Action::SetPath { peer, path } => {
                     tracing::debug!(?peer, %path, "path");
                     self.routes.insert(peer, path);
-                    set_endpoint(self.plane.as_ref(), &peer, path);
+                    if let Err(error) = self.plane.set_endpoint(&peer, endpoint(path)) {
+                        tracing::debug!(?peer, %error, "endpoint");
+                    }
                     if matches!(path, Path::Direct(_) | Path::PeerRelay { .. }) {
                         self.greeter.path_found(&peer, self.now());
                     }
                 }
                 Action::Heard { peer, via } => {
+                    self.awake.insert(peer);
                     self.greeter.heard(peer, matches!(via, Via::Hop(_)), self.now());
                     // It will get a packet: a path is looked for.
                     self.tell(Event::Traffic { peer, sent: true, received: false });
@@ -149,15 +152,12 @@ impl Router {
     }
 }
 
-/// Tells the data plane how a peer is reached.
-pub(crate) fn set_endpoint(plane: &dyn DataPlane, peer: &NodePublic, path: Path) {
-    let endpoint = match path {
+/// A path as the data plane knows it.
+pub(crate) const fn endpoint(path: Path) -> Endpoint {
+    match path {
         Path::Direct(addr) => Endpoint::Direct(addr),
         Path::Both { hop: Hop { addr, vni: None }, relay: Some(_) } => Endpoint::Both(addr),
         Path::Both { hop: Hop { addr, vni: None }, relay: None } => Endpoint::Direct(addr),
         Path::Relay(_) | Path::PeerRelay { .. } | Path::Both { .. } => Endpoint::Relayed,
-    };
-    if let Err(error) = plane.set_endpoint(peer, endpoint) {
-        tracing::debug!(?peer, %error, "endpoint");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     Config, DataPlane, Desired, Endpoint, Events, Kind, Peer, PeerCounters, PlaneError, PlaneEvent,
     api::EVENT_QUEUE,
     host::{BYPASS_MARK, Host, netlink},
-    keeper::Keeper,
+    keeper::{Extra, Keeper},
     netlink::{PeerChange, Route, Wireguard},
     nft::Batch,
     port::Sockets,
@@ -66,6 +66,8 @@ pub(crate) struct Kernel {
     wireguard: Mutex<Wireguard>,
     keeper: Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// Peers have no endpoint until they are heard.
+    plain: bool,
 }
 
 type Job = fn(&Shared);
@@ -97,7 +99,7 @@ impl Kernel {
         let mut wireguard = Wireguard::open(name).map_err(netlink("WireGuard's netlink family"))?;
         wireguard.set_port(config.listen_port, BYPASS_MARK).map_err(netlink("WireGuard's port"))?;
         // The port is taken when the interface goes up. Nobody has a peer yet, so the filter may come afterwards.
-        let mut host = Host::find(name)?;
+        let mut host = Host::find(name, config.plain)?;
         match host.up(config.mtu) {
             Err(PlaneError::Netlink { error, .. }) if error.kind() == io::ErrorKind::AddrInUse => {
                 wireguard.set_port(0, BYPASS_MARK).map_err(netlink("WireGuard's port"))?;
@@ -109,8 +111,8 @@ impl Kernel {
         let side = Sockets::open(0)?;
         let loopback = Loopback::open(port).map_err(|error| PlaneError::Socket { what: "relay", error })?;
         let side_port = side.port();
-        let steer = Box::new(move |batch: &mut Batch| steer::rules(batch, port, side_port));
-        let keeper = Keeper::start(name, config.mtu, Some(steer))?;
+        let steer: Extra = Box::new(move |batch: &mut Batch| steer::rules(batch, port, side_port));
+        let keeper = Keeper::start(config, (!config.plain).then_some(steer))?;
         let (sender, events) = mpsc::channel(EVENT_QUEUE);
         let plane = Self {
             interface: name.into(),
@@ -125,6 +127,7 @@ impl Kernel {
             wireguard: Mutex::new(wireguard),
             keeper,
             threads: Mutex::default(),
+            plain: config.plain,
         };
         let mut jobs: Vec<(&str, Job)> = vec![("relay", run_relay), ("side4", |s| run_side(s, false))];
         if plane.shared.side.has_v6() {
@@ -148,6 +151,10 @@ impl Kernel {
         let mut wireguard = self.wireguard();
         let mut state = self.shared.state();
         if state.key.as_ref() != Some(desired.private_key.secret_bytes()) {
+            // Sessions belong to a key: with a new one every peer starts afresh, counters included.
+            let all: Vec<[u8; 32]> = state.peers.drain().map(|(key, _)| *key.as_bytes()).collect();
+            state.by_index.clear();
+            wireguard.remove_peers(&all).map_err(netlink("removing peers"))?;
             wireguard.set_key(desired.private_key.secret_bytes()).map_err(netlink("WireGuard's key"))?;
             state.key = Some(*desired.private_key.secret_bytes());
         }
@@ -180,7 +187,7 @@ impl Kernel {
                     changes.push(PeerChange {
                         peer,
                         allowed_ips: Some(&peer.allowed_ips),
-                        endpoint: Some(self.shared.target(index, peer.endpoint)),
+                        endpoint: (!self.plain).then(|| self.shared.target(index, peer.endpoint)),
                         update_only: false,
                     });
                 }

@@ -88,6 +88,9 @@ impl Wireguard {
 
     /// Adds and changes peers.
     pub(crate) fn set_peers(&mut self, changes: &[PeerChange<'_>]) -> io::Result<()> {
+        if !changes.is_empty() {
+            tracing::debug!(peers = changes.len(), "told WireGuard");
+        }
         let mut message = Vec::new();
         let mut addresses = 0;
         for change in changes {

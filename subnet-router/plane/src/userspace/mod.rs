@@ -24,7 +24,7 @@ use hearthgate_keys::{NodePrivate, NodePublic};
 use peer::{PeerState, Peers};
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -70,6 +70,8 @@ struct Shared {
     events: mpsc::Sender<PlaneEvent>,
     wake: InterruptEvent,
     stopped: AtomicBool,
+    /// Peers are followed to where their packets come from.
+    plain: bool,
 }
 
 /// The data plane in user space.
@@ -89,7 +91,7 @@ impl Userspace {
         let (tun, offload) =
             device(&config.interface).map_err(|error| PlaneError::Tun { name: config.interface.clone(), error })?;
         let batches = udp::Batches::start(&sockets);
-        let keeper = Keeper::start(&config.interface, config.mtu, None)?;
+        let keeper = Keeper::start(config, None)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| PlaneError::Random)?;
         let wake = InterruptEvent::new().map_err(PlaneError::Thread)?;
@@ -105,6 +107,7 @@ impl Userspace {
             events: sender,
             wake,
             stopped: AtomicBool::new(false),
+            plain: config.plain,
         });
         let plane = Self {
             interface: config.interface.clone(),
@@ -193,7 +196,7 @@ impl DataPlane for Userspace {
 
     fn deliver(&self, peer: &NodePublic, bytes: &[u8]) -> Result<(), PlaneError> {
         // A relayed handshake has no address of its own that a cookie could be bound to.
-        let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let peer = self.shared.peer(peer)?;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.resize(receive::MAX_DATAGRAM, 0);

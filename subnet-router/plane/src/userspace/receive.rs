@@ -1,7 +1,7 @@
 //! From the network to the TUN device: as many datagrams as there are, then packets that continue each other as one.
 
 use super::{PeerState, Shared, udp};
-use crate::PlaneEvent;
+use crate::{Endpoint, PlaneEvent};
 use boringtun::{
     noise::{Packet, Tunn, TunnResult, handshake::parse_handshake_anon},
     x25519,
@@ -23,6 +23,9 @@ const BATCHES: usize = 16;
 /// Largest datagrams that fit into the room for opened packets: what waits, a batch, and beyond both whatever an answer
 /// may need. A message too large for its room is a panic in boringtun.
 const ROOM: usize = 3;
+
+/// First byte of a cookie reply.
+const COOKIE: u8 = 3;
 
 /// A buffer for any message.
 pub(super) fn buffer() -> Vec<u8> {
@@ -67,7 +70,7 @@ impl Shared {
     fn udp(&self, from: SocketAddr, bytes: &[u8], plain: &mut Plain) {
         if let Some(peer) = self.sender(from, bytes)
             && let Some(room) = plain.buffer.get_mut(plain.used..)
-            && let Some(length) = self.open(&peer, from.ip(), bytes, room)
+            && let Some(length) = self.open(&peer, from, bytes, room)
         {
             let place = plain.used..plain.used + length;
             plain.used += length;
@@ -132,17 +135,20 @@ impl Shared {
 
     /// Opens a message of a peer: answers go back, and a packet whose source is the peer's lies at the beginning of
     /// `plain` then. Tells its length.
-    pub(super) fn open(&self, peer: &PeerState, from: IpAddr, bytes: &[u8], plain: &mut [u8]) -> Option<usize> {
+    pub(super) fn open(&self, peer: &PeerState, from: SocketAddr, bytes: &[u8], plain: &mut [u8]) -> Option<usize> {
         let mut input = bytes;
         loop {
             let mut tunnel = peer.tunnel();
-            let result = tunnel.decapsulate(Some(from), input, plain);
+            let result = tunnel.decapsulate(Some(from.ip()), input, plain);
             drop(tunnel);
             if matches!(result, TunnResult::Err(_)) {
                 return None;
             }
             // Only what was authentic is counted, and once.
             peer.received(input.len());
+            if self.plain && !is_cookie(&result) {
+                peer.set_endpoint(Endpoint::Direct(from));
+            }
             match result {
                 TunnResult::WriteToNetwork(message) => self.send_to(peer, message),
                 TunnResult::WriteToTunnelV4(packet, source) => {
@@ -162,4 +168,9 @@ impl Shared {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         peers.by_address(source).is_some_and(|owner| owner.key() == peer.key())
     }
+}
+
+/// Whether an answer asks its receiver to prove its address first: nothing is authentic yet.
+fn is_cookie(result: &TunnResult<'_>) -> bool {
+    matches!(result, TunnResult::WriteToNetwork(message) if message.first() == Some(&COOKIE))
 }
