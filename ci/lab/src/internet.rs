@@ -92,6 +92,19 @@ impl Internet {
         Ok(Host { ns, address: address.to_owned() })
     }
 
+    /// A machine gets other addresses, as when its line was dialled anew.
+    pub fn renumber(&mut self, host: &mut Host) -> Outcome {
+        let number = next(&mut self.next_host);
+        host.address = format!("10.77.0.{number}");
+        host.ns.ip("addr flush dev eth0 scope global")?;
+        host.ns.ip(&format!("addr add {}/24 dev eth0", host.address))?;
+        host.ns.ip(&format!("route add default via {GATEWAY}"))?;
+        if Namespace::has_ipv6() {
+            host.ns.ip(&format!("addr add fd77::{number}/64 dev eth0 nodad"))?;
+        }
+        Ok(())
+    }
+
     /// A home router with a LAN of its own.
     pub fn router(&mut self, role: &str, kind: NatKind) -> Outcome<Router> {
         let host = self.host(role)?;

@@ -22,6 +22,7 @@ mod scenarios;
 mod server;
 mod server_config;
 mod status;
+mod stream;
 
 use std::path::Path;
 use std::process::ExitCode;

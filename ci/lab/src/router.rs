@@ -31,9 +31,7 @@ pub struct Router {
 impl Router {
     /// Joins with a key; `flags` are those of `router up`.
     pub fn join(host: Host, name: &str, url: &str, key: &str, flags: &[&str]) -> Outcome<Self> {
-        let context = host.ns.context().clone();
-        let dir = context.folder(&format!("{name}/router"))?;
-        let mut router = Self { host, name: name.to_owned(), dir, daemon: None, context };
+        let mut router = Self::install(host, name)?;
         let mut words = vec!["--login-server", url, "--authkey", key, "--hostname", name];
         words.extend_from_slice(flags);
         router.launch(&words)?;
@@ -48,6 +46,13 @@ impl Router {
             ensure!(state == "Running", "{state}");
             Ok(())
         })
+    }
+
+    /// A router on its machine that has not joined yet, to be started with flags.
+    pub fn install(host: Host, name: &str) -> Outcome<Self> {
+        let context = host.ns.context().clone();
+        let dir = context.folder(&format!("{name}/router"))?;
+        Ok(Self { host, name: name.to_owned(), dir, daemon: None, context })
     }
 
     /// Starts it without waiting for the control server.
@@ -82,6 +87,11 @@ impl Router {
     /// Runs one of the router's commands.
     pub fn hearthgate(&self, words: &[&str], limit: Duration) -> Outcome<Output> {
         self.context.run(&mut self.command(words), limit)
+    }
+
+    /// Everything it has written to its log.
+    pub fn log(&self) -> String {
+        self.daemon.as_ref().map(Daemon::output).unwrap_or_default()
     }
 
     /// Number of the running process.

@@ -30,6 +30,16 @@ impl Status {
         self.0["AuthURL"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Whether our router has its control stream; other clients do not say.
+    pub fn connected(&self) -> bool {
+        self.0["ControlConnected"] == true
+    }
+
+    /// A text of the answer's first level.
+    pub fn text(&self, name: &str) -> String {
+        self.0[name].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The part about the client itself.
     pub fn own(&self) -> &Value {
         &self.0["Self"]

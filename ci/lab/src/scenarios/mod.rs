@@ -29,9 +29,13 @@ mod restart;
 mod reverse_proxy;
 mod router;
 mod router_dns;
+mod router_changes;
 mod router_figures;
+mod router_first_packet;
+mod router_greeting;
 mod router_kernel;
 mod router_routes;
+mod router_thousand;
 mod router_userspace;
 mod rust_client;
 mod subnet_route;
@@ -86,6 +90,12 @@ pub const ALL: &[Scenario] = &[
     router_routes::BOX,
     router_dns::SCENARIO,
     router_kernel::SCENARIO,
+    router_changes::ROAMING,
+    router_changes::REKEY,
+    router_changes::DEVICE,
+    router_greeting::SCENARIO,
+    router_first_packet::SCENARIO,
+    router_thousand::SCENARIO,
     router_figures::SCENARIO,
     router_userspace::SCENARIO,
     rust_client::SCENARIO,

@@ -59,11 +59,11 @@ fn run(lab: &mut Lab) -> Outcome {
     r.sees("s", MEET)?;
     a.direct_to("b", MEET)?;
     r.direct_to("s", MEET)?;
-    println!("  idle memory, KiB: ours {}, official {}", memory(r.pid()?)?, memory(a.pid()?)?);
+    println!("  idle memory, KiB: ours {}, official {}", shown(r.pid()?)?, shown(a.pid()?)?);
     let official = transfer(&a.host, &b.host, &b.ip()?, b.pid()?)?;
     let ours = transfer(&r.host, &s.host, &s.ip()?, s.pid()?)?;
     show("direct", &ours, &official);
-    println!("  memory after it, KiB: ours {}, official {}", memory(s.pid()?)?, memory(b.pid()?)?);
+    println!("  memory after it, KiB: ours {}, official {}", shown(s.pid()?)?, shown(b.pid()?)?);
 
     for host in [&a.host, &b.host, &r.host, &s.host] {
         host.block_udp()?;
@@ -85,10 +85,10 @@ fn run(lab: &mut Lab) -> Outcome {
     fresh.sees("r", MEET)?;
     let words = format!(
         "  memory with {CROWD} more peers, KiB: ours {} (fresh) and {}",
-        memory(fresh.pid()?)?,
-        memory(r.pid()?)?
+        shown(fresh.pid()?)?,
+        shown(r.pid()?)?
     );
-    println!("{words}, official {}", memory(a.pid()?)?);
+    println!("{words}, official {}", shown(a.pid()?)?);
     crowd.kill()
 }
 
@@ -134,15 +134,19 @@ fn transfer(from: &Host, to: &Host, address: &str, receiver: u32) -> Outcome<Tra
     Ok(Transfer { megabits: rate / 1e6, effort: spent / (bytes * 8.0 / 1e9) })
 }
 
+fn shown(pid: u32) -> Outcome<String> {
+    memory(pid).map(|(whole, data)| format!("{whole} (data {data})"))
+}
+
 /// Resident memory of a process in KiB, and the part of it that is not the program's own file: alike in every build.
-fn memory(pid: u32) -> Outcome<String> {
+pub(super) fn memory(pid: u32) -> Outcome<(u64, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let field = |name: &str| -> Outcome<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
         let number = line.split_whitespace().next().and_then(|word| word.parse().ok());
         number.ok_or_else(|| Failure(format!("{name} is {line}")))
     };
-    Ok(format!("{} (data {})", field("VmRSS:")?, field("RssAnon:")?))
+    Ok((field("VmRSS:")?, field("RssAnon:")?))
 }
 
 /// Processor time of a process, in clock ticks.

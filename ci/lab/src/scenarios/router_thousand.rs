@@ -1,0 +1,106 @@
+//! Our router in a network of a thousand: memory, first packet, and what a change of one peer costs.
+//!
+//! ```text
+//!        internet
+//!    ____|____|______________
+//!   |        |   |           |
+//! server     a   r    1000 simulated peers (hearthgate-bench)
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::router_userspace::memory;
+use crate::client::MEET;
+use crate::ensure;
+use crate::internet::SERVER;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::router::Router;
+use crate::scenario::Scenario;
+use crate::server_config::PORT;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "router-thousand",
+    summary: "our router with a thousand peers: prints memory and first packet; a change of one rewrites no other",
+    limit: Duration::from_secs(300),
+    usual: false,
+    run,
+    ..Scenario::BASE
+};
+
+const SOON: Duration = Duration::from_secs(20);
+const CROWD: usize = 1000;
+/// Resident memory without the program's own file, in KiB.
+const MEMORY: u64 = 12 << 10;
+/// From the router's start to the first packet through it.
+const FIRST: Duration = Duration::from_secs(10);
+/// What the router writes to its log each time it tells the kernel of peers.
+const TOLD: &str = "told WireGuard peers=";
+
+fn run(lab: &mut Lab) -> Outcome {
+    lab.serve()?;
+    let key = lab.reusable_key("alice")?;
+    let url = lab.server()?.url.clone();
+    let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
+    ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
+    let internet = &lab.internet()?.ns;
+    let mut command = internet.command(&bench);
+    command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", &key, "--clients", &CROWD.to_string()]);
+    let crowd = internet.spawn("crowd", &mut command)?;
+    lab.context.eventually("the crowd is in", MEET * 4, || {
+        let said = crowd.output();
+        ensure!(said.contains("clients are in"), "{said}");
+        Ok(())
+    })?;
+    let a = lab.join("a", &key, &[])?;
+    let target = a.ip()?;
+    let host = lab.internet()?.host("r")?;
+    let mut r = Router::install(host, "r")?;
+    let start = Instant::now();
+    r.start(&["--login-server", &url, "--authkey", &key, "--hostname", "r"])?;
+    r.reaches(&target, MEET)?;
+    let first = start.elapsed();
+    let count = r.status()?.peer_names().len();
+    ensure!(count > CROWD, "only {count} peers");
+    println!("  {count} peers, {}: start to first packet {:.1} s", plane(&r)?, first.as_secs_f64());
+    let limit = FIRST * lab.context.options.patience;
+    ensure!(first <= limit, "the first packet came after {first:?}");
+
+    lab.pause(Duration::from_secs(10));
+    let (whole, data) = memory(r.pid()?)?;
+    println!("  memory, KiB: {whole}, without the program's own file {data}");
+    ensure!(data <= MEMORY, "{data} KiB, more than {MEMORY}");
+
+    // A route of one peer: that one is told, and no other.
+    let told = |r: &Router| -> Vec<usize> {
+        let numbers = r.log().lines().filter_map(|line| line.split_once(TOLD)?.1.trim().parse().ok()).collect();
+        numbers
+    };
+    let before = told(&r);
+    a.tailscale(&["set", "--advertise-routes=10.99.0.0/24"], SOON)?.ok()?;
+    lab.server()?.approve("a", "10.99.0.0/24")?;
+    r.hearthgate(&["router", "up", "--accept-routes"], SOON)?.ok()?;
+    lab.context.eventually("r has the route", SOON, || {
+        let routes = r.run(&["ip", "route", "show", "table", "52"], SOON)?.ok()?.stdout;
+        ensure!(routes.contains("10.99.0.0/24"), "no route");
+        Ok(())
+    })?;
+    let later: Vec<usize> = told(&r).into_iter().skip(before.len()).collect();
+    if plane(&r)? == "kernel" {
+        println!(
+            "  the kernel was told of {} peers at first, after a change of one: {later:?}",
+            before.iter().sum::<usize>()
+        );
+        ensure!(before.iter().any(|count| *count >= CROWD), "{before:?}: the log does not say what was told");
+        ensure!(!later.is_empty(), "the change did not reach the kernel");
+    }
+    let sum: usize = later.iter().sum();
+    ensure!(sum <= 5, "a change of one peer made {sum} others be told anew");
+    a.reaches(&r.ip()?, MEET)?;
+    crowd.kill()?;
+    r.check()
+}
+
+fn plane(r: &Router) -> Outcome<String> {
+    r.status().map(|status| status.text("DataPlane"))
+}
