@@ -126,6 +126,14 @@ impl Namespace {
         Ok(fs::write(&path, format!("{text}{line}\n"))?)
     }
 
+    /// Makes programs inside trust the certificates in `file` (PEM), and no others.
+    pub fn trust(&self, file: &Path) -> Outcome {
+        let folder = self.etc.join("ssl/certs");
+        fs::create_dir_all(&folder)?;
+        fs::copy(file, folder.join("ca-certificates.crt"))?;
+        Ok(())
+    }
+
     /// What is shared with the rest of the scenario.
     pub fn context(&self) -> &Rc<Context> {
         &self.context

@@ -33,6 +33,7 @@ mod router_changes;
 mod router_figures;
 mod router_first_packet;
 mod router_greeting;
+mod router_headscale;
 mod router_kernel;
 mod router_routes;
 mod router_thousand;
@@ -100,4 +101,5 @@ pub const ALL: &[Scenario] = &[
     router_userspace::SCENARIO,
     rust_client::SCENARIO,
     import_headscale::SCENARIO,
+    router_headscale::SCENARIO,
 ];

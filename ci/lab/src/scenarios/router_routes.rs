@@ -48,9 +48,9 @@ pub(super) const BOX: Scenario = Scenario {
     ..Scenario::BASE
 };
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 /// The router's firewall lets WireGuard's port in, as the packages' does.
-const OPEN_PORT: &str = "insert rule ip lab_nat input udp dport 41641 accept\n";
+pub(super) const OPEN_PORT: &str = "insert rule ip lab_nat input udp dport 41641 accept\n";
 
 fn run_subnet(lab: &mut Lab) -> Outcome {
     let mut home = lab.internet()?.router("gw", NatKind::Easy)?;
@@ -221,7 +221,7 @@ fn printer_sees(a: &Client, address: &str) -> Outcome {
     })
 }
 
-fn web_sees(host: &Host, address: &str) -> Outcome {
+pub(super) fn web_sees(host: &Host, address: &str) -> Outcome {
     let what = format!("the web sees {} as {address}", host.ns.role);
     host.ns.context().eventually(&what, SOON, || {
         let page = format!("http://{WEB}/");
