@@ -3,7 +3,7 @@
 use crate::Target;
 use hearthgate_front::{
     Boxes, Line, PairingSecret,
-    messages::{Hello, MayRelay, Welcome},
+    messages::{Hello, MayRelay, Reached, Welcome, Wish},
 };
 use hearthgate_keys::MachinePublic;
 
@@ -33,6 +33,7 @@ pub(crate) const MESSAGES: Target = Target {
     name: "front-messages",
     run: |data| {
         let _ = (serde_json::from_slice::<Welcome>(data), serde_json::from_slice::<MayRelay>(data));
+        let _ = (serde_json::from_slice::<Wish>(data), serde_json::from_slice::<Reached>(data));
         let Ok(hello) = serde_json::from_slice::<Hello>(data) else { return };
         let mut boxes = Boxes::default();
         boxes.invite(&PairingSecret::from_random([5; 16]), 0);
@@ -44,12 +45,15 @@ pub(crate) const MESSAGES: Target = Target {
     },
     seeds: || {
         let secret = PairingSecret::from_random([5; 16]).reveal();
-        let hello = Hello { version: 1, host: "vpn.example.org".into(), secret };
+        let hello = Hello { version: 1, host: "vpn.example.org".into(), secret, wishes: true };
         let welcome = Welcome { stun_port: 3478, ..Welcome::default() };
         vec![
             serde_json::to_vec(&hello).unwrap_or_default(),
             serde_json::to_vec(&welcome).unwrap_or_default(),
             br#"{"allow":true}"#.to_vec(),
+            br#"{"tcp_port":443,"stun_port":3478}"#.to_vec(),
+            br#"{"address":"203.0.113.7","tcp_port":443,"tcp":"answered","key":"mkey:00","stun_port":3478,"stun":"silent"}"#
+                .to_vec(),
         ]
     },
 };

@@ -134,6 +134,14 @@ impl Namespace {
         Ok(())
     }
 
+    /// Has a name of the machine's hosts file lead to this address and no other.
+    pub fn hosts_move(&self, name: &str, address: &str) -> Outcome {
+        let path = self.etc.join("hosts");
+        let text = fs::read_to_string(&path)?;
+        let others = text.lines().filter(|l| l.split_whitespace().nth(1) != Some(name)).collect::<Vec<_>>().join("\n");
+        Ok(fs::write(&path, format!("{others}\n{address} {name}\n"))?)
+    }
+
     /// What is shared with the rest of the scenario.
     pub fn context(&self) -> &Rc<Context> {
         &self.context

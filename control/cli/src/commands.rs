@@ -21,9 +21,11 @@ hearthgate: control server, relay and STUN for Tailscale clients
               [--tls-cert FILE --tls-key FILE] [--verify-client-url URL] [--mesh-key-file FILE --mesh-with HOST,HOST]
               [--state-dir DIR]        run a relay and STUN by themselves
   front       [--hostname HOST[:PORT]] [--listen-addr ADDR] [--stun-listen-addr ADDR] [--without-relay] [--state-dir DIR]
-              pass encrypted connections on to boxes that nothing reaches; prints a line to pair the first with
+              [--box-url http://hearthgate.local:8080]
+              pass encrypted connections on to boxes that nothing reaches; prints a line to pair the first with, and a
+              code to scan that opens the box's page with it
               line | list | revoke HOST          on the front: a line for another box, its boxes, end one
-              pair LINE | unpair | status        on the box
+              pair LINE | unpair | status | test   on the box; test: whether it is reached without the front
   router      up | down                    this machine as a member of a network (`hearthgate router --help`)
   status | ping PEER | netcheck            of that router
   configtest                               check the configuration

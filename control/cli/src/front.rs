@@ -30,6 +30,17 @@ pub(crate) fn run(args: &Args, words: &[&str]) -> Result<(), Failure> {
             println!("this box has no front any more; revoke it on the front, too");
             Ok(())
         }
+        ["test"] => {
+            let answer = ask(args, "POST", "/api/v1/front/test", None)?;
+            if args.output == Output::Table {
+                for line in answer["outside"]["findings"].as_array().into_iter().flatten().filter_map(|f| f.as_str()) {
+                    println!("{}", line.trim());
+                }
+            } else {
+                show(&answer, args.output, &STATUS_COLUMNS);
+            }
+            Ok(())
+        }
         ["status"] => {
             let answer = ask(args, "GET", "/api/v1/front", None)?;
             if answer["state"] == "none" && args.output == Output::Table {

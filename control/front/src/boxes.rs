@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn hello(host: &str, secret: &PairingSecret) -> Hello {
-        Hello { version: 1, host: host.into(), secret: secret.reveal() }
+        Hello { version: 1, host: host.into(), secret: secret.reveal(), wishes: false }
     }
 
     #[test]

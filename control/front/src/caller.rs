@@ -1,7 +1,7 @@
 //! The front's end of a tunnel: it lets a box in, asks it, and opens a stream for each client.
 
 use crate::{
-    messages::{Hello, MayRelay, SOURCE, Welcome},
+    messages::{Hello, MayRelay, Reached, SOURCE, Welcome, Wish},
     tasks::Tasks,
     tunnel::{
         ANSWER_WITHIN, Inner, KEEP_ALIVE, KEEP_ALIVE_WITHIN, QUESTIONS_MAX, SEND_BUFFER, STREAMS_MAX, Stream,
@@ -101,6 +101,22 @@ impl Caller {
         Ok(answer.allow)
     }
 
+    /// Waits for something that the box wants tried from outside, for as long as the tunnel holds.
+    pub(crate) async fn wish(&self) -> Result<Wish, TunnelError> {
+        let response = self.sender.clone().send_request(question(Method::POST, "/wish", Bytes::new())?).await?;
+        if !response.status().is_success() {
+            return Err(TunnelError::Answer("an error"));
+        }
+        let answer = collect(response.into_body()).await?;
+        serde_json::from_slice(&answer).map_err(|_| TunnelError::Answer("no such message"))
+    }
+
+    /// Tells it what came of that.
+    pub(crate) async fn reached(&self, reached: &Reached) -> Result<(), TunnelError> {
+        let body = serde_json::to_vec(reached).unwrap_or_default();
+        self.send(Method::POST, "/reached", body.into()).await.map(drop)
+    }
+
     /// A stream for a client that came from `source`, and its place among those of the box.
     pub(crate) async fn open(&self, source: SocketAddr) -> Result<(Stream, OwnedSemaphorePermit), TunnelError> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| TunnelError::Full)?;
@@ -124,17 +140,17 @@ impl Caller {
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, TunnelError> {
         let _turn = self.questions.acquire().await.map_err(|_| TunnelError::Full)?;
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://box{path}"))
-            .body(Full::new(body))
-            .map_err(|_| TunnelError::Answer("no request"))?;
-        let answer = within(self.sender.clone().send_request(request)).await?;
+        let answer = within(self.sender.clone().send_request(question(method, path, body)?)).await?;
         if !answer.status().is_success() {
             return Err(TunnelError::Answer("an error"));
         }
         collect(answer.into_body()).await
     }
+}
+
+fn question(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, TunnelError> {
+    let request = Request::builder().method(method).uri(format!("http://box{path}")).body(Full::new(body));
+    request.map_err(|_| TunnelError::Answer("no request"))
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, hyper::Error>>) -> Result<T, TunnelError> {

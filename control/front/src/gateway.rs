@@ -9,6 +9,7 @@ use crate::{
     hello::{Wants, look},
     members::{Member, Members},
     messages::{FrontRelay, Hello, Welcome},
+    outside,
     tasks::Tasks,
     tunnel::{ANSWER_WITHIN, TunnelError},
 };
@@ -207,6 +208,10 @@ impl Gateway {
             if served {
                 tracing::info!(%remote, host = hello.host, "the tunnel of a box is up");
                 self.members.enter(member);
+                if hello.wishes {
+                    // A box that has no more wishes, or none that can be read, is served all the same.
+                    let _ = grant(&caller, remote.ip(), &hello.host).await;
+                }
                 std::future::pending::<()>().await;
             }
             tracing::info!(%remote, why = welcome.refused, "a box is not served");
@@ -242,7 +247,7 @@ impl Gateway {
             }
         };
         let relay = self.relay.as_ref().map(|(_, _, told)| told.clone());
-        Welcome { refused, stun_port: self.stun_port, relay }
+        Welcome { refused, stun_port: self.stun_port, relay, wishes: true }
     }
 
     /// Follows what the command line changes: revoked boxes lose their tunnel.
@@ -254,6 +259,17 @@ impl Gateway {
                 Err(e) => tracing::error!(error = %e, "the list of boxes stays as it was"),
             }
         }
+    }
+}
+
+/// Tries from outside what a box wants tried, one after another, while its tunnel holds.
+async fn grant(caller: &Caller, address: IpAddr, host: &str) -> Result<(), TunnelError> {
+    loop {
+        let wish = caller.wish().await?;
+        let reached = outside::look(address, host, &wish).await;
+        tracing::info!(%address, tcp = ?reached.tcp, stun = ?reached.stun, "tried whether a box is reached from here");
+        caller.reached(&reached).await?;
+        outside::pause().await;
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     line::Line,
-    messages::{Hello, MayRelay, SOURCE, VERSION, Welcome},
-    status::{State, Status},
+    messages::{Hello, MayRelay, Reached, SOURCE, VERSION, Welcome},
+    status::{Seen, State, Status},
     tunnel::{self, ANSWER_WITHIN, Stream, TunnelError},
 };
 use bytes::Bytes;
@@ -170,7 +170,7 @@ async fn reply(
             });
             Ok(Response::default())
         }
-        (Method::GET, "/hello") => json(&Hello { version: VERSION, host: home.host(), secret }),
+        (Method::GET, "/hello") => json(&Hello { version: VERSION, host: home.host(), secret, wishes: true }),
         (Method::POST, "/welcome") => {
             let welcome: Welcome = serde_json::from_slice(&tunnel::collect(request.into_body()).await?)
                 .map_err(|_| TunnelError::Answer("no welcome"))?;
@@ -185,6 +185,13 @@ async fn reply(
                 tracing::info!(front = status.view().address, "the tunnel to the front is up");
                 home.welcomed();
             }
+            Ok(Response::default())
+        }
+        (Method::POST, "/wish") => json(&status.wished().await),
+        (Method::POST, "/reached") => {
+            let reached: Reached = serde_json::from_slice(&tunnel::collect(request.into_body()).await?)
+                .map_err(|_| TunnelError::Answer("no result"))?;
+            status.change(|v| v.seen = Some(Seen { reached, at: Instant::now().into_std() }));
             Ok(Response::default())
         }
         (Method::POST, "/may-relay") => {

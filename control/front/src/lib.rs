@@ -26,6 +26,8 @@ mod line;
 #[cfg(feature = "gateway")]
 mod members;
 pub mod messages;
+#[cfg(feature = "gateway")]
+mod outside;
 mod status;
 #[cfg(feature = "gateway")]
 mod tasks;
@@ -37,5 +39,5 @@ pub use boxes::{Boxes, BoxesError, Paired, Refused};
 pub use gateway::{Gateway, GatewayError, GatewayOptions};
 pub use home::{Home, Passed, keep};
 pub use line::{Line, LineError, PairingSecret};
-pub use status::{State, Status, View};
+pub use status::{CannotTry, Seen, State, Status, View};
 pub use tunnel::TunnelError;

@@ -5,11 +5,14 @@
 //! | `GET /hello` | – | [`Hello`] |
 //! | `POST /welcome` | [`Welcome`] | 204 |
 //! | `POST /may-relay` | a node key | [`MayRelay`] |
+//! | `POST /wish` | – | a [`Wish`], as soon as the box has one |
+//! | `POST /reached` | [`Reached`] | 204 |
 //! | `CONNECT` | the client's bytes | the box's bytes |
 //!
 //! A CONNECT carries the client's address in [`SOURCE`].
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Header with the address and port that a client was accepted from.
 pub const SOURCE: &str = "hearthgate-source";
@@ -28,6 +31,9 @@ pub struct Hello {
     /// Secret of the pairing line; the front looks at it if it does not know the box.
     #[serde(default)]
     pub secret: String,
+    /// It may be asked for a [`Wish`].
+    #[serde(default)]
+    pub wishes: bool,
 }
 
 impl std::fmt::Debug for Hello {
@@ -48,6 +54,9 @@ pub struct Welcome {
     /// The front's relay, on the port that the box dialled.
     #[serde(default)]
     pub relay: Option<FrontRelay>,
+    /// It fulfils a [`Wish`].
+    #[serde(default)]
+    pub wishes: bool,
 }
 
 /// A relay of the front's own.
@@ -57,6 +66,65 @@ pub struct FrontRelay {
     pub host_name: String,
     /// Pin of its certificate, as it stands in a DERP map (`sha256-raw:…`).
     pub pin: String,
+}
+
+/// What a box wants tried from outside: ports of the address that its tunnel comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// Port of its URL.
+    pub tcp_port: u16,
+    /// UDP port of its STUN; 0 for none.
+    #[serde(default)]
+    pub stun_port: u16,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// The address that was tried.
+    pub address: IpAddr,
+    /// The port that was wished for.
+    pub tcp_port: u16,
+    /// What came of TCP, TLS and `/key`.
+    pub tcp: Outcome,
+    /// The key that `/key` showed, if any (`mkey:…`).
+    #[serde(default)]
+    pub key: String,
+    /// The port that was wished for.
+    #[serde(default)]
+    pub stun_port: u16,
+    /// What came of STUN.
+    pub stun: Outcome,
+}
+
+/// How one port answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was not tried.
+    Skipped,
+    /// No answer in time.
+    Silent,
+    /// The address says that nobody listens.
+    Refused,
+    /// Something answered that is no control server, or no STUN.
+    Strange,
+    /// As it should.
+    Answered,
+}
+
+impl Outcome {
+    /// The word in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Skipped => "skipped",
+            Self::Silent => "silent",
+            Self::Refused => "refused",
+            Self::Strange => "strange",
+            Self::Answered => "answered",
+        }
+    }
 }
 
 /// Whether a node may use the front's relay.

@@ -1,7 +1,10 @@
 //! A front and a box on one machine: what goes through, what does not, and how both come back.
 
 use hearthgate_derp::StunMetrics;
-use hearthgate_front::{Boxes, Gateway, GatewayOptions, Home, Line, PairingSecret, Passed, State, Status, keep};
+use hearthgate_front::{
+    Boxes, CannotTry, Gateway, GatewayOptions, Home, Line, PairingSecret, Passed, State, Status, keep,
+    messages::{Outcome, Wish},
+};
 use hearthgate_keys::{MachinePrivate, NodePublic};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
 use std::{
@@ -12,7 +15,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -228,6 +231,56 @@ async fn both_sides_come_back_and_a_revoked_box_does_not() {
     assert!(timeout(PATIENCE, client.read_u8()).await.unwrap().is_err(), "the client was not cut off");
     until("revoked", &at_home.status, |s| matches!(s, State::Refused(_))).await;
     assert!(!knock(address, "one.example").await.2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_knocks_where_the_box_is_and_not_too_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let front = front(dir.path(), "127.0.0.1:0").await;
+    let pairing = line(dir.path(), front.address, 1);
+    let early = Status::new("front.example:443");
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let stun = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let wish = Wish { tcp_port: closed, stun_port: stun.local_addr().unwrap().port() };
+    assert_eq!(early.want(wish), Err(CannotTry::NoTunnel));
+    tokio::spawn(async move {
+        let mut packet = [0; 1500];
+        while let Ok((length, from)) = stun.recv_from(&mut packet).await {
+            let txid = hearthgate_stun::parse_request(&packet[..length]).unwrap();
+            stun.send_to(&hearthgate_stun::response(&txid, from), from).await.unwrap();
+        }
+    });
+    let at_home = home(pairing, 1, "one.example");
+    until("up", &at_home.status, |s| *s == State::Connected).await;
+    assert_eq!(at_home.status.view().seen, None);
+
+    let seen = async |wish, patience| {
+        let when = || at_home.status.view().seen.map(|s| s.at);
+        let before = when();
+        at_home.status.want(wish).unwrap();
+        let told = timeout(patience, async {
+            while when() == before {
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        told.await.ok().and_then(|()| at_home.status.view().seen).map(|s| s.reached)
+    };
+    let reached = seen(wish, PATIENCE).await.unwrap();
+    assert_eq!((reached.address, reached.tcp_port), (front.address.ip(), closed));
+    assert_eq!((reached.tcp, reached.stun), (Outcome::Refused, Outcome::Answered));
+    assert!(reached.key.is_empty());
+
+    // Somebody who speaks neither TLS nor STUN.
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let strange = Wish { tcp_port: other.local_addr().unwrap().port(), stun_port: 0 };
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = other.accept().await {
+            tcp.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
+        }
+    });
+    assert_eq!(seen(strange, Duration::from_secs(3)).await, None, "it did not pause");
+    let reached = seen(strange, PATIENCE).await.unwrap();
+    assert_eq!((reached.tcp, reached.stun), (Outcome::Strange, Outcome::Skipped));
 }
 
 #[tokio::test(flavor = "multi_thread")]

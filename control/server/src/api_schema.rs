@@ -124,6 +124,8 @@ const ENDPOINTS: &[Endpoint] = &[
     #[cfg(feature = "front")]
     post("/front", "Pair with the front of a line that it printed", Some(("Pairing", true)), "Front"),
     #[cfg(feature = "front")]
+    post("/front/test", "Have the front try whether it reaches this box from outside", None, "Front"),
+    #[cfg(feature = "front")]
     Endpoint { method: "delete", path: "/front", summary: "Leave the front", query: &[], body: None, answer: "Front" },
     get("/audit", "Who changed what, newest last", &[], "Audit"),
     get("/version", "Versions of the server and of the clients it serves", &[], "Version"),
@@ -243,7 +245,8 @@ fn further_schemas() -> Value {
         "Front": object(&["state"], &[
             ("state", json!({ "enum": ["none", "connecting", "connected", "refused", "failed"] })), ("address", text.clone()),
             ("why", text.clone()), ("relay", json!({ "type": "boolean" })), ("open", json!({ "type": "integer" })),
-            ("passed", json!({ "type": "integer" })),
+            ("passed", json!({ "type": "integer" })), ("outside", json!({ "type": "object" })),
+            ("visit", json!({ "type": "object" })),
         ]),
         "Pairing": object(&["pairing"], &[("pairing", json!({ "type": "string", "pattern": "^hgfront-[A-Za-z0-9_-]+$" }))]),
         "Attributes": object(&["attributes", "expiries"], &[("attributes", json!({ "type": "object" })), ("expiries", json!({ "type": "object" }))]),

@@ -68,6 +68,10 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         Err(reply) => return *reply,
     };
     #[cfg(feature = "front")]
+    if path == "/front/test" && method == Method::POST {
+        return crate::front::api_test(&app).await;
+    }
+    #[cfg(feature = "front")]
     if path == "/front" {
         return crate::front::api(&app, actor, &method, &body);
     }

@@ -13,11 +13,15 @@ use crate::{
     state::App,
 };
 use hearthgate_derp::identity::{IdentityError, load_or_make, write_private};
-use hearthgate_front::{Home, Line, LineError, Passed, State, Status, keep};
+use hearthgate_front::{
+    CannotTry, Home, Line, LineError, Passed, Seen, State, Status, View, keep,
+    messages::{Outcome, Wish},
+};
 use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePrivate, NodePublic};
 use hearthgate_web::{
     front::{Front, Tunnel},
+    outside::{Answer, Outside},
     reach::host_of,
 };
 use http::{Method, StatusCode};
@@ -27,16 +31,28 @@ use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
+    time::Duration,
 };
-use tokio::task::AbortHandle;
+use tokio::{
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
 
 /// File of the pairing line.
 const LINE_FILE: &str = "front_pairing";
 /// File of the key that this box shows to fronts.
 pub(crate) const KEY_FILE: &str = "front_client_private.key";
 
-/// Why a front was not taken; for the person who pasted its line.
+/// How long a test from outside may take: the front pauses between two, and gives up after ten seconds.
+const TEST_WITHIN: Duration = Duration::from_secs(30);
+/// How often is looked whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Why a front was not taken, or does not do what it is asked; for the person who pasted its line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrontError {
     /// The text.
@@ -55,6 +71,15 @@ pub(crate) enum FrontError {
     /// A file.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// There is none.
+    #[error("this box has no front: pair one first")]
+    Nobody,
+    /// It cannot look from outside.
+    #[error(transparent)]
+    Try(#[from] CannotTry),
+    /// It did not tell what it saw.
+    #[error("the front did not say within {} seconds what it saw: try again", TEST_WITHIN.as_secs())]
+    Silent,
     /// The file could not be removed.
     #[error("removing the pairing: {0}")]
     Io(#[from] io::Error),
@@ -65,6 +90,8 @@ pub(crate) enum FrontError {
 pub struct Fronts {
     door: OnceLock<hearthgate_derp::Front>,
     now: Mutex<Option<Running>>,
+    /// UDP port of this box's STUN; 0 for none.
+    stun: AtomicU16,
 }
 
 struct Running {
@@ -105,6 +132,7 @@ pub(crate) fn start(app: &App, options: &Options, door: hearthgate_derp::Front) 
 
 /// Takes what the configuration, or a pairing before, says now.
 pub(crate) fn configure(app: &App, options: &Options) -> Result<(), FrontError> {
+    app.fronts.stun.store(options.derp.stun_listen.map_or(0, |a| a.port()), Relaxed);
     let stored = || fs::read_to_string(app.state_dir.join(LINE_FILE)).ok();
     let text = options.front.clone().map(|line| (line, true)).or_else(|| stored().map(|line| (line, false)));
     let Some((text, configured)) = text else {
@@ -218,19 +246,68 @@ pub(crate) fn change(app: &App, actor: &str, line: Option<&str>) -> Result<(), F
     Ok(())
 }
 
+/// Has the front try whether it reaches this box from outside; what it saw is in [`seen`] then.
+pub(crate) async fn test(app: &App) -> Result<(), FrontError> {
+    let status = app.fronts.lock().as_ref().map(|r| r.status.clone()).ok_or(FrontError::Nobody)?;
+    let tcp_port = port_of(&app.control.current().settings.server_url);
+    let when = |status: &Status| status.view().seen.map(|s| s.at);
+    let before = when(&status);
+    status.want(Wish { tcp_port, stun_port: app.fronts.stun.load(Relaxed) })?;
+    let told = timeout(TEST_WITHIN, async {
+        while when(&status) == before {
+            sleep(LOOK_EVERY).await;
+        }
+    });
+    told.await.map_err(|_| FrontError::Silent)
+}
+
+/// `POST /api/v1/front/test`.
+pub(crate) async fn api_test(app: &App) -> Reply {
+    match test(app).await {
+        Ok(()) => json(&tell(app)),
+        Err(e) => crate::api_v1::problem(StatusCode::CONFLICT, &e.to_string()),
+    }
+}
+
+/// Port of a URL that clients use; it is an `https://` one wherever there is a front.
+fn port_of(url: &str) -> u16 {
+    url.parse::<http::Uri>().ok().and_then(|u| u.port_u16()).unwrap_or(443)
+}
+
+/// What the front saw, as the pages say it.
+fn outside(app: &App, view: &View) -> Option<Outside> {
+    let Seen { reached, at } = view.seen.as_ref()?;
+    let answer = |outcome| match outcome {
+        Outcome::Answered => Answer::Here,
+        Outcome::Strange => Answer::Other,
+        Outcome::Silent | Outcome::Refused | Outcome::Skipped => Answer::Nobody,
+    };
+    let ours = reached.key == app.noise_key.public().to_string();
+    Some(Outside {
+        address: reached.address,
+        own: crate::admin::own_addresses(&app.admin).contains(&reached.address.to_canonical()),
+        port: reached.tcp_port,
+        server: if reached.tcp == Outcome::Answered && !ours { Answer::Other } else { answer(reached.tcp) },
+        stun_port: reached.stun_port,
+        stun: (reached.stun != Outcome::Skipped).then(|| answer(reached.stun)),
+        ago_s: at.elapsed().as_secs(),
+    })
+}
+
 /// What the pages show of it.
 pub(crate) fn seen(app: &App) -> Front {
     let https = app.control.current().settings.server_url.starts_with("https://");
     let running = app.fronts.lock();
     let Some(running) = running.as_ref() else { return Front { https, ..Front::default() } };
     let view = running.status.view();
+    let outside = outside(app, &view);
     let tunnel = match view.state {
         State::Connecting => Tunnel::Connecting,
         State::Connected => Tunnel::Connected(view.open, view.passed),
         State::Refused(why) => Tunnel::Refused(why),
         State::Failed(why) => Tunnel::Failed(why),
     };
-    Front { tunnel: Some((view.address, tunnel)), configured: running.configured, https }
+    Front { tunnel: Some((view.address, tunnel)), configured: running.configured, https, outside }
 }
 
 /// Pairs with the front of this line, and keeps it for the next start.
@@ -269,12 +346,32 @@ fn tell(app: &App) -> Value {
         State::Refused(why) => ("refused", why.as_str()),
         State::Failed(why) => ("failed", why.as_str()),
     };
-    json!({
+    let outside = outside(app, &view).zip(view.seen.as_ref()).map(|(o, seen)| {
+        json!({
+            "reachable": o.reachable(),
+            "address": o.address.to_canonical(),
+            "port": o.port,
+            "tcp": seen.reached.tcp.name(),
+            "ours": o.server == Answer::Here,
+            "stunPort": o.stun_port,
+            "stun": seen.reached.stun.name(),
+            "secondsAgo": o.ago_s,
+            "findings": o.findings().iter().map(|f| format!("{} {}", f.what, f.remedy)).collect::<Vec<_>>(),
+        })
+    });
+    let mut told = json!({
         "address": view.address,
         "state": state,
         "why": why,
         "relay": view.welcome.is_some_and(|w| w.relay.is_some()),
         "open": view.open,
         "passed": view.passed,
-    })
+    });
+    let visit = app.visits.last(&app.control.current());
+    let visit = visit.map(|v| json!({ "name": v.name, "secondsAgo": v.ago_s }));
+    if let Some(all) = told.as_object_mut() {
+        all.extend(outside.map(|o| ("outside".to_owned(), o)));
+        all.extend(visit.map(|v| ("visit".to_owned(), v)));
+    }
+    told
 }

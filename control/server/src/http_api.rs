@@ -60,7 +60,7 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     let method = req.method().clone();
     match (method, path.as_str()) {
         (Method::GET, "/key") => key(&app, &req),
-        (_, "/ts2021") => ts2021(app, req),
+        (_, "/ts2021") => ts2021(app, origin, req),
         (Method::POST, "/verify") => verify(&app, req).await,
         (Method::GET, "/health") => typed(StatusCode::OK, "application/health+json", r#"{"status":"pass"}"#),
         (Method::GET, "/version") => json(&version()),
@@ -127,7 +127,7 @@ fn key(app: &App, req: &Request<Incoming>) -> Reply {
 }
 
 /// The way to Noise: a POST with an upgrade, or a WebSocket.
-fn ts2021(app: App, mut req: Request<Incoming>) -> Reply {
+fn ts2021(app: App, origin: Origin, mut req: Request<Incoming>) -> Reply {
     let upgrade = match hearthgate_transport::accept(&app.noise_key, req.method(), req.uri(), req.headers()) {
         Ok(upgrade) => upgrade,
         Err(e) => {
@@ -143,7 +143,7 @@ fn ts2021(app: App, mut req: Request<Incoming>) -> Reply {
     let upgrading = hyper::upgrade::on(&mut req);
     spawn(async move {
         if let Ok(upgraded) = upgrading.await {
-            serve_noise(app, upgrade, upgraded).await;
+            serve_noise(app, origin, upgrade, upgraded).await;
         }
     });
     reply
@@ -164,9 +164,11 @@ fn derp(app: &App, origin: Origin, mut req: Request<Incoming>) -> Reply {
 }
 
 /// Speaks HTTP/2 inside the Noise session until the client is gone.
-async fn serve_noise(app: App, upgrade: Upgrade, upgraded: hyper::upgrade::Upgraded) {
+async fn serve_noise(app: App, origin: Origin, upgrade: Upgrade, upgraded: hyper::upgrade::Upgraded) {
     Metrics::add(&app.metrics.noise_accepted);
-    let peer = Peer { machine: upgrade.machine() };
+    // Who comes through a front shows nothing of how the world reaches this box.
+    let source = if let Origin::Network(ip) = origin { Some(ip) } else { None };
+    let peer = Peer { machine: upgrade.machine(), source };
     let mut challenge = [0u8; 32];
     crate::writer::fill_random(&mut challenge);
     let early = EarlyNoise { node_key_challenge: ChallengePublic::from_bytes(challenge) };

@@ -38,6 +38,7 @@ mod pings;
 mod reply;
 mod state;
 mod stream;
+mod visits;
 mod webhooks;
 mod writer;
 
@@ -290,6 +291,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         admin,
         #[cfg(feature = "front")]
         fronts: front::Fronts::default(),
+        visits: visits::Visits::default(),
         image: image::Image::new(options.image.clone()),
         own_router: own_router::OwnRouter::default(),
         hooks: webhooks::Outcomes::default(),

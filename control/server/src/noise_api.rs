@@ -24,7 +24,7 @@ use hearthgate_tailcfg::{
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc};
 
 /// Largest request body.
@@ -37,6 +37,8 @@ const HOLD_RECHECK: Duration = Duration::from_secs(30);
 pub struct Peer {
     /// Machine key it proved to own.
     pub machine: MachinePublic,
+    /// Where it came from by itself; `None` through a front.
+    pub source: Option<IpAddr>,
 }
 
 /// Answers one request.
@@ -105,6 +107,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         Ok(Err(e)) => return refused(&e),
         Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
     };
+    app.visits.note(app, node, peer.source);
     tracing::debug!(%node, stream = request.stream, endpoints = ?request.endpoints, "map request");
     if !request.stream && request.omit_peers {
         Metrics::add(&app.metrics.endpoint_updates);

@@ -2,7 +2,7 @@
 
 use crate::{
     admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc,
-    own_router::OwnRouter, pings::Pings, webhooks::Outcomes, writer::Control,
+    own_router::OwnRouter, pings::Pings, visits::Visits, webhooks::Outcomes, writer::Control,
 };
 use hearthgate_acme::HttpAnswers;
 use hearthgate_core::Fact;
@@ -47,6 +47,8 @@ pub struct Parts {
     /// The front, for a box that nothing reaches.
     #[cfg(feature = "front")]
     pub fronts: crate::front::Fronts,
+    /// Devices that came from outside.
+    pub visits: Visits,
     /// The image it runs in, if any.
     pub image: Image,
     /// The router of this process, and counters for the pages.

@@ -16,7 +16,7 @@ use std::{
 use support::{DerpClient, TestServer, connect_tls, exchange, try_tls};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, UnixStream},
     time::{sleep, timeout},
 };
 
@@ -29,10 +29,14 @@ async fn front(dir: &std::path::Path) -> (SocketAddr, Line) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(gateway.serve(listener));
-    let secret = PairingSecret::from_random([5; 16]);
+    (address, line_of(dir, address, 5))
+}
+
+fn line_of(dir: &std::path::Path, address: SocketAddr, secret: u8) -> Line {
+    let secret = PairingSecret::from_random([secret; 16]);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     Boxes::change(dir, |b| b.invite(&secret, now)).unwrap();
-    (address, Line::new(&address.to_string(), Gateway::key(dir).unwrap().public(), secret).unwrap())
+    Line::new(&address.to_string(), Gateway::key(dir).unwrap().public(), secret).unwrap()
 }
 
 /// A server with that front, once clients get through.
@@ -99,6 +103,62 @@ async fn relay_clients_come_through_a_front() {
     slow.packet(&key(2).public(), b"hello").await;
     assert!(fast.next().await.1.ends_with(b"hello"));
     server.stop().await;
+}
+
+/// A question over the box's own socket.
+async fn local(server: &TestServer, method: &str, path: &str) -> serde_json::Value {
+    let mut socket = UnixStream::connect(&server.options.unix_socket).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE * 2, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_front_tells_who_answers_at_the_address_of_the_box() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, line) = front(dir.path()).await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let other = TestServer::start().await;
+    // One whose URL has the port it listens on, and one whose port leads to another box.
+    for (url_port, ours) in [(port, true), (other.addr().port(), false)] {
+        let server = TestServer::start_with(|o| {
+            o.settings.server_url = format!("https://derp.invalid:{url_port}");
+            o.listen = ([127, 0, 0, 1], if ours { port } else { 0 }).into();
+            o.derp.stun_listen = None;
+        })
+        .await;
+        assert!(local(&server, "POST", "/api/v1/front/test").await["detail"].is_string(), "there is no front yet");
+        let paired = if ours { line.clone() } else { line_of(dir.path(), address, 6) };
+        pair(&server, &paired).await;
+        let up = timeout(PATIENCE, async {
+            while local(&server, "GET", "/api/v1/front").await["state"] != "connected" {
+                sleep(Duration::from_millis(50)).await;
+            }
+        });
+        up.await.expect("the tunnel is up");
+        assert!(local(&server, "GET", "/api/v1/front").await["outside"].is_null(), "nobody has looked yet");
+        let told = local(&server, "POST", "/api/v1/front/test").await;
+        let seen = &told["outside"];
+        assert_eq!((&seen["tcp"], &seen["ours"]), (&"answered".into(), &ours.into()), "{told}");
+        assert_eq!((&seen["stun"], &seen["port"]), (&"skipped".into(), &url_port.into()));
+        assert_eq!(seen["reachable"], false, "a front on the same machine is no witness of the outside");
+        server.stop().await;
+        // Its name is free for the next.
+        Boxes::change(dir.path(), |b| b.revoke("derp.invalid")).unwrap();
+    }
+    other.stop().await;
+}
+
+async fn pair(server: &TestServer, line: &Line) {
+    let body = serde_json::json!({ "pairing": line.reveal() }).to_string();
+    let mut socket = UnixStream::connect(&server.options.unix_socket).await.unwrap();
+    let head = "POST /api/v1/front HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length:";
+    socket.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

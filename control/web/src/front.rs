@@ -1,6 +1,9 @@
 //! The front in words: whether clients get through it, and what to do if not.
 
-use crate::reach::{Finding, Level};
+use crate::{
+    outside::Outside,
+    reach::{Finding, Level},
+};
 
 /// How the tunnel to a front is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Front {
     pub configured: bool,
     /// The URL of clients begins with `https://`, without which there can be none.
     pub https: bool,
+    /// What it saw of this box from outside, when it last looked.
+    pub outside: Option<Outside>,
 }
 
 impl Front {

@@ -101,8 +101,11 @@ pub const SETUP_REACH: &str = "2. How the world reaches this box";
 pub const SETUP_REACH_HINT: &str =
     "This is what the box sees right now. Nothing has to be done to use the network at home.";
 pub const FRONT_TITLE: &str = "Nothing reaches this box?";
-pub const FRONT_HINT: &str = "A front is `hearthgate front` on any cheap machine with a public address. It passes encrypted connections on to this box and cannot read them. Paste the line that it printed; it begins with hgfront-.";
+pub const FRONT_HINT: &str = "A front is `hearthgate front` on any cheap machine with a public address. It passes encrypted connections on to this box and cannot read them. Paste the line that it printed, which begins with hgfront-, or scan the code beneath that line.";
 pub const FRONT_NEEDS_HTTPS: &str = "First set server_url in the configuration to https:// and a name that leads to the front, and get a certificate for it (tls_letsencrypt_hostname, tls_letsencrypt_challenge_type = \"TLS-ALPN-01\").";
+pub const FRONT_TEST: &str = "Test from outside";
+pub const FRONT_TEST_HINT: &str =
+    "The front can try whether this box is reached without it. This takes up to half a minute.";
 pub const FRONT_LABEL: &str = "Line of the front";
 pub const FRONT_PAIR: &str = "Pair";
 pub const FRONT_LEAVE: &str = "Leave the front";

@@ -1,5 +1,6 @@
 //! A box that nothing reaches, behind the hardest NAT, and a front on the Internet. Clients know a name only, which leads
-//! to the front; TLS ends at the box. Both sides are killed, and the box is revoked.
+//! to the front; TLS ends at the box. The front tells that nothing reaches the box; ports are opened, and it tells that
+//! too, and a client that comes by itself is seen. Both sides are killed, and the box is revoked.
 //!
 //! ```text
 //!          internet (control.test = front)
@@ -16,7 +17,7 @@ use std::time::Duration;
 use crate::client::{Client, MEET, Relay};
 use crate::daemon::Daemon;
 use crate::ensure;
-use crate::internet::Host;
+use crate::internet::{GATEWAY, Host};
 use crate::lab::Lab;
 use crate::nat::NatKind;
 use crate::outcome::{Failure, Outcome};
@@ -44,6 +45,8 @@ pub(super) const ACME: Scenario = Scenario {
 
 /// Port of a URL without one, and of the front.
 const HTTPS: u16 = 443;
+/// A public address of a client.
+const PUBLIC: &str = "203.0.113.5";
 const STEP: Duration = Duration::from_secs(15);
 /// Time for a tunnel to come back: the waits of both sides, with room for a busy machine.
 const BACK: Duration = Duration::from_secs(60);
@@ -64,6 +67,9 @@ fn run(lab: &mut Lab) -> Outcome {
     ensure!(!nothing.success(), "the box can be reached from outside: {}", nothing.stdout);
     lab.server()?.command(&["front", "pair", &line])?.ok()?;
     connected(lab)?;
+    let seen = outside(lab)?;
+    ensure!(seen["reachable"] == false && seen["tcp"] == "silent" && seen["stun"] == "silent", "{seen}");
+    ensure!(seen["address"] == home.address.as_str() && remedy(&seen), "{seen}");
 
     let key = lab.reusable_key("alice")?;
     let mut router = lab.internet()?.router("rb", NatKind::Easy)?;
@@ -109,6 +115,21 @@ fn run(lab: &mut Lab) -> Outcome {
     connected(lab)?;
     online(lab)?;
     a.reaches(&b.ip()?, MEET)?;
+
+    // The owner forwards the ports, and a client knows the way without the front.
+    home.ns.nft(&forwards(&inside))?;
+    let seen = outside(lab)?;
+    ensure!(seen["reachable"] == true && seen["ours"] == true && seen["stun"] == "answered", "{seen}");
+    ensure!(!remedy(&seen), "{seen}");
+    let visit = lab.running()?.json(&["front", "status"])?["visit"].clone();
+    ensure!(visit.is_null(), "nobody came by themselves: {visit}");
+    let a = clients.first_mut().ok_or("two clients")?;
+    comes_by_itself(lab, a, &home.address)?;
+    lab.context.eventually("the box saw a device from outside", BACK, || {
+        let visit = lab.running()?.json(&["front", "status"])?["visit"].clone();
+        ensure!(visit["name"] == "a", "{visit}");
+        Ok(())
+    })?;
 
     let state = lab.context.folder("front/state")?.to_string_lossy().into_owned();
     let program = lab.context.options.hearthgate.to_string_lossy().into_owned();
@@ -200,6 +221,45 @@ fn online(lab: &mut Lab) -> Outcome {
         lab.server()?.wait_online(name, true, BACK)?;
     }
     Ok(())
+}
+
+/// What the front sees of the box from outside.
+fn outside(lab: &Lab) -> Outcome<serde_json::Value> {
+    Ok(lab.running()?.json(&["front", "test"])?["outside"].clone())
+}
+
+/// Whether the words say which ports to forward.
+fn remedy(seen: &serde_json::Value) -> bool {
+    seen["findings"].to_string().contains("forward TCP port 443")
+}
+
+/// Gives a client a public address, from which it goes to the home router and not to the front.
+fn comes_by_itself(lab: &mut Lab, client: &mut Client, home: &str) -> Outcome {
+    client.stop()?;
+    let machine = &client.host.ns;
+    machine.ip(&format!("addr add {PUBLIC}/32 dev eth0"))?;
+    machine.ip(&format!("route replace {home}/32 via {GATEWAY} src {PUBLIC}"))?;
+    machine.hosts_move(NAME, home)?;
+    let internet = &lab.internet()?.ns;
+    internet.ip(&format!("route add {PUBLIC}/32 via {}", client.host.address))?;
+    internet.sysctl("net.ipv4.ip_forward", "1")?;
+    client.launch()
+}
+
+/// What an owner sets up on the home router.
+fn forwards(inside: &str) -> String {
+    format!(
+        "
+table ip lab_forward {{
+    chain prerouting {{
+        type nat hook prerouting priority -100;
+        iifname \"eth0\" tcp dport {HTTPS} dnat to {inside}:{PORT}
+        iifname \"eth0\" udp dport 3478 dnat to {inside}
+    }}
+}}
+insert rule ip lab_nat forward ct status dnat accept
+"
+    )
 }
 
 /// What is for the LAN stays there.

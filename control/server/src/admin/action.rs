@@ -102,6 +102,8 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
         #[cfg(feature = "front")]
         "setup/front" => front(app, request, &viewer, true),
         #[cfg(feature = "front")]
+        "setup/front/test" => test_front(app, request).await,
+        #[cfg(feature = "front")]
         "setup/front/leave" => front(app, request, &viewer, false),
         _ => match call(&request.path, &request.form, now.wall) {
             Some(call) => run(app, request, &viewer, call).await,
@@ -412,6 +414,13 @@ async fn password(app: &App, request: &Page, viewer: &Viewer) -> Reply {
 fn front(app: &App, request: &Page, viewer: &Viewer, pair: bool) -> Reply {
     let line = pair.then(|| request.form.get("pairing"));
     let done = crate::front::change(app, &viewer.name, line);
+    finish(app, request, done.map_err(|e| CoreError::Invalid(e.to_string())), "/admin/setup")
+}
+
+/// Has the front try whether this box is reached from outside.
+#[cfg(feature = "front")]
+async fn test_front(app: &App, request: &Page) -> Reply {
+    let done = crate::front::test(app).await;
     finish(app, request, done.map_err(|e| CoreError::Invalid(e.to_string())), "/admin/setup")
 }
 

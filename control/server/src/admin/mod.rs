@@ -227,7 +227,11 @@ fn reach(app: &App, world: &World) -> Vec<Finding> {
         .map(|all| all.filter_map(|i| address(i.address?)).filter(|ip| !own(ip)).collect())
         .unwrap_or_default();
     let mut found = hearthgate_web::reach::findings(&world.settings().server_url, &addresses);
-    found.splice(1..1, front(app).and_then(|f| f.finding()));
+    let front = front(app);
+    let mut evidence: Vec<Finding> = front.iter().filter_map(hearthgate_web::front::Front::finding).collect();
+    evidence.extend(front.and_then(|f| f.outside).iter().flat_map(hearthgate_web::outside::Outside::findings));
+    evidence.extend(app.visits.last(&app.control.current()).map(|v| v.finding()));
+    found.splice(1..1, evidence);
     found
 }
 
@@ -243,7 +247,7 @@ fn front(_app: &App) -> Option<hearthgate_web::front::Front> {
 }
 
 /// Addresses of this machine, looked at again after a while: strangers' requests ask for them too.
-fn own_addresses(admin: &Admin) -> Vec<IpAddr> {
+pub(crate) fn own_addresses(admin: &Admin) -> Vec<IpAddr> {
     let mut kept = lock(&admin.addresses);
     if let Some((_, all)) = kept.as_ref().filter(|(at, _)| at.elapsed() < ADDRESSES_KEPT) {
         return all.clone();

@@ -1,9 +1,9 @@
 //! The steps after claiming: name of the network, how the world reaches the box, the first device. They are one page:
 //! each can be done, left, repeated.
 
-use super::layout::{Viewer, confirm, form, page};
+use super::layout::{Viewer, confirm, form, page, post_button};
 use crate::{
-    front::Front,
+    front::{Front, Tunnel},
     reach::{Finding, Level},
     text as t,
 };
@@ -47,13 +47,17 @@ pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding], fron
 /// Pairing with a front, or leaving it.
 fn front_step(viewer: &Viewer, front: &Front) -> Markup {
     html! {
+        @if matches!(front.tunnel, Some((_, Tunnel::Connected(..)))) {
+            p.hint { (t::FRONT_TEST_HINT) }
+            (post_button(viewer, "/admin/setup/front/test", "quiet", t::FRONT_TEST, &[]))
+        }
         @if front.configured {
             p.hint { (t::FRONT_CONFIGURED) }
         } @else if front.tunnel.is_some() {
             (confirm(viewer, "/admin/setup/front/leave", t::FRONT_LEAVE, t::FRONT_LEAVE_HINT, t::FRONT_LEAVE))
         }
         @if !front.configured {
-            details {
+            details #front {
                 summary { (t::FRONT_TITLE) }
                 p.hint #front-hint { (t::FRONT_HINT) }
                 @if front.https {

@@ -1,0 +1,160 @@
+//! The front as a witness: whether a box is reached from outside without the front.
+//!
+//! It knocks at one address only, the one that the box's own tunnel comes from, at the ports that the box names, once
+//! in a while. So nobody can have it look at somebody else's machine.
+
+use crate::messages::{Outcome, Reached, Wish};
+use hearthgate_stun::{TxId, parse_response, request};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring::default_provider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use serde::Deserialize;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+/// Pause behind each test.
+pub(crate) const PAUSE: Duration = Duration::from_secs(10);
+/// Time for TCP.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Time for TLS and the answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// STUN requests, and time for the answer to each.
+const STUN_TRIES: [Duration; 3] = [Duration::from_millis(700), Duration::from_millis(1300), Duration::from_secs(2)];
+/// Longest answer that is read.
+const ANSWER_MAX: u64 = 4096;
+/// Longest key that is passed on: `mkey:` and 64 digits are 69.
+const KEY_MAX: usize = 80;
+
+/// Tries the ports of `wish` at `address`. `host` is the name in the box's URL.
+pub(crate) async fn look(address: IpAddr, host: &str, wish: &Wish) -> Reached {
+    let stun = async {
+        match wish.stun_port {
+            0 => Outcome::Skipped,
+            port => stun(SocketAddr::new(address, port)).await.unwrap_or_else(|e| of(&e)),
+        }
+    };
+    let ((tcp, key), stun) = tokio::join!(server(SocketAddr::new(address, wish.tcp_port), host), stun);
+    Reached { address, tcp_port: wish.tcp_port, tcp, key, stun_port: wish.stun_port, stun }
+}
+
+fn of(error: &io::Error) -> Outcome {
+    if error.kind() == io::ErrorKind::ConnectionRefused { Outcome::Refused } else { Outcome::Silent }
+}
+
+/// What answers on a TCP port, and which key of a control server it shows.
+async fn server(at: SocketAddr, host: &str) -> (Outcome, String) {
+    let tcp = match timeout(CONNECT, TcpStream::connect(at)).await {
+        Ok(Ok(tcp)) => tcp,
+        Ok(Err(e)) => return (of(&e), String::new()),
+        Err(_) => return (Outcome::Silent, String::new()),
+    };
+    match timeout(ANSWER, key(tcp, at.ip(), host)).await {
+        Ok(Ok(Some(key))) => (Outcome::Answered, key),
+        _ => (Outcome::Strange, String::new()),
+    }
+}
+
+/// Asks for the key of the control server, as clients do (`control/controlclient/direct.go` of tailscale.com v1.102.5).
+async fn key(tcp: TcpStream, ip: IpAddr, host: &str) -> io::Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "publicKey")]
+        public_key: String,
+    }
+    let name = ServerName::try_from(host.to_owned()).unwrap_or(ServerName::IpAddress(ip.into()));
+    let mut tls = TlsConnector::from(anybody()?).connect(name, tcp).await?;
+    // Hosts of boxes are letters, digits, dots, dashes and colons (`boxes.rs`).
+    let request = format!("GET /key?v=113 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    tls.write_all(request.as_bytes()).await?;
+    tls.flush().await?;
+    let mut answer = Vec::new();
+    // Who leaves out the end of TLS has answered all the same.
+    let _ = (&mut tls).take(ANSWER_MAX).read_to_end(&mut answer).await;
+    let body = answer.windows(4).position(|w| w == b"\r\n\r\n").and_then(|at| answer.get(at + 4..));
+    let key = body.and_then(|b| serde_json::from_slice::<Answer>(b).ok()).map(|a| a.public_key);
+    Ok(key.filter(|k| k.len() <= KEY_MAX && k.bytes().all(|b| b.is_ascii_graphic())))
+}
+
+async fn stun(at: SocketAddr) -> io::Result<Outcome> {
+    let any: IpAddr = if at.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    // Only what comes from there is seen.
+    socket.connect(at).await?;
+    let mut txid = TxId::default();
+    getrandom::fill(&mut txid).map_err(io::Error::other)?;
+    let mut packet = [0; 1500];
+    for wait in STUN_TRIES {
+        socket.send(&request(&txid)).await?;
+        let Ok(received) = timeout(wait, socket.recv(&mut packet)).await else { continue };
+        let answer = packet.get(..received?).unwrap_or_default();
+        let fits = parse_response(answer).is_ok_and(|(id, _)| id == txid);
+        return Ok(if fits { Outcome::Answered } else { Outcome::Strange });
+    }
+    Ok(Outcome::Silent)
+}
+
+/// Whoever answers is fine: the key in the answer tells who it is, and that is public.
+fn anybody() -> io::Result<Arc<ClientConfig>> {
+    let provider = Arc::new(default_provider());
+    let verifier = Arc::new(Anybody(provider.clone()));
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Waits as long as a box has to wait between two tests.
+pub(crate) async fn pause() {
+    sleep(PAUSE).await;
+}
