@@ -90,6 +90,18 @@ export class Box {
   }
 }
 
+/** A front on this machine; `text` is what it printed. */
+export async function startFront(program, dir, page) {
+  mkdirSync(dir, { recursive: true });
+  const [port, stun] = [await freePort(), await freePort()];
+  const log = join(dir, "front.log");
+  const words = ["front", "--hostname", "127.0.0.1", "--listen-addr", `127.0.0.1:${port}`, "--box-url", page];
+  start(program, [...words, "--stun-listen-addr", `127.0.0.1:${stun}`, "--state-dir", dir], log);
+  const text = () => readFileSync(log, "utf8");
+  await until("the front's code", () => /\u2588{20}[^]*\u2588{20}/.test(text()));
+  return text();
+}
+
 /** An official client. */
 export class Client {
   /** `hostname` gives its machine another name, which needs root: `tailscale up --hostname` refuses hostile ones. */

@@ -21,6 +21,23 @@ export async function scan(element) {
   return jsqr(new Uint8ClampedArray(picture.data), picture.width, picture.height)?.data;
 }
 
+/** What a camera reads from a code of half blocks on a dark console. */
+export function scanConsole(text) {
+  const rows = text.split("\n").filter((row) => /^[\u2588\u2580\u2584 ]{20,}$/.test(row) && row.startsWith("\u2588"));
+  const width = Math.max(...rows.map((row) => row.length));
+  const scale = 4;
+  const side = [width * scale, rows.length * 2 * scale];
+  const picture = new Uint8ClampedArray(side[0] * side[1] * 4).fill(255);
+  for (let y = 0; y < side[1]; y += 1) {
+    for (let x = 0; x < side[0]; x += 1) {
+      const [row, half] = [Math.floor(y / scale / 2), Math.floor(y / scale) % 2];
+      const light = ["\u2588", half ? "\u2584" : "\u2580"].includes(rows[row][Math.floor(x / scale)]);
+      if (!light) picture.fill(0, (y * side[0] + x) * 4, (y * side[0] + x) * 4 + 3);
+    }
+  }
+  return jsqr(picture, ...side)?.data;
+}
+
 let shots = 0;
 
 /** Saves what the page looks like. */

@@ -5,8 +5,8 @@ import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { Box, Client, freePort, stopAll, until } from "./box.mjs";
-import { PHONE, ensure, fit, logIn, scan, shoot, watched } from "./page.mjs";
+import { Box, Client, freePort, startFront, stopAll, until } from "./box.mjs";
+import { PHONE, ensure, fit, logIn, scan, scanConsole, shoot, watched } from "./page.mjs";
 
 const OUT = process.env.OUT;
 const PASSWORD = "correct horse battery";
@@ -536,6 +536,55 @@ const cases = {
     ensure(credentials.length === 1 && credentials[0].rpId === "box.test", "it was a discoverable passkey for this name");
     await context.close();
     return "registered, logged in, refused: twice, another origin, removed";
+  },
+
+  // A front's line, scanned from its terminal: it opens the setup page through the login, filled in, and leaves no trace.
+  // Then the front looks at the box from outside, which on one machine it must not call outside.
+  async front() {
+    const box = await Box.start(process.env.HEARTHGATE, join(OUT, "fronted"), "box.test");
+    const printed = await startFront(process.env.HEARTHGATE, join(OUT, "front"), box.url);
+    const url = scanConsole(printed);
+    const line = /^ {2}(hgfront-\S+)$/m.exec(printed)[1];
+    ensure(url === `${box.url}/admin/setup#front=${line}`, `the code leads to ${url}`);
+    const context = await state.browser.newContext({ ...PHONE, ignoreHTTPSErrors: true });
+    const page = await watched(context, state.trouble);
+    const asked = [];
+    page.on("request", (r) => asked.push(`${r.url()} ${JSON.stringify(r.headers())} ${r.method() === "GET" ? r.postData() : ""}`));
+    await page.goto(`${box.url}/admin/`);
+    await page.fill("#code", box.setupCode());
+    await page.fill("#name", "anna");
+    await page.fill("#password", PASSWORD);
+    await page.click("main button");
+    await page.waitForURL(/setup$/);
+    await page.click("form[action='/admin/logout'] button");
+    await page.waitForURL(/login$/);
+
+    await page.goto("about:blank");
+    await page.goto(url);
+    await page.waitForURL(/login$/);
+    await page.fill("#name", "anna");
+    await page.fill("#password", PASSWORD);
+    await page.click("form[action='/admin/login'] button");
+    await page.waitForURL(/setup$/);
+    await page.waitForFunction((line) => document.getElementById("pairing")?.value === line, line);
+    ensure(await page.evaluate(() => sessionStorage.length === 0), "the line stays nowhere else");
+    ensure(asked.every((a) => !a.includes(line)), "the line was not sent by itself");
+    await fit(page, "a scanned line");
+    await shoot(page, "front-scanned");
+    await page.click("form[action='/admin/setup/front'] button");
+    await until("the tunnel", async () => {
+      await page.goto(`${box.url}/admin/setup`);
+      return (await page.textContent("main")).includes("come through the front");
+    });
+    await page.click("form[action='/admin/setup/front/test'] button");
+    await page.waitForSelector("text=says nothing of the outside");
+    await fit(page, "a test from outside");
+    await shoot(page, "front-test");
+    const { outside } = box.cli("front", "status");
+    ensure(outside.ours && outside.tcp === "answered" && !outside.reachable, JSON.stringify(outside));
+    ensure(!readFileSync(box.log, "utf8").includes(line), "the line is in no log of the box");
+    await context.close();
+    return "scanned, through the login, paired, tested from outside";
   },
 
   // Guessing is slow, and a lost password is reset from the console.

@@ -38,6 +38,7 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("db", None),
     ("noise-key", None),
     ("derp-key", None),
+    ("box-url", None),
     ("hostname", None),
     ("listen-addr", None),
     ("stun-listen-addr", None),

@@ -8,6 +8,7 @@ use hearthgate_web::reach::{Scope, scope};
 use serde_json::{Value, json};
 use std::{
     future::pending,
+    io::IsTerminal,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -23,6 +24,11 @@ const LISTEN: &str = "0.0.0.0:443";
 /// The port that clients ask when a map says nothing else.
 const STUN: &str = "0.0.0.0:3478";
 
+/// The pages of a box with our image, in its own network.
+const BOX: &str = "http://hearthgate.local:8080";
+/// Longest host and port of a box's pages, so that the code stays small enough for a terminal.
+const HOST_MAX: usize = 100;
+
 const BOX_COLUMNS: [(&str, &str); 3] = [("Host", "host"), ("Key", "key"), ("Paired", "paired")];
 
 /// The front's own commands; the box's are in [`crate::front`].
@@ -30,7 +36,13 @@ pub(crate) fn run(args: &Args, words: &[&str]) -> Result<(), Failure> {
     match words {
         [] => serve(args),
         ["line"] => {
-            println!("{}", fresh_line(&state_dir(args)?, None)?);
+            let page = page_of_box(args)?;
+            let line = fresh_line(&state_dir(args)?, None)?;
+            println!("{line}");
+            // Programs want the line alone.
+            if std::io::stdout().is_terminal() {
+                print!("\n{}", code(&page, &line));
+            }
             Ok(())
         }
         ["list"] => list(args),
@@ -62,6 +74,7 @@ async fn front(args: &Args) -> Result<(), Failure> {
         let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
         whole.parse().map_err(|_| Failure::Usage(format!("--{flag} {text:?} is no address: write it like {usual}")))
     };
+    let page = page_of_box(args)?;
     let (listen, stun_listen) = (address("listen-addr", LISTEN)?, address("stun-listen-addr", STUN)?);
     let state_dir = state_dir(args)?;
     let bind = |e: std::io::Error| Failure::Failed(format!("listening on {listen}: {e}"));
@@ -89,7 +102,10 @@ async fn front(args: &Args) -> Result<(), Failure> {
         println!();
         println!("Paste this line on the box, within a day: on its setup page, or after `hearthgate front pair`");
         println!();
-        println!("  {}", fresh_line(&state_dir, Some(&public))?);
+        let line = fresh_line(&state_dir, Some(&public))?;
+        println!("  {line}");
+        println!();
+        print!("{}", code(&page, &line));
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -135,6 +151,28 @@ fn fresh_line(state_dir: &std::path::Path, address: Option<&str>) -> Result<Stri
     let line = Line::new(&address, Gateway::key(state_dir)?.public(), secret)?;
     Boxes::change(state_dir, |b| b.invite(&secret, now()))?;
     Ok(line.reveal())
+}
+
+/// The pages of the box, where a scanned code leads: `--box-url`, or where our images have them.
+fn page_of_box(args: &Args) -> Result<String, Failure> {
+    let url = args.value("box-url").unwrap_or(BOX).trim_end_matches('/');
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+    if host.is_empty() || host.len() > HOST_MAX || !host.chars().all(plain) {
+        return Err(Failure::Usage(format!("--box-url {url:?}: write it like {BOX}")));
+    }
+    Ok(url.to_owned())
+}
+
+/// A code to scan that opens the box's page with the line filled in. The line stands behind `#`, which browsers keep to
+/// themselves: it is in no request and no log.
+fn code(page: &str, line: &str) -> String {
+    let url = format!("{page}/admin/setup#front={line}");
+    format!(
+        "Or scan this with a phone in the box's network. It opens {page} with the line filled in;\nif the box has \
+        another address, say it: --box-url\n\n{}",
+        hearthgate_web::qr::console(&url)
+    )
 }
 
 fn list(args: &Args) -> Result<(), Failure> {

@@ -13,6 +13,27 @@
   });
   // Clipboards exist in secure contexts only: elsewhere the button would do nothing, so it is not there.
   if (navigator.clipboard) for (const b of document.querySelectorAll("button[data-copy]")) b.hidden = false;
+  // The line of a front, scanned with a phone: it stands behind # in the URL, where it is not sent anywhere. It leaves the
+  // address bar at once, waits in this tab until somebody has logged in, and ends in its field.
+  const scanned = /^#front=(hgfront-[A-Za-z0-9_-]{1,500})$/.exec(location.hash);
+  if (scanned) {
+    sessionStorage.setItem("front", scanned[1]);
+    history.replaceState(null, "", location.pathname);
+  }
+  const line = sessionStorage.getItem("front");
+  if (line && document.querySelector("form[action='/admin/logout']")) {
+    const step = document.getElementById("front");
+    if (!step && location.pathname !== "/admin/setup") location.assign("/admin/setup");
+    else {
+      sessionStorage.removeItem("front");
+      const field = document.getElementById("pairing");
+      if (step) step.open = true;
+      if (field) {
+        field.value = line;
+        field.focus();
+      }
+    }
+  }
   // Checks a draft while it is typed, as its button "Check only" does.
   const draft = document.querySelector("textarea[data-check]");
   if (draft) {
