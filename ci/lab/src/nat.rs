@@ -42,7 +42,7 @@ table ip lab_nat {{
     chain forward {{
         type filter hook forward priority 0; policy drop;
         ct state established,related accept
-        iifname {{ \"br0\", \"tailscale0\" }} accept
+        iifname {{ \"br0\", \"tailscale0\", \"tailscale0-via\" }} accept
     }}
     chain postrouting {{
         type nat hook postrouting priority 100;

@@ -28,6 +28,8 @@ pub struct RouterConfig {
     pub exit_node_allow_lan_access: bool,
     /// Sources towards its subnets are rewritten, so that they need no route back.
     pub snat_subnet_routes: bool,
+    /// IPv6 sources too, towards its subnets and the Internet (NAT66).
+    pub nat66: bool,
     /// `auto`, `kernel` or `userspace`.
     pub data_plane: String,
     /// Name of the tunnel's interface.
@@ -51,6 +53,7 @@ impl Default for RouterConfig {
             exit_node: String::new(),
             exit_node_allow_lan_access: true,
             snat_subnet_routes: true,
+            nat66: false,
             data_plane: "auto".into(),
             interface: "tailscale0".into(),
             port: 41641,

@@ -31,6 +31,8 @@ pub struct Prefs {
     pub exit_node_allow_lan_access: bool,
     /// Rewrites the source of what goes to advertised subnets, so that they need no route back.
     pub snat_subnet_routes: bool,
+    /// Rewrites the source of IPv6 packets too that leave the tunnel, for providers that give no prefix (NAT66).
+    pub nat66: bool,
     /// Lets nobody in.
     pub shields_up: bool,
 }
@@ -49,6 +51,7 @@ impl Default for Prefs {
             exit_node: String::new(),
             exit_node_allow_lan_access: false,
             snat_subnet_routes: true,
+            nat66: false,
             shields_up: false,
         }
     }

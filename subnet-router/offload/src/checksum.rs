@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 /// Sum of 16-bit words; an odd last byte is the upper half of a word. Not yet complemented.
-pub(super) fn sum(bytes: &[u8]) -> u16 {
+#[must_use]
+pub fn sum(bytes: &[u8]) -> u16 {
     // Ones' complement sums are the same in either byte order, but for a swap of the result. 64 bits cannot overflow:
     // a packet has fewer than 2^32 words.
     let mut words = bytes.chunks_exact(4);
@@ -20,12 +21,14 @@ pub(super) fn sum(bytes: &[u8]) -> u16 {
 }
 
 /// Sum of two sums.
-pub(super) fn add(a: u16, b: u16) -> u16 {
+#[must_use]
+pub fn add(a: u16, b: u16) -> u16 {
     fold(u64::from(a) + u64::from(b))
 }
 
 /// Sum of the pseudo header before TCP and UDP; `len` is of their header and payload.
-pub(super) fn pseudo(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> u16 {
+#[must_use]
+pub fn pseudo(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> u16 {
     let address = |ip| match ip {
         IpAddr::V4(ip) => sum(&ip.octets()),
         IpAddr::V6(ip) => sum(&ip.octets()),

@@ -4,7 +4,7 @@
 //! back ([`Merger`]). Before each packet stands a [`VnetHeader`] that says how. Sources: `linux/virtio_net.h` of Linux
 //! 6.12; RFC 791, 8200, 9293 and 768 for the headers, RFC 1071 for the checksum.
 
-mod checksum;
+pub mod checksum;
 mod headers;
 mod merge;
 mod segment;

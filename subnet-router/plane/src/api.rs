@@ -116,12 +116,16 @@ pub struct Desired {
     pub routes: Vec<IpNet>,
     /// Destinations that keep out of the tunnel although a route above covers them (own networks beside an exit node).
     pub bypass: Vec<IpNet>,
+    /// Routes of ours for IPv4 addresses behind IPv6 ones ([`crate::is_via`]), whose packets are translated.
+    pub via: Vec<IpNet>,
     /// What may come out of the tunnel; [`hearthgate_filter::Filter::closed`] until the first network map.
     pub filter: Filter,
     /// Packets are passed on between the tunnel and other interfaces (subnet router, exit node).
     pub forward: bool,
     /// IPv4 packets that leave the tunnel for another interface get this host's address there as source.
     pub snat: bool,
+    /// The same for IPv6.
+    pub snat6: bool,
     /// Packets of the LAN that go into the tunnel get this node's address as source: peers need no route back.
     pub masquerade_lan: bool,
 }
@@ -138,9 +142,11 @@ impl Desired {
             peers: Vec::new(),
             routes: Vec::new(),
             bypass: Vec::new(),
+            via: Vec::new(),
             filter: Filter::closed(),
             forward: false,
             snat: true,
+            snat6: false,
             masquerade_lan: false,
         }
     }

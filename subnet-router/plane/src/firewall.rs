@@ -13,6 +13,7 @@ use crate::{
     Desired,
     host::MARK_MASK,
     nft::{Base, Batch, Chain, Element, Expr, Hook, Key, Rule, SetKind, Verdict, ct, meta},
+    via::POOL,
 };
 use hearthgate_filter::{Door, Filter, Range, proto};
 use std::net::{IpAddr, SocketAddr};
@@ -34,14 +35,15 @@ pub(crate) fn table(interface: &str) -> String {
     format!("hearthgate-{interface}")
 }
 
-/// Writes the whole table for the interface of this number; without a state, it lets nothing out of the tunnel.
-pub(crate) fn write(batch: &mut Batch, index: u32, desired: Option<&Desired>) {
+/// Writes the whole table for the interface of this number; without a state, it lets nothing out of the tunnel. `via` is
+/// the number of the translator's device.
+pub(crate) fn write(batch: &mut Batch, index: u32, via: Option<u32>, desired: Option<&Desired>) {
     let closed = Filter::closed();
     batch.base_chain("from_tunnel", Chain { kind: "filter", hook: Hook::Prerouting, priority: FILTER });
     let open = desired.map_or([].as_slice(), |desired| &desired.open);
     filter(batch, index, desired.map_or(&closed, |desired| &desired.filter), open);
     if let Some(desired) = desired {
-        forward(batch, index, desired);
+        forward(batch, index, via, desired);
     }
 }
 
@@ -208,7 +210,7 @@ fn octets(ip: IpAddr) -> Vec<u8> {
 }
 
 /// What passes through: a mark for what came out of the tunnel, source NAT for it, and the tunnel's segment size.
-fn forward(batch: &mut Batch, index: u32, desired: &Desired) {
+fn forward(batch: &mut Batch, index: u32, via: Option<u32>, desired: &Desired) {
     let place = Chain { kind: "filter", hook: Hook::Forward, priority: MANGLE };
     batch.base_chain("forward", place);
     // LAN hosts send segments for 1500 bytes; the tunnel has less, and not every host hears ICMP.
@@ -224,22 +226,37 @@ fn forward(batch: &mut Batch, index: u32, desired: &Desired) {
         Expr::SetMark,
     ];
     batch.rule("forward", &join(&[from_tunnel(index), mark]));
-    if desired.snat {
+    if let Some(via) = via {
+        // Only answers go back into the translator: the addresses there are nobody's to begin with.
+        let begins = vec![Expr::Ct(ct::DIRECTION), Expr::Eq(vec![0])];
+        batch.rule("forward", &join(&[to_tunnel(via), family(true), begins, then(Verdict::Drop)]));
+    }
+    if desired.snat || desired.snat6 || desired.masquerade_lan || via.is_some() {
         let place = Chain { kind: "nat", hook: Hook::Postrouting, priority: SOURCE_NAT };
         batch.base_chain("postrouting", place);
+    }
+    if via.is_some() {
+        // Whatever source NAT is for other routes, these addresses end here.
+        let (offset, length) = source(true);
+        let net = vec![
+            Expr::Load(Base::Network, offset, length),
+            Expr::And(POOL.netmask().octets().to_vec()),
+            Expr::Eq(POOL.network().octets().to_vec()),
+        ];
+        batch.rule("postrouting", &join(&[family(true), net, vec![Expr::Masquerade]]));
+    }
+    for v4 in [true, false].into_iter().filter(|v4| if *v4 { desired.snat } else { desired.snat6 }) {
         let marked = vec![
             Expr::Meta(meta::MARK),
             Expr::And(MARK_MASK.to_ne_bytes().to_vec()),
             Expr::Eq(SUBNET_MARK.to_ne_bytes().to_vec()),
         ];
-        let outside = vec![Expr::Meta(meta::OIF), Expr::Ne(index.to_ne_bytes().to_vec())];
-        batch.rule("postrouting", &join(&[family(true), marked, outside, vec![Expr::Masquerade]]));
+        // The translator has to see who asks.
+        let outside = [Some(index), via].into_iter().flatten();
+        let outside = outside.flat_map(|index| [Expr::Meta(meta::OIF), Expr::Ne(index.to_ne_bytes().to_vec())]);
+        batch.rule("postrouting", &join(&[family(v4), marked, outside.collect(), vec![Expr::Masquerade]]));
     }
     if desired.masquerade_lan {
-        if !desired.snat {
-            let place = Chain { kind: "nat", hook: Hook::Postrouting, priority: SOURCE_NAT };
-            batch.base_chain("postrouting", place);
-        }
         // Peers know this node's addresses, not those of its LAN. Its own packets have such an address already.
         for v4 in [true, false] {
             batch.rule("postrouting", &join(&[family(v4), to_tunnel(index), vec![Expr::Masquerade]]));

@@ -7,6 +7,7 @@
 use crate::{
     Desired, PlaneError,
     netlink::{Route, Rule, Then},
+    via::{MTU_V4, POOL},
 };
 use ipnet::IpNet;
 use std::{collections::BTreeSet, io};
@@ -61,7 +62,8 @@ impl Host {
     }
 
     /// Makes addresses, routes and rules what they shall be. The first error is told after all was tried.
-    pub(crate) fn apply(&mut self, desired: &Desired) -> Result<(), PlaneError> {
+    /// `via` is the number of the translator's device, if there is one.
+    pub(crate) fn apply(&mut self, desired: &Desired, via: Option<u32>) -> Result<(), PlaneError> {
         let mut first = Ok(());
         let mut note = |what: String, result: io::Result<()>| {
             if let Err(error) = result
@@ -87,11 +89,18 @@ impl Host {
         if self.plain {
             return first;
         }
+        // Our own route for such addresses goes before a peer's for the same.
+        let to_translator = via.map(|_| desired.via.iter().map(IpNet::trunc).chain([IpNet::V4(POOL)]));
+        let translated = to_translator.into_iter().flatten();
+        let peers = |net: &IpNet| via.is_none() || !desired.via.contains(net);
         let want: BTreeSet<(IpNet, Option<u32>)> = desired
             .routes
             .iter()
-            .map(|net| (net.trunc(), Some(index)))
+            .map(IpNet::trunc)
+            .filter(peers)
+            .map(|net| (net, Some(index)))
             .chain(desired.bypass.iter().map(|net| (net.trunc(), None)))
+            .chain(translated.clone().map(|net| (net, via)))
             .collect();
         match route.routes(ROUTE_TABLE) {
             Ok(have) => {
@@ -99,8 +108,9 @@ impl Host {
                 for (net, via) in have.difference(&want) {
                     note(format!("remove route {net}"), route.remove_route(ROUTE_TABLE, *net, *via));
                 }
-                for (net, via) in want.difference(&have) {
-                    note(format!("add route {net}"), route.add_route(ROUTE_TABLE, *net, *via));
+                for (net, to) in want.difference(&have) {
+                    let mtu = (*net == IpNet::V4(POOL)).then_some(MTU_V4);
+                    note(format!("add route {net}"), route.add_route(ROUTE_TABLE, *net, *to, mtu));
                 }
             }
             Err(error) => note("routes".into(), Err(error)),

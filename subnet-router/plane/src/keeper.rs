@@ -8,6 +8,7 @@ use crate::{
     Config, Desired, PlaneError, firewall,
     host::{Host, netlink},
     nft::{Batch, NftSocket, Watch},
+    via::Via,
 };
 use std::{
     fs, io,
@@ -36,6 +37,7 @@ struct Inner {
     nft: NftSocket,
     extra: Option<Extra>,
     desired: Option<Desired>,
+    via: Option<Via>,
     rules: usize,
 }
 
@@ -53,7 +55,7 @@ impl Keeper {
         let nft = NftSocket::open().map_err(netlink("nftables socket"))?;
         let watch = Watch::open().map_err(netlink("watching for changes"))?;
         let host = Host::find(interface, config.plain)?;
-        let mut inner = Inner { interface: interface.into(), host, nft, extra, desired: None, rules: 0 };
+        let mut inner = Inner { interface: interface.into(), host, nft, extra, desired: None, via: None, rules: 0 };
         inner.write_table()?;
         let keeper = Self { inner: Arc::new(Mutex::new(inner)), stopped: Arc::default() };
         if let Err(error) = keeper.inner().host.up(mtu) {
@@ -97,13 +99,17 @@ impl Keeper {
     /// Makes the host's part of a state so. The filter comes first: what comes up later is never open.
     pub(crate) fn apply(&self, desired: &Desired) -> Result<(), PlaneError> {
         let mut inner = self.inner();
-        let same = inner.desired.as_ref().is_some_and(|old| {
-            old.filter == desired.filter
-                && old.open == desired.open
-                && old.forward == desired.forward
-                && old.snat == desired.snat
-                && old.masquerade_lan == desired.masquerade_lan
-        });
+        let had = inner.via.is_some();
+        let translator = inner.translate(!desired.via.is_empty());
+        let same = had == inner.via.is_some()
+            && inner.desired.as_ref().is_some_and(|old| {
+                old.filter == desired.filter
+                    && old.open == desired.open
+                    && old.forward == desired.forward
+                    && old.snat == desired.snat
+                    && old.snat6 == desired.snat6
+                    && old.masquerade_lan == desired.masquerade_lan
+            });
         let before = inner.desired.replace(desired.clone());
         if !same && let Err(error) = inner.write_table() {
             // The table in force stays, and the next state is written in full.
@@ -113,26 +119,39 @@ impl Keeper {
         if desired.forward {
             forwarding()?;
         }
-        inner.host.apply(desired)
+        let via = inner.via.as_ref().map(Via::index);
+        inner.host.apply(desired, via).and(translator)
     }
 
     /// Takes everything away.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         let mut inner = self.inner();
+        inner.via = None;
         inner.host.detach();
         inner.remove_table();
     }
 }
 
 impl Inner {
+    /// Has a translator, or none.
+    fn translate(&mut self, wanted: bool) -> Result<(), PlaneError> {
+        if !wanted {
+            self.via = None;
+        } else if self.via.is_none() {
+            self.via = Some(Via::start(&self.interface)?);
+        }
+        Ok(())
+    }
+
     fn write_table(&mut self) -> Result<(), PlaneError> {
         let mut batch = Batch::new(&firewall::table(&self.interface));
         batch.fresh_table();
         if let Some(extra) = &self.extra {
             extra(&mut batch);
         }
-        firewall::write(&mut batch, self.host.index(), self.desired.as_ref());
+        let via = self.via.as_ref().map(Via::index);
+        firewall::write(&mut batch, self.host.index(), via, self.desired.as_ref());
         let rules = batch.rules();
         self.nft.commit(batch).map_err(netlink("nftables"))?;
         self.rules = rules;
@@ -155,7 +174,7 @@ impl Inner {
             Err(error) => tracing::warn!(%error, "nftables table not checked"),
         }
         if let Some(desired) = &self.desired
-            && let Err(error) = self.host.apply(desired)
+            && let Err(error) = self.host.apply(desired, self.via.as_ref().map(Via::index))
         {
             tracing::warn!(%error, "addresses, routes or rules not restored");
         }

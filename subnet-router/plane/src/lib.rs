@@ -18,11 +18,13 @@ mod netlink;
 mod nft;
 mod port;
 mod userspace;
+mod via;
 
 pub use api::{Config, DataPlane, Desired, Endpoint, Events, Kind, Mode, Peer, PeerCounters, PlaneEvent};
 pub use error::PlaneError;
 pub use gone::gone;
 pub use host::{BYPASS_MARK, ROUTE_TABLE};
+pub use via::{is_via, via_address};
 
 use std::sync::Arc;
 

@@ -72,7 +72,9 @@ pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]
     let keep_lan = exit.is_none() || prefs.exit_node_allow_lan_access;
     desired.bypass = attached.iter().filter(|net| covered(net) || exit.is_some() && keep_lan).copied().collect();
     desired.routes = routes.into_iter().collect();
+    desired.via = prefs.routable().into_iter().filter(hearthgate_plane::is_via).collect();
     desired.snat = prefs.snat_subnet_routes;
+    desired.snat6 = prefs.nat66;
     // The LAN's devices have no addresses in the network; sites that know each other's LANs switch this off.
     desired.masquerade_lan = prefs.snat_subnet_routes && (exit.is_some() || prefs.accept_routes);
     desired.forward = desired.masquerade_lan || !prefs.routable().is_empty();
@@ -205,7 +207,11 @@ mod tests {
         assert!(!plan(&map, &Prefs::default(), &[]).forward);
         let router = Prefs { advertise_routes: vec![net("10.0.0.0/24")], ..Default::default() };
         let desired = plan(&map, &router, &[]);
-        assert!(desired.forward && desired.snat && !desired.masquerade_lan);
+        assert!(desired.forward && desired.snat && !desired.snat6 && !desired.masquerade_lan);
+        assert!(plan(&map, &Prefs { nat66: true, ..router.clone() }, &[]).snat6);
+        let via = Prefs { advertise_routes: vec![net("fd7a:115c:a1e0:b1a:0:7:a00:0/120")], ..router.clone() };
+        let via = plan(&map, &via, &[]);
+        assert!(via.forward && via.via.len() == 1 && desired.via.is_empty());
         let leaving = Prefs { exit_node: "p2".into(), ..Default::default() };
         assert!(plan(&map, &leaving, &[]).masquerade_lan);
         let site = Prefs { accept_routes: true, snat_subnet_routes: false, ..router };

@@ -38,6 +38,7 @@ mod router_kernel;
 mod router_routes;
 mod router_thousand;
 mod router_userspace;
+mod router_via;
 mod rust_client;
 mod subnet_route;
 mod taildrop;
@@ -90,6 +91,7 @@ pub const ALL: &[Scenario] = &[
     router_routes::EXIT,
     router_routes::BOX,
     router_dns::SCENARIO,
+    router_via::SCENARIO,
     router_kernel::SCENARIO,
     router_changes::ROAMING,
     router_changes::REKEY,

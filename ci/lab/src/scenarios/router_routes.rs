@@ -19,6 +19,7 @@ use crate::ensure;
 use crate::internet::{GATEWAY, Host, WEB};
 use crate::lab::Lab;
 use crate::nat::NatKind;
+use crate::netns::Namespace;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::scenario::Scenario;
@@ -49,6 +50,8 @@ pub(super) const BOX: Scenario = Scenario {
 };
 
 pub(super) const SOON: Duration = Duration::from_secs(20);
+/// A web server that only IPv6 leads to.
+const WEB6: &str = "2001:db8:5::10";
 /// The router's firewall lets WireGuard's port in, as the packages' does.
 pub(super) const OPEN_PORT: &str = "insert rule ip lab_nat input udp dport 41641 accept\n";
 
@@ -126,6 +129,23 @@ fn run_exit(lab: &mut Lab) -> Outcome {
         a.tailscale(&["set", &format!("--exit-node={x_ip}")], SOON)?.ok().map(drop)
     })?;
     web_sees(&a.host, &x.host.address)?;
+    // Its provider gave it one IPv6 address, and its users have none that anybody knows the way to.
+    if Namespace::has_ipv6() {
+        let internet = &lab.internet()?.ns;
+        internet.ip(&format!("addr add {WEB6}/128 dev lo nodad"))?;
+        let _web6 = internet.helper("web6", &["__http", &format!("[{WEB6}]:80")])?;
+        x.host.ns.ip("-6 route add default via fd77::1")?;
+        let page = format!("http://[{WEB6}]/");
+        let fetch = || a.run(&["curl", "-fsS", "-m", "3", &page], SOON);
+        ensure!(!fetch()?.success(), "an address of the network was answered from outside");
+        x.hearthgate(&["router", "up", "--nat66"], SOON)?.ok()?;
+        a.context().eventually("the web sees a as x, over IPv6", SOON, || {
+            let answer = fetch()?.ok()?.stdout;
+            let outside = x.host.address.replace("10.77.0.", "fd77::");
+            ensure!(answer.trim() == format!("from={outside}"), "{answer}");
+            Ok(())
+        })?;
+    }
     a.tailscale(&["set", "--exit-node="], SOON)?.ok()?;
     web_sees(&a.host, &own)?;
     x.check()?;

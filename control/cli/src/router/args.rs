@@ -21,12 +21,13 @@ const VALUES: [&str; 13] = [
     "format",
 ];
 /// Flags that are on or off.
-const SWITCHES: [&str; 10] = [
+const SWITCHES: [&str; 11] = [
     "advertise-exit-node",
     "accept-routes",
     "accept-dns",
     "exit-node-allow-lan-access",
     "snat-subnet-routes",
+    "nat66",
     "shields-up",
     "until-direct",
     "json",
@@ -38,12 +39,13 @@ const LISTS: [&str; 2] = ["advertise-routes", "advertise-tags"];
 /// Preferences whose value is a text.
 const TEXTS: [&str; 3] = ["login-server", "hostname", "exit-node"];
 /// Preferences that are on or off.
-const BOOLS: [&str; 6] = [
+const BOOLS: [&str; 7] = [
     "advertise-exit-node",
     "accept-routes",
     "accept-dns",
     "exit-node-allow-lan-access",
     "snat-subnet-routes",
+    "nat66",
     "shields-up",
 ];
 

@@ -22,6 +22,8 @@ hearthgate router: this machine as a member of a network, subnet router and exit
   status          the router and its peers [--json]
   ping PEER       how a peer is reached [-c COUNT] [--until-direct] [--timeout 5s]
   netcheck        our place in the network [--format json]
+  router via SITE NET
+                  the route to advertise for an IPv4 network that other sites have too (4via6)
 
   --login-server URL            control server
   --authkey KEY                 pre-auth key, or file:PATH
@@ -34,6 +36,7 @@ hearthgate router: this machine as a member of a network, subnet router and exit
   --exit-node PEER              send Internet traffic through a peer; empty is off
   --exit-node-allow-lan-access  keep our own LAN reachable meanwhile
   --snat-subnet-routes          rewrite sources towards advertised subnets (default: true)
+  --nat66                       rewrite IPv6 sources too, where the provider gives no prefix
   --shields-up                  let nobody in
   --state-dir DIR               keys and the last network map
   --interface NAME              name of the tunnel's interface (default: tailscale0)
@@ -73,11 +76,22 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failur
         ["router", "status"] | ["status"] => status(&line),
         ["ping", peer] => ping(&line, peer),
         ["netcheck"] => netcheck(&line),
+        ["router", "via", site, net] => via(site, net),
         _ => {
             print!("{HELP}");
             Err(Failure::Usage("router up, router down, status, ping PEER or netcheck".into()))
         }
     }
+}
+
+/// Prints the IPv6 route that stands for an IPv4 network at a site.
+fn via(site: &str, net: &str) -> Result<(), Failure> {
+    let number: u16 = site.parse().map_err(|_| Failure::Usage(format!("{site:?} is no site: 0 to 65535")))?;
+    let wrong = |_| Failure::Usage(format!("{net:?} is no IPv4 network such as 192.168.1.0/24"));
+    let net: ipnet::Ipv4Net = net.parse().map_err(wrong)?;
+    let first = hearthgate_plane::via_address(number.into(), net.network());
+    println!("{first}/{}", 96 + net.prefix_len());
+    Ok(())
 }
 
 fn status(line: &Line) -> Result<(), Failure> {

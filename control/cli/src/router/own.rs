@@ -131,6 +131,7 @@ fn prefs(config: &RouterConfig, server: &Server) -> Prefs {
         exit_node: config.exit_node.clone(),
         exit_node_allow_lan_access: config.exit_node_allow_lan_access,
         snat_subnet_routes: config.snat_subnet_routes,
+        nat66: config.nat66,
         shields_up: false,
     }
 }

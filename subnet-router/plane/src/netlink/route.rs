@@ -10,7 +10,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily,
     address::{AddressAttribute, AddressMessage, AddressScope, CacheInfo},
-    route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType},
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
 use std::{
@@ -132,10 +132,14 @@ impl Route {
         Ok(all)
     }
 
-    /// Puts a route into a table: to an interface, or `throw` (go on with the next rule) without one.
-    pub(crate) fn add_route(&mut self, table: u32, net: IpNet, index: Option<u32>) -> io::Result<()> {
-        let message = new(Thing::Route(route_message(table, net, index)));
-        self.0.change(message, NLM_F_CREATE | NLM_F_REPLACE)
+    /// Puts a route into a table: to an interface, or `throw` (go on with the next rule) without one. An `mtu` in bytes
+    /// goes before the interface's.
+    pub(crate) fn add_route(&mut self, table: u32, net: IpNet, index: Option<u32>, mtu: Option<u32>) -> io::Result<()> {
+        let mut message = route_message(table, net, index);
+        if let Some(mtu) = mtu {
+            message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+        }
+        self.0.change(new(Thing::Route(message)), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
     /// Takes a route from a table, whatever its kind and whoever made it; it may be gone already.

@@ -6,6 +6,7 @@
 //! `ipn/ipnlocal/node_backend.go` of v1.102.5).
 
 use hearthgate_client::Netmap;
+use hearthgate_plane::via_address;
 use hearthgate_tailcfg::{Node, Resolver};
 use simple_dns::{
     CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE,
@@ -142,7 +143,8 @@ impl Zone {
                 RCODE::NoError,
             );
         }
-        if let Some(found) = self.names.get(&name) {
+        let via = via_name(&name, &self.own).map(|address| vec![address.into()]);
+        if let Some(found) = via.as_ref().or_else(|| self.names.get(&name)) {
             let data = found.iter().filter_map(|address| match address {
                 IpAddr::V4(v4) if wants(question.qtype, TYPE::A) => Some(RData::A(A::from(*v4))),
                 IpAddr::V6(v6) if wants(question.qtype, TYPE::AAAA) => Some(RData::AAAA(AAAA::from(*v6))),
@@ -237,6 +239,21 @@ fn proxy(map: &Netmap, exit: &Node) -> Option<SocketAddr> {
     })
 }
 
+/// The address that a name such as `10-0-0-5-via-7` stands for, by itself or in one of these domains or the official
+/// ones (`resolveViaDomain` in `net/dns/resolver/tsdns.go` of v1.102.5, which knows only the official ones).
+fn via_name(name: &str, domains: &[String]) -> Option<Ipv6Addr> {
+    let (label, domain) = name.split_once('.').unwrap_or((name, ""));
+    let (address, site) = label.split_once("-via-")?;
+    let official = ["ts.net", "tailscale.net"].into_iter();
+    let known = domain.is_empty() || official.chain(domains.iter().map(String::as_str)).any(|d| is_under(domain, d));
+    let site = match site.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => site.parse(),
+    };
+    known.then_some(())?;
+    Some(via_address(site.ok()?, address.replace('-', ".").parse().ok()?))
+}
+
 /// The address that a name for reverse look-ups stands for.
 fn reverse_address(name: &str) -> Option<IpAddr> {
     if let Some(digits) = name.strip_suffix(".in-addr.arpa") {
@@ -322,6 +339,18 @@ mod tests {
         assert_eq!(answer("2.0.64.100.in-addr.arpa", TYPE::PTR), (RCODE::NoError, vec!["printer.t.example".into()]));
         let v6 = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.e.1.a.c.5.1.1.a.7.d.f.ip6.arpa";
         assert_eq!(answer(v6, TYPE::PTR).1, ["printer.t.example"]);
+    }
+
+    #[test]
+    fn names_with_an_address_and_a_site_are_answered() {
+        let address = |site: u32| (RCODE::NoError, vec![format!("fd7a:115c:a1e0:b1a:0:{site:x}:a00:5")]);
+        for name in ["10-0-0-5-via-7", "10-0-0-5-Via-7.t.example", "10-0-0-5-via-0x7.my.ts.net"] {
+            assert_eq!(answer(name, TYPE::AAAA), address(7), "{name}");
+            assert_eq!(answer(name, TYPE::A), (RCODE::NoError, vec![]), "{name}");
+        }
+        assert_eq!(forward(&zone(), "10-0-0-5-via-7.elsewhere.example"), "9.9.9.9:53");
+        assert_eq!(answer("10-0-0-500-via-7.t.example", TYPE::AAAA).0, RCODE::NameError);
+        assert_eq!(answer("10-0-0-5-via-x.t.example", TYPE::AAAA).0, RCODE::NameError);
     }
 
     #[test]
