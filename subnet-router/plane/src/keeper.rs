@@ -99,9 +99,9 @@ impl Keeper {
     /// Makes the host's part of a state so. The filter comes first: what comes up later is never open.
     pub(crate) fn apply(&self, desired: &Desired) -> Result<(), PlaneError> {
         let mut inner = self.inner();
-        let had = inner.via.is_some();
+        let had = inner.via.as_ref().map(Via::index);
         let translator = inner.translate(!desired.via.is_empty());
-        let same = had == inner.via.is_some()
+        let same = had == inner.via.as_ref().map(Via::index)
             && inner.desired.as_ref().is_some_and(|old| {
                 old.filter == desired.filter
                     && old.open == desired.open
@@ -114,6 +114,7 @@ impl Keeper {
         if !same && let Err(error) = inner.write_table() {
             // The table in force stays, and the next state is written in full.
             inner.desired = before;
+            inner.via = None;
             return Err(error);
         }
         if desired.forward {
