@@ -1,7 +1,8 @@
 //! Words and flags, as Headscale names them.
 
 use crate::Failure;
-use std::{collections::BTreeMap, ffi::OsString};
+use hearthgate_sorted::SortedMap;
+use std::ffi::OsString;
 
 /// Flags with a value: long name, short name.
 const VALUES: &[(&str, Option<char>)] = &[
@@ -84,7 +85,7 @@ pub(crate) enum Output {
 #[derive(Debug, Default)]
 pub(crate) struct Args {
     pub(crate) words: Vec<String>,
-    values: BTreeMap<&'static str, String>,
+    values: SortedMap<&'static str, String>,
     switches: Vec<&'static str>,
     pub(crate) output: Output,
 }

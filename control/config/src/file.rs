@@ -1,10 +1,10 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
 use crate::{AdminConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
+use hearthgate_sorted::SortedMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
@@ -306,7 +306,7 @@ pub struct Nameservers {
     /// For all names.
     pub global: Vec<String>,
     /// By suffix.
-    pub split: BTreeMap<String, Vec<String>>,
+    pub split: SortedMap<String, Vec<String>>,
 }
 
 /// An extra record.

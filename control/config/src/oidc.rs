@@ -1,7 +1,8 @@
 //! `[oidc]`: logins through an OpenID provider. The keys are Headscale's.
 
+use hearthgate_sorted::SortedMap;
 use serde::Deserialize;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 /// The provider, and who may come in through it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -22,7 +23,7 @@ pub struct OidcConfig {
     /// Mail addresses count only if the provider has verified them.
     pub email_verified_required: bool,
     /// Further parameters for the provider's login page.
-    pub extra_params: BTreeMap<String, String>,
+    pub extra_params: SortedMap<String, String>,
     /// Domains of mail addresses that may log in; empty for all.
     pub allowed_domains: Vec<String>,
     /// Mail addresses that may log in; empty for all.
@@ -55,7 +56,7 @@ impl Default for OidcConfig {
             client_secret_path: PathBuf::new(),
             scope: ["openid", "profile", "email"].map(str::to_owned).into(),
             email_verified_required: true,
-            extra_params: BTreeMap::new(),
+            extra_params: SortedMap::new(),
             allowed_domains: Vec::new(),
             allowed_users: Vec::new(),
             allowed_groups: Vec::new(),

@@ -4,10 +4,10 @@
 //! its API's `device/{id}/attributes`. `ip:country` is not known here: no table of countries fits on a router.
 
 use crate::{Change, CoreError, Node, NodeId, Now, Result, World};
+use hearthgate_sorted::SortedMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Namespace of values that people and tools set.
 const CUSTOM: &str = "custom:";
@@ -29,9 +29,9 @@ pub struct Attribute {
 impl Node {
     /// Everything postures may ask about this node, given values included.
     #[must_use]
-    pub fn posture(&self) -> BTreeMap<String, Value> {
+    pub fn posture(&self) -> SortedMap<String, Value> {
         let host = &self.hostinfo;
-        let mut all: BTreeMap<String, Value> = BTreeMap::new();
+        let mut all: SortedMap<String, Value> = SortedMap::new();
         let mut fact = |name: &str, value: Value| all.insert(format!("node:{name}"), value);
         if !host.os.is_empty() {
             // Clients say macOS and iOS, policies macos and ios.

@@ -5,8 +5,9 @@
 
 use crate::{AuthId, CoreError, Entropy, Fact, NodeId, Now, Result, UserId, World};
 use hearthgate_keys::MachinePublic;
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::SshAction;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Most sessions that may wait at once.
 pub const CHECKS_MAX: usize = 256;
@@ -33,9 +34,9 @@ pub struct PendingCheck {
 /// What waits, and what was approved lately.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Checks {
-    waiting: Arc<BTreeMap<AuthId, PendingCheck>>,
+    waiting: Arc<SortedMap<AuthId, PendingCheck>>,
     /// When a pair of nodes was last approved, in milliseconds of the steady clock.
-    approved: Arc<BTreeMap<(NodeId, NodeId), u64>>,
+    approved: Arc<SortedMap<(NodeId, NodeId), u64>>,
 }
 
 /// What the machine that is logged in to is told.

@@ -4,12 +4,10 @@ use crate::{ClassId, Node, NodeId, Policy, Settings, User, UserId, is_exit_route
 use hearthgate_policy::{
     Comparison, Engine, Machine, Person, Policy as PolicyFile, Refusal, Role, TESTS_FAILED, Tailnet, TestReport,
 };
+use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::{CapMap, FilterRule, SshAction, SshPolicy};
 use ipnet::IpNet;
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// A policy file applied to the tailnet.
 #[derive(Debug)]
@@ -73,8 +71,8 @@ impl Enforced {
 
     /// Applies the policy again after nodes or people changed; `None` when nothing follows. Also: nodes that need a
     /// whole map, and nodes whose own part (filter, SSH rules, attributes) changed.
-    pub(crate) fn refresh(&self, facts: &Facts<'_>, changed: &BTreeSet<NodeId>, people: bool) -> Option<Refreshed> {
-        let owners: BTreeMap<UserId, usize> = facts.users.keys().enumerate().map(|(i, id)| (*id, i)).collect();
+    pub(crate) fn refresh(&self, facts: &Facts<'_>, changed: &SortedSet<NodeId>, people: bool) -> Option<Refreshed> {
+        let owners: SortedMap<UserId, usize> = facts.users.keys().enumerate().map(|(i, id)| (*id, i)).collect();
         let known = |id: &NodeId| self.at.get(id).and_then(|i| self.engine.tailnet().machines.get(*i));
         let same = |id: &NodeId| match ((facts.node)(*id), known(id)) {
             (Some(node), Some(old)) => machine(&node, &owners) == **old,
@@ -107,9 +105,9 @@ impl Enforced {
     fn tailnet_again(
         &self,
         facts: &Facts<'_>,
-        changed: &BTreeSet<NodeId>,
+        changed: &SortedSet<NodeId>,
         people: bool,
-        owners: &BTreeMap<UserId, usize>,
+        owners: &SortedMap<UserId, usize>,
     ) -> (Tailnet, HashMap<NodeId, usize>) {
         let old = self.engine.tailnet();
         if people {
@@ -145,7 +143,7 @@ impl Enforced {
 /// The people and nodes as the engine knows them.
 fn tailnet(facts: &Facts<'_>) -> (Tailnet, HashMap<NodeId, usize>) {
     let people: Vec<Person> = facts.users.values().map(person).collect();
-    let owners: BTreeMap<UserId, usize> = facts.users.keys().enumerate().map(|(i, id)| (*id, i)).collect();
+    let owners: SortedMap<UserId, usize> = facts.users.keys().enumerate().map(|(i, id)| (*id, i)).collect();
     let nodes = (facts.nodes)();
     let at = nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
     let machines = nodes.iter().map(|n| Arc::new(machine(n, &owners))).collect();
@@ -181,7 +179,7 @@ fn person(user: &User) -> Person {
     }
 }
 
-fn machine(node: &Node, owners: &BTreeMap<UserId, usize>) -> Machine {
+fn machine(node: &Node, owners: &SortedMap<UserId, usize>) -> Machine {
     let (exits, subnets): (Vec<IpNet>, Vec<IpNet>) = node.enabled_routes().partition(is_exit_route);
     Machine {
         name: node.given_name.clone(),

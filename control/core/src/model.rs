@@ -2,12 +2,12 @@
 
 use crate::Attribute;
 use hearthgate_keys::{DiscoPublic, MachinePublic, NodePublic};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::Hostinfo;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -165,8 +165,8 @@ pub struct NodeRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved_routes: Vec<IpNet>,
     /// Values for postures that somebody gave it, by name (`custom:tier`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, Attribute>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    pub attributes: SortedMap<String, Attribute>,
     /// What the client last said about itself.
     #[serde(default)]
     pub hostinfo: Arc<Hostinfo>,

@@ -2,16 +2,13 @@
 
 use crate::{Node, NodeId, Page, snapshot::page_of};
 use hearthgate_keys::{MachinePublic, NodePublic};
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-    sync::Arc,
-};
+use hearthgate_sorted::SortedMap;
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// All nodes. Cloning is cheap: pages and indexes are shared until one side writes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Nodes {
-    pub(crate) pages: Arc<BTreeMap<u64, Arc<Page>>>,
+    pub(crate) pages: Arc<SortedMap<u64, Arc<Page>>>,
     pub(crate) by_key: Arc<HashMap<NodePublic, NodeId>>,
     by_machine: Arc<HashMap<MachinePublic, Vec<NodeId>>>,
     by_ip: Arc<HashMap<IpAddr, NodeId>>,

@@ -2,8 +2,9 @@
 
 use crate::{CoreError, Entropy, Now, Result};
 use hearthgate_keys::{MachinePublic, NodePublic, encode};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::RegisterRequest;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 /// Most logins that may wait at once (memory that strangers can fill).
 pub const PENDING_MAX: usize = 1024;
@@ -69,7 +70,7 @@ pub struct PendingLogin {
 /// The waiting logins. Finished ones stay for their lifetime, so that a client whose connection broke learns the end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pending {
-    logins: Arc<BTreeMap<AuthId, PendingLogin>>,
+    logins: Arc<SortedMap<AuthId, PendingLogin>>,
 }
 
 impl Pending {

@@ -1,9 +1,10 @@
 //! Where the policy engine plugs in. Without a policy, [`AllowAll`] stands there: what Tailscale does then.
 
 use crate::{Node, NodeId, Settings, User, UserId};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{CapMap, FilterRule, SshPolicy};
 use ipnet::IpNet;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 /// Nodes with the same class see the same peers, rendered the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +22,7 @@ pub struct Facts<'a> {
     /// The node with a number, if it is let in.
     pub node: &'a dyn Fn(NodeId) -> Option<Arc<Node>>,
     /// People.
-    pub users: &'a BTreeMap<UserId, User>,
+    pub users: &'a SortedMap<UserId, User>,
     /// Settings.
     pub settings: &'a Settings,
 }

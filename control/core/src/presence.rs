@@ -4,10 +4,8 @@
 //! and overlapping streams end in any order, so streams are counted, not remembered by age.
 
 use crate::{Change, ChangeBits, EventKind, NodeId, Now, World};
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use hearthgate_sorted::SortedSet;
+use std::{collections::HashMap, sync::Arc};
 
 /// How long after its last stream a node still counts as online, in milliseconds.
 pub const OFFLINE_GRACE_MS: u64 = 10_000;
@@ -32,7 +30,7 @@ struct Sessions {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Presence {
     sessions: Arc<HashMap<NodeId, Sessions>>,
-    timers: Arc<BTreeSet<(u64, Timer)>>,
+    timers: Arc<SortedSet<(u64, Timer)>>,
     checked: Option<jiff::Timestamp>,
 }
 

@@ -4,8 +4,9 @@
 //! the world. They are few and small, and the limits keep them so.
 
 use crate::{CoreError, Result, World, Write};
+use hearthgate_sorted::SortedMap;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// What every key starts with.
 pub const RECORD_PREFIX: &str = "part/";
@@ -15,7 +16,7 @@ pub const RECORDS_MAX: usize = 4096;
 pub const RECORD_BYTES_MAX: usize = 256 * 1024;
 
 /// Records by key.
-pub(crate) type Records = BTreeMap<String, Arc<[u8]>>;
+pub(crate) type Records = SortedMap<String, Arc<[u8]>>;
 
 impl World {
     /// All records whose key starts with `prefix` (without [`RECORD_PREFIX`]) that can be read as `T`, by key.

@@ -5,8 +5,9 @@
 
 use crate::{Change, ChangeBits, CoreError, MAX_ROUTES_PER_NODE, Node, NodeId, Result, World};
 use hearthgate_keys::MachinePublic;
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::{Hostinfo, MapRequest};
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 /// Endpoints kept per node; a client sends fewer than ten.
 const ENDPOINTS_MAX: usize = 32;
@@ -104,7 +105,7 @@ pub(crate) fn stored_hostinfo(hostinfo: &Hostinfo) -> Hostinfo {
     kept
 }
 
-fn as_set(endpoints: &[SocketAddr]) -> BTreeSet<SocketAddr> {
+fn as_set(endpoints: &[SocketAddr]) -> SortedSet<SocketAddr> {
     endpoints.iter().copied().collect()
 }
 

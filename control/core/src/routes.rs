@@ -1,11 +1,9 @@
 //! Subnet routes: advertised by the node, approved by a person or the policy, served by one primary per prefix.
 
 use crate::{Change, CoreError, NodeId, Result, World};
+use hearthgate_sorted::{SortedMap, SortedSet};
 use ipnet::IpNet;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// Whether this is `0.0.0.0/0` or `::/0`.
 #[must_use]
@@ -16,8 +14,8 @@ pub fn is_exit_route(route: &IpNet) -> bool {
 /// Who serves which prefix, and who failed its last control pings.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Primaries {
-    by_prefix: Arc<BTreeMap<IpNet, NodeId>>,
-    unhealthy: Arc<BTreeSet<NodeId>>,
+    by_prefix: Arc<SortedMap<IpNet, NodeId>>,
+    unhealthy: Arc<SortedSet<NodeId>>,
 }
 
 impl World {
@@ -26,7 +24,7 @@ impl World {
     /// # Errors
     /// No such node.
     pub fn approve_routes(&mut self, id: NodeId, routes: &[IpNet]) -> Result<()> {
-        let mut wanted: BTreeSet<IpNet> = routes.iter().map(IpNet::trunc).collect();
+        let mut wanted: SortedSet<IpNet> = routes.iter().map(IpNet::trunc).collect();
         if wanted.iter().any(is_exit_route) {
             wanted.extend(exit_routes());
         }
@@ -50,20 +48,20 @@ impl World {
     /// Routers worth a control ping: online nodes that share an enabled prefix with another one.
     #[must_use]
     pub fn routers_to_probe(&self) -> Vec<NodeId> {
-        let mut by_prefix: BTreeMap<IpNet, Vec<NodeId>> = BTreeMap::new();
+        let mut by_prefix: SortedMap<IpNet, Vec<NodeId>> = SortedMap::new();
         for node in self.nodes.iter().filter(|n| n.path.online) {
             for route in node.enabled_routes().filter(|r| !is_exit_route(r)) {
                 by_prefix.entry(route).or_default().push(node.id);
             }
         }
-        let shared: BTreeSet<NodeId> = by_prefix.into_values().filter(|ids| ids.len() > 1).flatten().collect();
+        let shared: SortedSet<NodeId> = by_prefix.into_values().filter(|ids| ids.len() > 1).flatten().collect();
         shared.into_iter().collect()
     }
 
     /// Approves what the policy approves by itself; it never takes an approval back.
     pub(crate) fn auto_approve(&mut self, id: NodeId) -> Result<()> {
         let node = self.node(id)?.clone();
-        let mut approved: BTreeSet<IpNet> = node.approved_routes.iter().copied().collect();
+        let mut approved: SortedSet<IpNet> = node.approved_routes.iter().copied().collect();
         let before = approved.len();
         let by_policy = |r: &&IpNet| self.policy.auto_approves(&node, **r);
         approved.extend(node.advertised_routes().iter().filter(by_policy).copied());
@@ -81,7 +79,7 @@ impl World {
     /// Chooses one primary per prefix: the present one while it is online and healthy, else the lowest number;
     /// when all are unhealthy, the present one stays, because moving to another dead router helps nobody.
     pub(crate) fn elect_primaries(&mut self) {
-        let mut candidates: BTreeMap<IpNet, Vec<(NodeId, bool)>> = BTreeMap::new();
+        let mut candidates: SortedMap<IpNet, Vec<(NodeId, bool)>> = SortedMap::new();
         for node in self.nodes.iter() {
             if node.record.approved_routes.is_empty() || node.waiting {
                 continue;
@@ -92,7 +90,7 @@ impl World {
             }
         }
         let old = self.primaries.by_prefix.clone();
-        let mut chosen = BTreeMap::new();
+        let mut chosen = SortedMap::new();
         for (route, nodes) in candidates {
             let present = old.get(&route).filter(|id| nodes.iter().any(|(n, _)| n == *id));
             let present_good = present.filter(|id| nodes.contains(&(**id, true)));
@@ -105,7 +103,7 @@ impl World {
         if chosen == *old {
             return;
         }
-        let mut touched: BTreeSet<NodeId> = BTreeSet::new();
+        let mut touched: SortedSet<NodeId> = SortedSet::new();
         for (route, id) in chosen.iter().filter(|(r, id)| old.get(r) != Some(id)) {
             touched.insert(*id);
             touched.extend(old.get(route));

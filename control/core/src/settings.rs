@@ -1,8 +1,8 @@
 //! What the operator decides, as the core needs it. The shell makes this from the configuration.
 
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DnsRecord;
 use ipnet::{Ipv4Net, Ipv6Net};
-use std::collections::BTreeMap;
 
 /// How addresses are picked from the prefixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,7 +34,7 @@ pub struct Settings {
     /// Global resolvers.
     pub resolvers: Vec<String>,
     /// Split DNS: suffix to resolvers.
-    pub split_dns: BTreeMap<String, Vec<String>>,
+    pub split_dns: SortedMap<String, Vec<String>>,
     /// Search domains besides the base domain.
     pub search_domains: Vec<String>,
     /// Extra A and AAAA records.
@@ -66,7 +66,7 @@ impl Default for Settings {
             magic_dns: true,
             override_local_dns: false,
             resolvers: Vec::new(),
-            split_dns: BTreeMap::new(),
+            split_dns: SortedMap::new(),
             search_domains: Vec::new(),
             extra_records: Vec::new(),
             node_expiry_s: 0,

@@ -2,9 +2,10 @@
 
 use crate::{Node, NodeId, Policy, Settings, User, UserId};
 use hearthgate_keys::NodePublic;
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DerpMap;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -146,8 +147,8 @@ pub struct Snapshot {
     /// DERP map.
     pub derp_map: Arc<DerpMap>,
     /// Users by number.
-    pub users: Arc<BTreeMap<UserId, User>>,
-    pub(crate) pages: Arc<BTreeMap<u64, Arc<Page>>>,
+    pub users: Arc<SortedMap<UserId, User>>,
+    pub(crate) pages: Arc<SortedMap<u64, Arc<Page>>>,
     pub(crate) by_key: Arc<HashMap<NodePublic, NodeId>>,
     pub(crate) recent: VecDeque<Arc<Tick>>,
     pub(crate) count: usize,

@@ -12,10 +12,11 @@ use crate::{
     routes::Primaries,
 };
 use hearthgate_keys::NodePublic;
+use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::DerpMap;
 use ipnet::IpNet;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -49,18 +50,18 @@ pub struct World {
     /// The same, when it is a policy file.
     pub(crate) enforced: Option<Arc<Enforced>>,
     /// Versions of the policy, by number.
-    pub(crate) policies: Arc<BTreeMap<u64, PolicyVersion>>,
+    pub(crate) policies: Arc<SortedMap<u64, PolicyVersion>>,
     /// Nodes that changed since the policy was applied last.
-    pub(crate) unsettled: BTreeSet<NodeId>,
+    pub(crate) unsettled: SortedSet<NodeId>,
     /// People changed since then.
     pub(crate) unsettled_people: bool,
     pub(crate) derp_map: Arc<DerpMap>,
     /// The same before the policy had its say.
     own_derp_map: Arc<DerpMap>,
-    pub(crate) users: Arc<BTreeMap<UserId, User>>,
+    pub(crate) users: Arc<SortedMap<UserId, User>>,
     pub(crate) nodes: Nodes,
-    pub(crate) preauth: Arc<BTreeMap<u64, PreAuthKey>>,
-    pub(crate) api_keys: Arc<BTreeMap<u64, ApiKey>>,
+    pub(crate) preauth: Arc<SortedMap<u64, PreAuthKey>>,
+    pub(crate) api_keys: Arc<SortedMap<u64, ApiKey>>,
     pub(crate) records: Arc<Records>,
     pub(crate) audit: Arc<Vec<AuditEntry>>,
     pub(crate) pending: Pending,
@@ -75,7 +76,7 @@ pub struct World {
     last_v4: Option<Ipv4Addr>,
     last_v6: Option<Ipv6Addr>,
     /// Nodes whose record differs from flash in facts that are not worth a write of their own.
-    stale_on_flash: BTreeSet<NodeId>,
+    stale_on_flash: SortedSet<NodeId>,
     changes: Vec<Change>,
     writes: Vec<Write>,
     facts: Vec<Fact>,
@@ -92,7 +93,7 @@ impl World {
             policy,
             enforced: None,
             policies: Arc::new(stored.policies.into_iter().map(|p| (p.version, p)).collect()),
-            unsettled: BTreeSet::new(),
+            unsettled: SortedSet::new(),
             unsettled_people: false,
             own_derp_map: Arc::new(derp_map.clone()),
             derp_map: Arc::new(derp_map),
@@ -112,7 +113,7 @@ impl World {
             recent: VecDeque::new(),
             last_v4: None,
             last_v6: None,
-            stale_on_flash: BTreeSet::new(),
+            stale_on_flash: SortedSet::new(),
             changes: Vec::new(),
             writes: Vec::new(),
             facts: Vec::new(),

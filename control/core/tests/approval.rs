@@ -3,7 +3,7 @@
 mod support;
 
 use hearthgate_core::{AuthId, EventKind, Fact, NewPreAuthKey, NodeId, RegisterMethod, Settings, UserId, map};
-use std::collections::BTreeSet;
+use hearthgate_sorted::SortedSet;
 use support::{Lab, request};
 
 fn lab() -> (Lab, UserId) {
@@ -28,7 +28,7 @@ fn waits(lab: &Lab, id: NodeId) -> bool {
 /// How many peers a node's whole map has, and whether it is told that it is let in.
 fn told(lab: &Lab, id: NodeId) -> (usize, bool) {
     let view = lab.world.view();
-    let head = map::head(&view, id, &BTreeSet::new(), lab.now.wall).unwrap();
+    let head = map::head(&view, id, &SortedSet::new(), lab.now.wall).unwrap();
     let class = view.policy.class_of(view.node(id).unwrap());
     let peers = view.nodes().filter(|n| n.id != id && view.policy.sees(class, n)).count();
     (peers, head.node.unwrap().machine_authorized)

@@ -40,7 +40,7 @@ fn nobody_takes_over_a_user_by_having_the_same_name_or_address() {
     let other =
         site.world.provider_login(Identity { provider_id: "https://evil.example/1".into(), ..anna() }, now).unwrap();
     assert!(other.id != person.id && other.id != local);
-    let names: std::collections::BTreeSet<_> = site.world.users().map(|u| u.name.clone()).collect();
+    let names: hearthgate_sorted::SortedSet<_> = site.world.users().map(|u| u.name.clone()).collect();
     assert_eq!(names.len(), 3);
 }
 

@@ -1,12 +1,13 @@
 //! Records of other parts, and the audit log: bounded, and back after a restart.
 
 use hearthgate_core::{AUDIT_MAX, AllowAll, Now, RECORD_BYTES_MAX, Settings, Stored, World};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DerpMap;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 const NOW: Now = Now { wall: jiff::Timestamp::UNIX_EPOCH, mono_ms: 0 };
 
-fn load(flash: &BTreeMap<String, Vec<u8>>) -> World {
+fn load(flash: &SortedMap<String, Vec<u8>>) -> World {
     let mut stored = Stored::default();
     for (key, value) in flash {
         stored.add(key, value).expect("readable");
@@ -14,7 +15,7 @@ fn load(flash: &BTreeMap<String, Vec<u8>>) -> World {
     World::load(stored, Settings::default(), Arc::new(AllowAll), DerpMap::default(), NOW)
 }
 
-fn flush(world: &mut World, flash: &mut BTreeMap<String, Vec<u8>>) {
+fn flush(world: &mut World, flash: &mut SortedMap<String, Vec<u8>>) {
     for write in world.take_batch().writes {
         match write.value {
             Some(value) => flash.insert(write.key, value),
@@ -25,7 +26,7 @@ fn flush(world: &mut World, flash: &mut BTreeMap<String, Vec<u8>>) {
 
 #[test]
 fn records_survive_and_go() {
-    let mut flash = BTreeMap::new();
+    let mut flash = SortedMap::new();
     let mut world = load(&flash);
     world.put_record("a/1", &"one").expect("stored");
     world.put_record("a/2", &"two").expect("stored");
@@ -42,7 +43,7 @@ fn records_survive_and_go() {
 
 #[test]
 fn the_audit_log_is_a_ring() {
-    let mut flash = BTreeMap::new();
+    let mut flash = SortedMap::new();
     let mut world = load(&flash);
     for i in 0..AUDIT_MAX + 7 {
         world.audit("anna", "did", &i.to_string(), NOW);

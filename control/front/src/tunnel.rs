@@ -6,7 +6,7 @@
 
 use crate::messages::BODY_MAX;
 use bytes::Bytes;
-use hearthgate_http::{Handler, Spawner, io};
+use hearthgate_http::{Handler, Spawner, serve2};
 use hearthgate_keys::{MachinePrivate, MachinePublic};
 use hearthgate_noise::{HandshakeError, Initiator, RESPONSE_LEN};
 use hearthgate_transport::NoiseStream;
@@ -101,16 +101,15 @@ where
     F: Fn(Request<Incoming>) -> T + Send + 'static,
     T: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    hyper::server::conn::http2::Builder::new(Spawner)
-        .timer(TokioTimer::new())
+    let mut http = hyper::server::conn::http2::Builder::new(Spawner);
+    http.timer(TokioTimer::new())
         .keep_alive_interval(Some(KEEP_ALIVE))
         .keep_alive_timeout(KEEP_ALIVE_WITHIN)
         .max_concurrent_streams(STREAMS_MAX + QUESTIONS_MAX)
         .initial_stream_window_size(HOME_WINDOW)
         .initial_connection_window_size(of_all(HOME_WINDOW))
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(HEAD_MAX)
-        .serve_connection(io(stream), Handler::new(handler))
-        .await?;
+        .max_header_list_size(HEAD_MAX);
+    serve2(&http, stream, Handler::new(handler)).await?;
     Ok(())
 }

@@ -10,16 +10,21 @@ mod client;
 mod server;
 mod task;
 
-pub use client::{Sender1, begin1};
-pub use server::{Handler, Http1};
+pub use client::{Connection1, Sender1, begin1};
+pub use server::{Handler, Http1, serve2};
 pub use task::{Spawner, spawn};
 
 use hyper_util::rt::TokioIo;
+use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Both directions of a connection.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A future behind a pointer. What a function gives back as one of these is compiled where the function is; an `async fn`
+/// is compiled in each crate that calls it from something generic.
+pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Any connection, as hyper takes it.
 pub type Io = TokioIo<Box<dyn Stream>>;

@@ -1,15 +1,19 @@
 //! The server's end of a connection.
 
-use crate::{Io, Stream, io};
+use crate::{Boxed, Io, Spawner, Stream, io};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
 use hyper_util::rt::TokioTimer;
-use std::{convert::Infallible, pin::Pin, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
-type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+type Answering = Boxed<Result<Answer, Infallible>>;
 
 /// What answers the requests of a connection, for HTTP/1.1 and HTTP/2.
 pub struct Handler(Box<dyn Fn(Request<Incoming>) -> Answering + Send>);
@@ -59,14 +63,29 @@ impl Http1 {
         self.serve_io(io(stream), handler).await
     }
 
-    async fn serve_io(self, io: Io, handler: Handler) -> Result<(), hyper::Error> {
-        http1::Builder::new()
+    fn serve_io(self, io: Io, handler: Handler) -> Boxed<Result<(), hyper::Error>> {
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_within)
             .max_buf_size(self.head_max)
             .keep_alive(self.keep_alive)
-            .serve_connection(io, handler)
-            .with_upgrades()
-            .await
+            .serve_connection(io, handler);
+        Box::pin(connection.with_upgrades())
     }
+}
+
+/// Answers requests on one connection of HTTP/2 until it ends.
+///
+/// # Errors
+/// The connection broke off, or what came is no HTTP/2.
+pub fn serve2(
+    options: &http2::Builder<Spawner>,
+    stream: impl Stream + 'static,
+    handler: Handler,
+) -> Boxed<Result<(), hyper::Error>> {
+    serve2_io(options, io(stream), handler)
+}
+
+fn serve2_io(options: &http2::Builder<Spawner>, io: Io, handler: Handler) -> Boxed<Result<(), hyper::Error>> {
+    Box::pin(options.serve_connection(io, handler))
 }

@@ -1,13 +1,18 @@
 //! Tasks behind one pointer.
 
+use crate::Boxed;
 use hyper::rt::Executor;
-use std::pin::Pin;
 use tokio::task::JoinHandle;
 
 /// `tokio::spawn`, with the machine of a task compiled once for each kind of result and not for each future.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-    let future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
+    let future: Boxed<T> = Box::pin(future);
     tokio::spawn(future)
+}
+
+/// Most tasks have no result: the machine for those is compiled here.
+fn spawn_unit(future: Boxed<()>) {
+    drop(tokio::spawn(future));
 }
 
 /// Where hyper spawns what belongs to a connection of HTTP/2.
@@ -20,6 +25,6 @@ where
     F::Output: Send,
 {
     fn execute(&self, future: F) {
-        drop(spawn(async move { drop(future.await) }));
+        spawn_unit(Box::pin(async move { drop(future.await) }));
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::sqlite::{Database, Row, SqliteError, Value};
 use hearthgate_core::{NodeId, NodeRecord, RegisterMethod, TAGGED_DEVICES, User, UserId};
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::Hostinfo;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde_json::from_slice;
-use std::{collections::BTreeSet, str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -108,7 +109,7 @@ fn node(row: &Row, now: Timestamp) -> Result<NodeRecord, ImportError> {
     let hostinfo: Hostinfo = text(row, "host_info").and_then(|t| from_slice(t.as_bytes()).ok()).unwrap_or_default();
     let given_name = text(row, "given_name").unwrap_or_default().to_ascii_lowercase();
     let hostname = text(row, "hostname").unwrap_or_default().to_ascii_lowercase();
-    let mut tags: BTreeSet<String> = list(row, "tags").into_iter().collect();
+    let mut tags: SortedSet<String> = list(row, "tags").into_iter().collect();
     // Until 0.27 these were a column of their own.
     tags.extend(list(row, "forced_tags"));
     let owner = row.get("user_id").and_then(Value::int).map(|n| UserId(n.cast_unsigned()));
@@ -144,7 +145,7 @@ fn node(row: &Row, now: Timestamp) -> Result<NodeRecord, ImportError> {
 
 /// Names are unique here; a name that stands twice, or is none, gets the node's number.
 fn unique_names(found: &mut Found) {
-    let mut taken = BTreeSet::new();
+    let mut taken = SortedSet::new();
     for node in &mut found.nodes {
         if node.given_name.is_empty() || !taken.insert(node.given_name.clone()) {
             let base = if node.given_name.is_empty() { "node" } else { &node.given_name };
@@ -159,7 +160,7 @@ fn unique_names(found: &mut Found) {
 
 /// Nodes whose user is gone and that have no tags belong to nobody.
 fn orphans(found: &mut Found) {
-    let users: BTreeSet<UserId> = found.users.iter().map(|u| u.id).collect();
+    let users: SortedSet<UserId> = found.users.iter().map(|u| u.id).collect();
     let (kept, lost): (Vec<_>, Vec<_>) =
         std::mem::take(&mut found.nodes).into_iter().partition(|n| !n.tags.is_empty() || users.contains(&n.user));
     found.nodes = kept;

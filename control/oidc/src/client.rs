@@ -6,8 +6,9 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use form_urlencoded::Serializer;
+use hearthgate_sorted::SortedMap;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 /// Random bytes that one login uses up.
 pub const RANDOM_BYTES: usize = 3 * 32;
@@ -33,7 +34,7 @@ pub struct Client {
     /// What is asked for; `openid` is added.
     pub scope: Vec<String>,
     /// Further parameters of the authorization request.
-    pub extra: BTreeMap<String, String>,
+    pub extra: SortedMap<String, String>,
     /// Proof key, if it is on.
     pub pkce: Option<PkceMethod>,
 }

@@ -4,9 +4,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hearthgate_oidc::{
     Claims, Client, Flow, Keys, Metadata, OidcError, PkceMethod, RANDOM_BYTES, Rules, Tokens, discovery_url, verify,
 };
+use hearthgate_sorted::SortedMap;
 use ring::{rand::SystemRandom, signature};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 const ISSUER: &str = "https://id.example";
 const NOW: i64 = 1_800_000_000;
@@ -25,7 +25,7 @@ fn client() -> Client {
         secret: "s&cret".into(),
         redirect_uri: "https://home.example/oidc/callback".into(),
         scope: vec!["openid".into(), "email".into()],
-        extra: BTreeMap::from([("prompt".into(), "login".into())]),
+        extra: SortedMap::from([("prompt".into(), "login".into())]),
         pkce: Some(PkceMethod::S256),
     }
 }
@@ -97,7 +97,7 @@ fn the_browser_is_sent_with_everything_the_provider_needs() {
     let (url, flow) = begin();
     let (base, query) = url.split_once('?').unwrap();
     assert_eq!(base, "https://id.example/auth");
-    let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let query: SortedMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     assert_eq!(query["state"], flow.state);
     assert_eq!(query["nonce"], flow.nonce);
     assert_eq!(query["redirect_uri"], "https://home.example/oidc/callback");
@@ -105,7 +105,7 @@ fn the_browser_is_sent_with_everything_the_provider_needs() {
     assert_eq!(query["code_challenge_method"], "S256");
     // The verifier stays here until the code is there.
     let request = client().token_request(&metadata(), &flow, "the code");
-    let form: BTreeMap<_, _> = form_urlencoded::parse(request.form.as_bytes()).into_owned().collect();
+    let form: SortedMap<_, _> = form_urlencoded::parse(request.form.as_bytes()).into_owned().collect();
     assert!(!url.contains(&form["code_verifier"]));
     assert_eq!((form["grant_type"].as_str(), form["code"].as_str()), ("authorization_code", "the code"));
     // RFC 6749, section 2.3.1: "hearthgate:s%26cret".

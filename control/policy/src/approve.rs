@@ -6,29 +6,29 @@ use crate::{
     selector::{AutoGroup, Selector},
     tailnet::{Machine, Tailnet},
 };
+use hearthgate_sorted::SortedSet;
 use ipnet::IpNet;
-use std::collections::BTreeSet;
 
 impl Policy {
     /// Whether a person may give a tag to their machine: as its owner, or as the owner of a tag that owns it.
     #[must_use]
     pub fn may_use_tag(&self, net: &Tailnet, person: usize, tag: &str) -> bool {
         let r = Resolver::new(self, net);
-        self.owns(&r, tag, &mut BTreeSet::new(), &|s| r.people(s).contains(&person))
+        self.owns(&r, tag, &mut SortedSet::new(), &|s| r.people(s).contains(&person))
     }
 
     /// Whether a machine with these tags may take `tag` too.
     #[must_use]
     pub fn tags_own_tag(&self, net: &Tailnet, tags: &[String], tag: &str) -> bool {
         let r = Resolver::new(self, net);
-        self.owns(&r, tag, &mut BTreeSet::new(), &|s| matches!(s, Selector::Tag(t) if tags.contains(t)))
+        self.owns(&r, tag, &mut SortedSet::new(), &|s| matches!(s, Selector::Tag(t) if tags.contains(t)))
     }
 
     fn owns<'a>(
         &'a self,
         r: &Resolver<'_>,
         tag: &'a str,
-        seen: &mut BTreeSet<&'a str>,
+        seen: &mut SortedSet<&'a str>,
         fits: &dyn Fn(&Selector) -> bool,
     ) -> bool {
         // Tags may own each other in a circle.

@@ -2,9 +2,9 @@
 //!
 //! Source: `tailcfg/derpmap.go` of tailscale.com v1.102.5, and Tailscale's documentation of custom DERP servers.
 
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{DerpMap, DerpRegion};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// Regions by number; `null` takes one of the server's away.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -13,7 +13,7 @@ pub struct PolicyDerpMap {
     #[serde(rename = "OmitDefaultRegions", alias = "omitDefaultRegions")]
     omit_default_regions: bool,
     #[serde(rename = "Regions", alias = "regions")]
-    regions: BTreeMap<i32, Option<DerpRegion>>,
+    regions: SortedMap<i32, Option<DerpRegion>>,
 }
 
 impl PolicyDerpMap {

@@ -7,9 +7,10 @@ use crate::{
     ports::protocol_name,
     selector::Selector,
 };
+use hearthgate_sorted::SortedSet;
 use ipnet::IpNet;
 use serde::Serialize;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 /// One side of a question: a machine, or an address behind one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,8 +180,8 @@ impl Engine {
             .collect()
     }
 
-    fn accesses(&self) -> BTreeSet<Access> {
-        let mut out = BTreeSet::new();
+    fn accesses(&self) -> SortedSet<Access> {
+        let mut out = SortedSet::new();
         // Machines of a class are alike as sources, but for who owns them; a tailnet at home is small enough for pairs.
         for to in 0..self.net.machines.len() {
             for from in (0..self.net.machines.len()).filter(|f| *f != to) {

@@ -6,7 +6,7 @@ use crate::{
     policy::{Located, Selectors},
     selector::Selector,
 };
-use std::collections::BTreeMap;
+use hearthgate_sorted::SortedMap;
 
 /// The members of an object whose names are all known.
 pub(crate) struct Fields<'a> {
@@ -96,8 +96,8 @@ pub(crate) fn wrong_kind(value: &Value, what: &str) -> Refusal {
 pub(crate) fn capabilities(
     value: &Value,
     what: &str,
-) -> Result<BTreeMap<String, Option<Vec<serde_json::Value>>>, Refusal> {
-    let mut out = BTreeMap::new();
+) -> Result<SortedMap<String, Option<Vec<serde_json::Value>>>, Refusal> {
+    let mut out = SortedMap::new();
     for m in object(value, what)? {
         let values = match m.value.kind {
             Kind::Null => None,

@@ -14,9 +14,10 @@ use crate::{
     selector::{AutoGroup, Selector},
     ssh::may_log_in,
 };
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::PortRange;
 use serde::Serialize;
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 /// What became of one entry of `tests`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -182,7 +183,7 @@ impl Engine {
             }
             Ok(s) => s.ips.clone(),
         };
-        let mut machines = BTreeSet::new();
+        let mut machines = SortedSet::new();
         for dst in &test.dst {
             match self.ssh_machines(r, dst, subject.as_ref().ok().and_then(|s| s.person)) {
                 Err(why) => errors.push(format!("{}: {why}", dst.value)),

@@ -13,7 +13,7 @@ use crate::{
     posture::Assertion,
     selector::{Selector, check_tag},
 };
-use std::collections::BTreeMap;
+use hearthgate_sorted::SortedMap;
 
 const SECTIONS: [&str; 18] = [
     "groups",
@@ -103,11 +103,11 @@ fn each<T>(value: &Value, what: &str, read: impl Fn(&Value) -> Result<T, Refusal
     array(value, what)?.iter().map(read).collect()
 }
 
-fn groups(value: &Value) -> Result<BTreeMap<String, Vec<Selector>>, Refusal> {
+fn groups(value: &Value) -> Result<SortedMap<String, Vec<Selector>>, Refusal> {
     let mut members: Vec<_> = object(value, "groups")?.iter().collect();
     // The last by name is blamed first.
     members.sort_by(|a, b| b.name.cmp(&a.name));
-    let mut out = BTreeMap::new();
+    let mut out = SortedMap::new();
     for group in members {
         if !group.name.starts_with("group:") {
             return Err(Refusal::new(group.at, format!("group names must start with 'group:', got {:?}", group.name)));
@@ -132,8 +132,8 @@ fn groups(value: &Value) -> Result<BTreeMap<String, Vec<Selector>>, Refusal> {
     Ok(out)
 }
 
-fn hosts(value: &Value) -> Result<BTreeMap<String, ipnet::IpNet>, Refusal> {
-    let mut out = BTreeMap::new();
+fn hosts(value: &Value) -> Result<SortedMap<String, ipnet::IpNet>, Refusal> {
+    let mut out = SortedMap::new();
     for m in object(value, "hosts")? {
         let address = text(&m.value, "hosts")?;
         if m.name.is_empty() || m.name.contains([':', '@', '/']) || m.name == "*" {
@@ -263,7 +263,7 @@ fn node_attr(value: &Value) -> Result<NodeAttr, Refusal> {
 fn test(value: &Value) -> Result<Test, Refusal> {
     let f = Fields::of(value, "tests", &["src", "user", "proto", "accept", "allow", "deny", "srcpostureattrs"])?;
     let attrs = match f.get(&["srcPostureAttrs"]) {
-        None => BTreeMap::new(),
+        None => SortedMap::new(),
         Some(v) => object(v, "srcPostureAttrs")?
             .iter()
             .map(|m| Ok((m.name.clone(), m.value.to_json().ok_or_else(|| wrong_kind(&m.value, &m.name))?)))

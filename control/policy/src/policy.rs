@@ -1,10 +1,10 @@
 //! A policy as written, after parsing: every section as typed values with their place in the text.
 
 use crate::{derp::PolicyDerpMap, ports::ProtocolPorts, posture::Assertion, selector::Selector};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::PortRange;
 use ipnet::IpNet;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// A list of selectors and where each stands.
 pub(crate) type Selectors = Vec<Located<Selector>>;
@@ -19,9 +19,9 @@ pub(crate) struct Located<T> {
 /// A policy file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Policy {
-    pub(crate) groups: BTreeMap<String, Vec<Selector>>,
-    pub(crate) hosts: BTreeMap<String, IpNet>,
-    pub(crate) tag_owners: BTreeMap<String, Selectors>,
+    pub(crate) groups: SortedMap<String, Vec<Selector>>,
+    pub(crate) hosts: SortedMap<String, IpNet>,
+    pub(crate) tag_owners: SortedMap<String, Selectors>,
     pub(crate) acls: Option<Vec<Acl>>,
     pub(crate) grants: Option<Vec<Grant>>,
     pub(crate) route_approvers: Vec<(IpNet, Selectors)>,
@@ -30,9 +30,9 @@ pub struct Policy {
     pub(crate) node_attrs: Vec<NodeAttr>,
     pub(crate) tests: Vec<Test>,
     pub(crate) ssh_tests: Vec<SshTest>,
-    pub(crate) postures: BTreeMap<String, Vec<Assertion>>,
+    pub(crate) postures: SortedMap<String, Vec<Assertion>>,
     pub(crate) default_posture: Vec<String>,
-    pub(crate) ip_sets: BTreeMap<String, Vec<IpSetPart>>,
+    pub(crate) ip_sets: SortedMap<String, Vec<IpSetPart>>,
     pub(crate) randomize_client_port: bool,
     pub(crate) disable_ipv4: bool,
     pub(crate) one_cgnat_route: Option<String>,
@@ -77,7 +77,7 @@ pub(crate) struct Grant {
     pub(crate) src: Selectors,
     pub(crate) dst: Selectors,
     pub(crate) ip: Vec<ProtocolPorts>,
-    pub(crate) app: Option<BTreeMap<String, Option<Vec<Value>>>>,
+    pub(crate) app: Option<SortedMap<String, Option<Vec<Value>>>>,
     pub(crate) via: Vec<Located<String>>,
     pub(crate) posture: Vec<String>,
 }
@@ -111,7 +111,7 @@ pub(crate) enum CheckPeriod {
 pub(crate) struct NodeAttr {
     pub(crate) target: Selectors,
     pub(crate) attr: Vec<String>,
-    pub(crate) app: BTreeMap<String, Option<Vec<Value>>>,
+    pub(crate) app: SortedMap<String, Option<Vec<Value>>>,
     pub(crate) ip_pool: Vec<IpNet>,
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct Test {
     pub(crate) accept: Vec<String>,
     pub(crate) deny: Vec<String>,
     /// Attributes of the source's device, for postures.
-    pub(crate) posture_attrs: BTreeMap<String, Value>,
+    pub(crate) posture_attrs: SortedMap<String, Value>,
 }
 
 /// One entry of `sshTests`.

@@ -2,8 +2,9 @@
 //!
 //! Source: Tailscale's documentation of `postures` in policy files.
 
+use hearthgate_sorted::SortedMap;
 use serde_json::Value;
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::cmp::Ordering;
 
 /// One condition; a posture holds when all of its conditions do.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +80,7 @@ impl Assertion {
     }
 
     /// Whether a device with these attributes meets it. What is not known does not, unless absence is asked for.
-    pub(crate) fn holds(&self, attributes: &BTreeMap<String, Value>) -> bool {
+    pub(crate) fn holds(&self, attributes: &SortedMap<String, Value>) -> bool {
         let value = attributes.get(&self.attribute);
         match &self.test {
             Comparison::Set => value.is_some(),
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn conditions() {
-        let facts = BTreeMap::from([
+        let facts = SortedMap::from([
             ("node:os".to_owned(), Value::from("linux")),
             ("node:tsVersion".to_owned(), Value::from("1.102.5")),
             ("custom:score".to_owned(), Value::from(7)),

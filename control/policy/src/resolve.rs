@@ -8,9 +8,10 @@ use crate::{
     selector::{AutoGroup, Selector},
     tailnet::{Machine, Tailnet},
 };
+use hearthgate_sorted::SortedSet;
 use std::{
     cell::{OnceCell, RefCell},
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::Arc,
 };
 
@@ -138,7 +139,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The people a selector means.
-    pub(crate) fn people(&self, selector: &Selector) -> BTreeSet<usize> {
+    pub(crate) fn people(&self, selector: &Selector) -> SortedSet<usize> {
         let matching = |f: &dyn Fn(usize) -> bool| (0..self.net.people.len()).filter(|i| f(*i)).collect();
         match selector {
             Selector::User(token) => self.person(token).into_iter().collect(),
@@ -155,7 +156,7 @@ impl<'a> Resolver<'a> {
                     .collect(),
                 None => matching(&|i| self.net.people[i].in_provider_group(name)),
             },
-            _ => BTreeSet::new(),
+            _ => SortedSet::new(),
         }
     }
 
@@ -189,7 +190,7 @@ impl<'a> Resolver<'a> {
 
     /// All approved subnet routes, each once, in the order of the machines.
     pub(crate) fn subnets(&self) -> Vec<ipnet::IpNet> {
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         self.net.machines.iter().flat_map(|m| m.subnets.iter().copied()).filter(|r| seen.insert(*r)).collect()
     }
 }

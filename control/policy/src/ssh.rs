@@ -11,8 +11,9 @@ use crate::{
     resolve::Resolver,
     selector::{AutoGroup, Selector},
 };
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{SshAction, SshPrincipal, SshRule};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 /// How long an approval holds when the policy does not say: 12 hours, in nanoseconds.
 const CHECK_PERIOD: i64 = 12 * 3_600_000_000_000;
@@ -35,10 +36,10 @@ struct Resolved {
     dst: IpSet,
     own: bool,
     others: bool,
-    users: BTreeMap<String, String>,
+    users: SortedMap<String, String>,
     /// A login for people with a mail address of one of these domains.
     has_local_part: bool,
-    local_parts: BTreeMap<usize, String>,
+    local_parts: SortedMap<usize, String>,
     recorders: Vec<String>,
 }
 
@@ -66,8 +67,8 @@ pub(crate) fn compile_ssh(r: &Resolver<'_>) -> SshRules {
         let is_own = |s: &Selector| *s == Selector::Auto(AutoGroup::Own);
         let mut dst = Builder::default();
         rule.dst.iter().filter(|d| !is_own(&d.value)).for_each(|d| dst.set(&r.set(&d.value)));
-        let mut users = BTreeMap::new();
-        let mut local_parts = BTreeMap::new();
+        let mut users = SortedMap::new();
+        let mut local_parts = SortedMap::new();
         users.insert("root".to_owned(), String::new());
         for user in &rule.users {
             if user == "autogroup:nonroot" {
@@ -186,7 +187,7 @@ impl Engine {
             action.hold_and_delegate = format!("{base}{ACTION_PATH}");
             action.session_duration = self.check_period(rule.index);
         }
-        let made = |users: BTreeMap<String, String>| SshRule {
+        let made = |users: SortedMap<String, String>| SshRule {
             principals: who.clone(),
             ssh_users: users,
             action: Some(action.clone()),
@@ -195,7 +196,7 @@ impl Engine {
         };
         out.push((check, made(rule.users.clone())));
         if let Some(local) = person.and_then(|p| rule.local_parts.get(&p)) {
-            out.push((check, made(BTreeMap::from([(local.clone(), local.clone())]))));
+            out.push((check, made(SortedMap::from([(local.clone(), local.clone())]))));
         }
     }
 
@@ -221,7 +222,7 @@ impl Engine {
 }
 
 /// Whether `SSHUsers` let somebody log in.
-pub(crate) fn may_log_in(users: &BTreeMap<String, String>, user: &str) -> bool {
+pub(crate) fn may_log_in(users: &SortedMap<String, String>, user: &str) -> bool {
     match users.get(user) {
         _ if user.is_empty() => false,
         Some(local) => !local.is_empty(),

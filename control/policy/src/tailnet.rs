@@ -6,8 +6,9 @@ use crate::{
     hujson::{self, Kind, Value},
     selector::Role,
 };
+use hearthgate_sorted::SortedMap;
 use ipnet::IpNet;
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 /// A person.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +72,7 @@ pub struct Machine {
     /// Its exit routes are advertised and approved.
     pub exit: bool,
     /// Attributes for postures, such as `node:os`.
-    pub attributes: BTreeMap<String, serde_json::Value>,
+    pub attributes: SortedMap<String, serde_json::Value>,
 }
 
 impl Machine {
@@ -196,7 +197,7 @@ fn machine(name: &str, value: &Value, people: &[Person]) -> Result<Machine, Refu
     let approved: Vec<IpNet> =
         nets("approved_routes")?.into_iter().filter(|r| advertised.is_empty() || advertised.contains(r)).collect();
     let attributes = match find(value, "attributes")? {
-        None => BTreeMap::new(),
+        None => SortedMap::new(),
         Some(v) => object(v, "attributes")?
             .iter()
             .map(|m| Ok((m.name.clone(), m.value.to_json().ok_or_else(|| wrong_kind(&m.value, &m.name))?)))

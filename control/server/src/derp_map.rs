@@ -1,9 +1,10 @@
 //! The DERP map: the built-in relay, and regions from files.
 
 use crate::{Options, StartError};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{DerpMap, DerpNode, DerpRegion};
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs, net::IpAddr};
+use std::{fs, net::IpAddr};
 
 /// Largest map file.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
@@ -12,7 +13,7 @@ const FILE_MAX: u64 = 4 * 1024 * 1024;
 #[derive(Deserialize)]
 pub(crate) struct File {
     #[serde(rename = "Regions")]
-    regions: BTreeMap<i32, Option<DerpRegion>>,
+    regions: SortedMap<i32, Option<DerpRegion>>,
 }
 
 impl File {

@@ -8,9 +8,9 @@ use crate::{
     derp_map::{self, File, FrontRegion},
 };
 use hearthgate_fetch::Fetch;
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DerpMap;
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -29,7 +29,7 @@ pub(crate) struct DerpMaps(Mutex<State>);
 #[derive(Default)]
 struct State {
     /// Answers by URL, as they came.
-    answers: BTreeMap<String, String>,
+    answers: SortedMap<String, String>,
     /// Settings in force, with the pin of our certificate.
     options: Option<(Options, Option<String>)>,
     /// What the front that serves us has.

@@ -8,7 +8,7 @@ use crate::{
     reply::{Body, Reply, json, read_json, text, typed},
     state::App,
 };
-use hearthgate_http::{Handler, Spawner, io, spawn};
+use hearthgate_http::{Handler, Spawner, serve2, spawn};
 use hearthgate_keys::{ChallengePublic, MachinePublic};
 use hearthgate_tailcfg::{EarlyNoise, OverTlsPublicKeyResponse, VerifyRequest, VerifyResponse};
 use hearthgate_transport::{AcceptError, Upgrade};
@@ -175,17 +175,15 @@ async fn serve_noise(app: App, origin: Origin, upgrade: Upgrade, upgraded: hyper
     let early = serde_json::to_vec(&early).unwrap_or_default();
     let Ok(stream) = upgrade.stream(TokioIo::new(upgraded), &early) else { return };
     let handler = Handler::new(move |req| noise_api::handle(app.clone(), peer, req));
-    let served = hyper::server::conn::http2::Builder::new(Spawner)
-        .timer(hyper_util::rt::TokioTimer::new())
+    let mut http = hyper::server::conn::http2::Builder::new(Spawner);
+    http.timer(hyper_util::rt::TokioTimer::new())
         .keep_alive_interval(Some(H2_KEEP_ALIVE))
         .keep_alive_timeout(H2_PING_TIMEOUT)
         .max_concurrent_streams(H2_STREAMS_MAX)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .max_send_buf_size(H2_SEND_BUFFER)
-        .max_header_list_size(16 * 1024)
-        .serve_connection(io(stream), handler)
-        .await;
-    if let Err(e) = served {
+        .max_header_list_size(16 * 1024);
+    if let Err(e) = serve2(&http, stream, handler).await {
         tracing::debug!(machine = ?peer.machine, error = %e, "noise connection ended");
     }
 }

@@ -6,10 +6,11 @@ use hearthgate_core::{
     ClassId, Node, NodeId, Snapshot,
     map::{self, Delta},
 };
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::MapResponse;
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -80,7 +81,7 @@ impl Maps {
         &self,
         snap: &Snapshot,
         viewer: NodeId,
-        removed: &BTreeSet<NodeId>,
+        removed: &SortedSet<NodeId>,
         how: Compression,
     ) -> Result<Vec<Bytes>, MapError> {
         let now = Timestamp::now();

@@ -2,10 +2,11 @@
 //! shell can set it: the network's name, DNS, how long keys live.
 
 use hearthgate_core::{CoreError, Settings, World, names};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DnsRecord;
 use hearthgate_web::reach::host_of;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 const KEY: &str = "web/network";
 const CHOICES: &str = "web/choices";
@@ -30,7 +31,7 @@ pub(crate) struct Choices {
     /// Search domains.
     pub search: Option<Vec<String>>,
     /// Resolvers by suffix.
-    pub split: Option<BTreeMap<String, Vec<String>>>,
+    pub split: Option<SortedMap<String, Vec<String>>>,
     /// Further names: name, address.
     pub records: Option<Vec<(String, IpAddr)>>,
     /// Life of node keys in days; 0 is for ever.

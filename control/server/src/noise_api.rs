@@ -17,6 +17,7 @@ use bytes::Bytes;
 use hearthgate_core::{AuthId, CoreError, Fact, NodeId, Registration, SshAnswer, SshAttempt};
 use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePublic, NodePublic};
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::{
     CapabilityVersion, MapRequest, QueryFeatureRequest, QueryFeatureResponse, RegisterRequest, RegisterResponse,
     SetDnsRequest,
@@ -24,7 +25,7 @@ use hearthgate_tailcfg::{
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc};
 
 /// Largest request body.
@@ -115,7 +116,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
     }
     let compression = Compression::of(&request.compress);
     let snap = app.control.current();
-    let first = match app.maps.whole(&snap, node, &BTreeSet::new(), compression) {
+    let first = match app.maps.whole(&snap, node, &SortedSet::new(), compression) {
         Ok(first) => first,
         // A real error before streaming: an empty 200 would make the client loop.
         Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),

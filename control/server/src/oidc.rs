@@ -12,8 +12,8 @@ use crate::{options::OidcOptions, writer::fill_random};
 use hearthgate_core::{AuthId, Identity};
 use hearthgate_fetch::{Fetch, FetchError, Send};
 use hearthgate_oidc::{Claims, Client, Flow, Keys, Metadata, OidcError, RANDOM_BYTES, Tokens, discovery_url, verify};
+use hearthgate_sorted::SortedMap;
 use std::{
-    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -69,7 +69,7 @@ pub struct Oidc {
     fetch: Fetch,
     provider: tokio::sync::Mutex<Option<Provider>>,
     /// By the `state` that comes back with the browser.
-    logins: Mutex<BTreeMap<String, Login>>,
+    logins: Mutex<SortedMap<String, Login>>,
 }
 
 /// Someone who logged in, and the device that waits.

@@ -15,8 +15,9 @@ use hearthgate_core::{
     map::{self, Delta},
 };
 use hearthgate_keys::NodePublic;
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::MapResponse;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -134,7 +135,7 @@ impl MapStream {
             }
             Some(delta) => self.maps.whole(snap, node.id, delta.removed(), self.compression).map(Some),
             None if map::is_alone(snap, node) => Err(MapError::Behind),
-            None => self.maps.whole(snap, node.id, &BTreeSet::new(), self.compression).map(Some),
+            None => self.maps.whole(snap, node.id, &SortedSet::new(), self.compression).map(Some),
         }
     }
 

@@ -50,7 +50,7 @@ pub fn write_backup(store: &dyn Store, out: &mut dyn Write) -> Result<usize> {
 /// # Errors
 /// A record is too long to be written.
 pub fn encode_backup(records: Vec<Record>) -> Result<Vec<u8>> {
-    let sorted: Vec<Record> = records.into_iter().collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
+    let sorted: Vec<Record> = records.into_iter().collect::<hearthgate_sorted::SortedMap<_, _>>().into_iter().collect();
     let mut out = Vec::new();
     write_records(&sorted, &mut out).map_err(StoreError::io("encoding", "the backup"))?;
     Ok(out)

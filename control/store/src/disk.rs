@@ -7,8 +7,8 @@ use crate::{
     Result, StoreError,
     files::{FILE_MODE, remove_if_there},
 };
+use hearthgate_sorted::SortedMap;
 use std::{
-    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::Write,
     os::unix::fs::{FileExt, OpenOptionsExt},
@@ -43,14 +43,14 @@ pub trait Disk: Send {
 pub struct FileDisk {
     dir: PathBuf,
     /// Kept open from write to sync, because the kernel reports a failed write-back to the handle that wrote.
-    open: BTreeMap<String, File>,
+    open: SortedMap<String, File>,
 }
 
 impl FileDisk {
     /// The folder `dir`, which must exist.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf(), open: BTreeMap::new() }
+        Self { dir: dir.to_path_buf(), open: SortedMap::new() }
     }
 
     fn file(&mut self, name: &str, create: bool) -> Result<&mut File> {

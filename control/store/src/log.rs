@@ -187,7 +187,7 @@ impl<D: Disk> Store for LogStore<D> {
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>> {
         let from = (Bound::Included(prefix), Bound::Unbounded);
-        let under = self.records.range::<[u8], _>(from).take_while(|(k, _)| k.starts_with(prefix));
+        let under = self.records.range::<[u8]>(from).take_while(|(k, _)| k.starts_with(prefix));
         Ok(under.map(|(k, v)| (k.to_vec(), v.to_vec())).collect())
     }
 

@@ -8,10 +8,10 @@ use crate::{
     Disk, Result, StoreError,
     log_format::{BODY_MAX, FILE_HEADER, FRAME_HEADER, FileHeader, FrameHeader, read_ops},
 };
-use std::collections::BTreeMap;
+use hearthgate_sorted::SortedMap;
 
 /// Everything in memory. Boxed slices spare the capacity field, 16 bytes a record.
-pub(crate) type Table = BTreeMap<Box<[u8]>, Box<[u8]>>;
+pub(crate) type Table = SortedMap<Box<[u8]>, Box<[u8]>>;
 
 /// What a log held.
 pub(crate) struct Loaded {

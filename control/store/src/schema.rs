@@ -9,10 +9,8 @@ use crate::{
     Batch, Op, Result, Store, StoreError,
     backup::{backup, read_backup},
 };
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use hearthgate_sorted::SortedMap;
+use std::path::{Path, PathBuf};
 
 /// Where the schema is kept.
 pub(crate) const SCHEMA_KEY: &[u8] = b"meta/schema";
@@ -22,7 +20,7 @@ pub(crate) const VERSION_KEY: &[u8] = b"meta/schema-version";
 const FIRST: u64 = 1;
 
 /// All records, by key.
-pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+pub type Records = SortedMap<Vec<u8>, Vec<u8>>;
 
 /// One step.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! The DERP map (`tailcfg.DERPMap`).
 
 use crate::{is_false, is_zero, null::or_default};
+use hearthgate_sorted::SortedMap;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
 
 /// Relays that clients may use.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -13,12 +13,12 @@ pub struct DerpMap {
     pub home_params: Option<DerpHomeParams>,
     /// Regions by number. 900 to 999 are for self-hosters.
     #[serde(rename = "Regions", deserialize_with = "regions_without_null")]
-    pub regions: BTreeMap<i32, DerpRegion>,
+    pub regions: SortedMap<i32, DerpRegion>,
 }
 
 /// Regions that are `null` are left out, as official clients do.
-fn regions_without_null<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<i32, DerpRegion>, D::Error> {
-    let regions: BTreeMap<i32, Option<DerpRegion>> = or_default(d)?;
+fn regions_without_null<'de, D: Deserializer<'de>>(d: D) -> Result<SortedMap<i32, DerpRegion>, D::Error> {
+    let regions: SortedMap<i32, Option<DerpRegion>> = or_default(d)?;
     Ok(regions.into_iter().filter_map(|(id, region)| Some((id, region?))).collect())
 }
 
@@ -27,8 +27,8 @@ fn regions_without_null<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<i32,
 #[serde(default)]
 pub struct DerpHomeParams {
     /// Factor on a region's latency, by region number; below 1 makes it likelier.
-    #[serde(rename = "RegionScore", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub region_score: BTreeMap<i32, f64>,
+    #[serde(rename = "RegionScore", deserialize_with = "or_default", skip_serializing_if = "SortedMap::is_empty")]
+    pub region_score: SortedMap<i32, f64>,
 }
 
 /// A group of relays that know each other.

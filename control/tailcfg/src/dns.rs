@@ -1,8 +1,9 @@
 //! DNS settings (`tailcfg.DNSConfig`).
 
 use crate::{is_false, null::or_default};
+use hearthgate_sorted::SortedMap;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 /// DNS settings of a node. An empty object is "no DNS settings"; the whole is replaced when sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -12,8 +13,8 @@ pub struct DnsConfig {
     #[serde(rename = "Resolvers", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub resolvers: Vec<Resolver>,
     /// Split DNS by suffix; an empty or absent list makes the client answer for the suffix itself.
-    #[serde(rename = "Routes", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub routes: BTreeMap<String, Option<Vec<Resolver>>>,
+    #[serde(rename = "Routes", deserialize_with = "or_default", skip_serializing_if = "SortedMap::is_empty")]
+    pub routes: SortedMap<String, Option<Vec<Resolver>>>,
     /// Resolvers for platforms that cannot split without a default.
     #[serde(rename = "FallbackResolvers", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub fallback_resolvers: Vec<Resolver>,

@@ -1,9 +1,9 @@
 //! What a client says about itself (`tailcfg.Hostinfo`).
 
 use crate::{is_false, is_zero, null::or_default};
+use hearthgate_sorted::SortedMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Self-description of a client. Only what a server or a peer has use for is kept; the rest is ignored.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -145,6 +145,6 @@ pub struct NetInfo {
     #[serde(rename = "PreferredDERP", skip_serializing_if = "is_zero")]
     pub preferred_derp: i32,
     /// Latency in seconds, by `<region>-v4` or `<region>-v6`.
-    #[serde(rename = "DERPLatency", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub derp_latency: BTreeMap<String, f64>,
+    #[serde(rename = "DERPLatency", deserialize_with = "or_default", skip_serializing_if = "SortedMap::is_empty")]
+    pub derp_latency: SortedMap<String, f64>,
 }

@@ -10,8 +10,8 @@ use crate::{
     ssh::SshPolicy,
     time::Time,
 };
+use hearthgate_sorted::SortedMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A whole map or a part of one. Absent is "unchanged" everywhere; the first message of a stream must carry
 /// [`Self::node`].
@@ -43,11 +43,11 @@ pub struct MapResponse {
     #[serde(rename = "PeersChangedPatch", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub peers_changed_patch: Vec<PeerChange>,
     /// Peers just seen, or (false) gone from sight; the old form of patches, read for other servers' sake.
-    #[serde(rename = "PeerSeenChange", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub peer_seen_change: BTreeMap<i64, bool>,
+    #[serde(rename = "PeerSeenChange", deserialize_with = "or_default", skip_serializing_if = "SortedMap::is_empty")]
+    pub peer_seen_change: SortedMap<i64, bool>,
     /// Peers that came or went; the old form of patches, read for other servers' sake.
-    #[serde(rename = "OnlineChange", deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub online_change: BTreeMap<i64, bool>,
+    #[serde(rename = "OnlineChange", deserialize_with = "or_default", skip_serializing_if = "SortedMap::is_empty")]
+    pub online_change: SortedMap<i64, bool>,
     /// DNS, replaced whole.
     #[serde(rename = "DNSConfig", skip_serializing_if = "Option::is_none")]
     pub dns_config: Option<DnsConfig>,
@@ -62,7 +62,7 @@ pub struct MapResponse {
     pub packet_filter: Option<Vec<FilterRule>>,
     /// Inbound rules in named parts: `null` deletes a part, `"*": null` deletes all first.
     #[serde(rename = "PacketFilters", skip_serializing_if = "Option::is_none")]
-    pub packet_filters: Option<BTreeMap<String, Option<Vec<FilterRule>>>>,
+    pub packet_filters: Option<SortedMap<String, Option<Vec<FilterRule>>>>,
     /// Owners; added or updated, never removed within a stream.
     #[serde(rename = "UserProfiles", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub user_profiles: Vec<UserProfile>,
@@ -71,7 +71,7 @@ pub struct MapResponse {
     pub health: Option<Vec<String>>,
     /// Problems to show; `null` deletes one, `"*": null` deletes all first.
     #[serde(rename = "DisplayMessages", skip_serializing_if = "Option::is_none")]
-    pub display_messages: Option<BTreeMap<String, Option<DisplayMessage>>>,
+    pub display_messages: Option<SortedMap<String, Option<DisplayMessage>>>,
     /// SSH rules.
     #[serde(rename = "SSHPolicy", skip_serializing_if = "Option::is_none")]
     pub ssh_policy: Option<SshPolicy>,

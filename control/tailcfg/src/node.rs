@@ -2,13 +2,14 @@
 
 use crate::{dns::Resolver, hostinfo::Hostinfo, is_false, is_zero, null::or_default, time::Time};
 use hearthgate_keys::{DiscoPublic, MachinePublic, NodePublic};
+use hearthgate_sorted::SortedMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 /// Capabilities with values; `null` is a flag.
-pub type CapMap = BTreeMap<String, Option<Vec<Value>>>;
+pub type CapMap = SortedMap<String, Option<Vec<Value>>>;
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

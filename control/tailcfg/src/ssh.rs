@@ -1,8 +1,8 @@
 //! SSH rules (`tailcfg.SSHPolicy`); these types are in camel case on the wire.
 
 use crate::{is_false, is_zero, null::or_default, time::Time};
+use hearthgate_sorted::SortedMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// SSH rules of a node, the first match wins. `{"rules":[]}` revokes everything; absence changes nothing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct SshRule {
     pub principals: Vec<SshPrincipal>,
     /// Requested user to local user: `*`, `=`, empty for refused.
     #[serde(deserialize_with = "or_default")]
-    pub ssh_users: BTreeMap<String, String>,
+    pub ssh_users: SortedMap<String, String>,
     /// What happens; none is a refusal.
     pub action: Option<SshAction>,
     /// Environment variables the client may send.

@@ -2,10 +2,8 @@
 //!
 //! The whole is bounded too, because an attacker on a LAN may have many IPv6 addresses; IPv6 counts by /64.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-};
+use hearthgate_sorted::SortedMap;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Tries an address has at once.
 pub const BURST: u32 = 5;
@@ -40,13 +38,13 @@ impl Bucket {
 /// Tries that are left.
 #[derive(Debug)]
 pub struct Throttle {
-    by_address: BTreeMap<IpAddr, Bucket>,
+    by_address: SortedMap<IpAddr, Bucket>,
     all: Bucket,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self { by_address: BTreeMap::new(), all: Bucket { left: BURST_ALL, since_ms: 0 } }
+        Self { by_address: SortedMap::new(), all: Bucket { left: BURST_ALL, since_ms: 0 } }
     }
 }
 

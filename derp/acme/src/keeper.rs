@@ -9,6 +9,7 @@ use hearthgate_fetch::Fetch;
 use std::{
     fs,
     path::PathBuf,
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -53,9 +54,16 @@ impl Keeper {
     /// # Errors
     /// The authority cannot be reached, or refuses, or the disk does.
     pub async fn renew(&self) -> Result<PemPair, AcmeError> {
-        let pair = order(&self.settings, &self.dir, &self.fetch, &self.http, &self.alpn).await?;
-        write_private(&self.path(), &format!("{}{}", pair.key, pair.certificate))?;
-        Ok(pair)
+        self.ordered().await
+    }
+
+    /// Behind a pointer: compiled here, and not again in each crate that calls [`Keeper::run`].
+    fn ordered(&self) -> Pin<Box<dyn Future<Output = Result<PemPair, AcmeError>> + Send + '_>> {
+        Box::pin(async {
+            let pair = order(&self.settings, &self.dir, &self.fetch, &self.http, &self.alpn).await?;
+            write_private(&self.path(), &format!("{}{}", pair.key, pair.certificate))?;
+            Ok(pair)
+        })
     }
 
     /// Renews when it is time, for ever. Each new one is given to `show`, from the next handshake on.

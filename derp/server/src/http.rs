@@ -10,11 +10,12 @@ use crate::{
 use bytes::Bytes;
 use hearthgate_derp_frame::PROTOCOL_VERSION;
 use hearthgate_http::spawn;
+use hearthgate_sorted::SortedMap;
 use hearthgate_websocket::{WebSocket, websocket_accept};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use std::{collections::BTreeMap, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::timeout,
@@ -26,7 +27,7 @@ const CHALLENGE_MAX: usize = 64;
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Names a relay gives the addresses of to clients whose DNS does not work, by name.
-pub type BootstrapDns = BTreeMap<String, Vec<IpAddr>>;
+pub type BootstrapDns = SortedMap<String, Vec<IpAddr>>;
 
 impl Relay {
     /// Speaks DERP to whoever sent this request, answering it first unless it wants a fast start. `received` is what
@@ -168,7 +169,7 @@ fn is_challenge(text: &str) -> bool {
 pub fn bootstrap_dns(names: &BootstrapDns, query: Option<&str>) -> Response<Full<Bytes>> {
     let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("q="));
     let body = match asked.and_then(|name| names.get_key_value(name)) {
-        Some((name, addresses)) => serde_json::to_vec(&BTreeMap::from([(name, addresses)])),
+        Some((name, addresses)) => serde_json::to_vec(&SortedMap::from([(name, addresses)])),
         None => serde_json::to_vec(names),
     };
     // Strings and addresses always serialize.

@@ -11,8 +11,9 @@ use front::{start, start_with};
 use hearthgate_derp::{AllowAll, Framing, Peek, Relay, RelayLimits, TrustedProxies, peek_derp_request};
 use hearthgate_derp_frame::{FrameType, frame, seal_client_info, server_key_frame};
 use hearthgate_keys::{NodePrivate, decode_fixed};
+use hearthgate_sorted::SortedSet;
 use serde_json::Value;
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -46,7 +47,7 @@ async fn exchange(addr: SocketAddr, request: &[u8], expect: usize) -> Vec<u8> {
 }
 
 /// Status line, header lines in lower case but for their values, and body.
-fn parts(response: &[u8]) -> (String, BTreeSet<String>, Vec<u8>) {
+fn parts(response: &[u8]) -> (String, SortedSet<String>, Vec<u8>) {
     let at = response.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
     let head = String::from_utf8(response[..at].to_vec()).unwrap();
     let mut lines = head.split("\r\n");

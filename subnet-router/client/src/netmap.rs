@@ -5,12 +5,13 @@
 //! then the rest.
 
 use crate::ControlError;
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{
     DerpMap, DisplayMessage, DnsConfig, FilterRule, MapResponse, Node, PeerChange, Time, UserProfile,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Most peers that are kept; the rest of a larger network is left out.
 const PEERS_MAX: usize = 20_000;
@@ -20,7 +21,7 @@ const LEGACY_DERP: &str = "127.3.3.40:";
 const BASE: &str = "base";
 
 /// Inbound rules in named parts.
-pub type FilterParts = BTreeMap<String, Vec<FilterRule>>;
+pub type FilterParts = SortedMap<String, Vec<FilterRule>>;
 
 /// What a message changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +55,7 @@ pub struct Netmap {
     /// Ourselves; `None` before the first message.
     pub own: Option<Node>,
     /// The peers by number.
-    pub peers: BTreeMap<i64, Node>,
+    pub peers: SortedMap<i64, Node>,
     /// The relays.
     pub derp: DerpMap,
     /// DNS settings.
@@ -65,9 +66,9 @@ pub struct Netmap {
     /// Shared with the maps before, until a message changes them.
     pub filters: Option<Arc<FilterParts>>,
     /// Owners of nodes.
-    pub users: BTreeMap<i64, UserProfile>,
+    pub users: SortedMap<i64, UserProfile>,
     /// What the server wants people to know, by identifier.
-    pub messages: BTreeMap<String, DisplayMessage>,
+    pub messages: SortedMap<String, DisplayMessage>,
     /// False: the server wants no services but the peer API's.
     pub collect_services: Option<bool>,
 }
@@ -140,7 +141,7 @@ impl Netmap {
 
     fn apply_peers(&mut self, message: &MapResponse, now: Timestamp, changes: &mut Changes) {
         if !message.peers.is_empty() {
-            let mut peers = BTreeMap::new();
+            let mut peers = SortedMap::new();
             for node in message.peers.iter().take(PEERS_MAX) {
                 let mut node = node.clone();
                 upgrade(&mut node);
@@ -197,7 +198,7 @@ impl Netmap {
     fn apply_filters(
         &mut self,
         base: Option<Vec<FilterRule>>,
-        parts: Option<BTreeMap<String, Option<Vec<FilterRule>>>>,
+        parts: Option<SortedMap<String, Option<Vec<FilterRule>>>>,
         changes: &mut Changes,
     ) {
         if base.is_none() && parts.is_none() {
@@ -226,7 +227,7 @@ impl Netmap {
     fn apply_messages(
         &mut self,
         health: Option<Vec<String>>,
-        display: Option<BTreeMap<String, Option<DisplayMessage>>>,
+        display: Option<SortedMap<String, Option<DisplayMessage>>>,
         changes: &mut Changes,
     ) {
         const HEALTH: &str = "health-";
@@ -254,7 +255,7 @@ impl Netmap {
 
     fn forget_users(&mut self) {
         let own = self.own.as_ref().map(|node| node.user);
-        let used: std::collections::BTreeSet<i64> = self.peers.values().map(|peer| peer.user).chain(own).collect();
+        let used: hearthgate_sorted::SortedSet<i64> = self.peers.values().map(|peer| peer.user).chain(own).collect();
         self.users.retain(|id, _| used.contains(id));
     }
 }

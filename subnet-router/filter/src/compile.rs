@@ -6,11 +6,9 @@ use crate::{
     proto::{ICMP, ICMPV6, TCP, UDP},
     range::cut,
 };
+use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::FilterRule;
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
-};
+use std::{collections::HashMap, net::IpAddr};
 
 /// Source ranges and doors together; at some hundred bytes each in the kernel, this is a few dozen megabytes.
 const MAX_PIECES: usize = 200_000;
@@ -47,7 +45,7 @@ pub fn compile(
         .collect::<Result<_, _>>()?;
     let mut filter = Filter::shields_up(local);
     let mut classes: HashMap<Vec<Door>, usize> = HashMap::new();
-    let mut known: HashMap<(bool, BTreeSet<usize>), usize> = HashMap::new();
+    let mut known: HashMap<(bool, SortedSet<usize>), usize> = HashMap::new();
     let (mut pieces, count) = (0, rules.len());
     for v4 in [true, false] {
         // Holders of capabilities are cut as rules of their own, numbered behind the real ones.
@@ -120,9 +118,9 @@ fn parse(rule: &FilterRule, holders: impl Fn(&str) -> Vec<IpAddr>) -> Result<Par
 }
 
 /// What the sources under exactly these rules may reach in one family.
-fn doors(v4: bool, rules: &[Parsed], cover: &BTreeSet<usize>) -> Vec<Door> {
+fn doors(v4: bool, rules: &[Parsed], cover: &SortedSet<usize>) -> Vec<Door> {
     let icmp = if v4 { ICMP } else { ICMPV6 };
-    let mut targets: BTreeMap<u8, Vec<Target>> = BTreeMap::new();
+    let mut targets: SortedMap<u8, Vec<Target>> = SortedMap::new();
     for index in cover {
         let capable = *index >= rules.len();
         let Some(rule) = rules.get(index % rules.len().max(1)) else {

@@ -1,10 +1,8 @@
 //! Ranges of addresses.
 
+use hearthgate_sorted::{SortedMap, SortedSet};
 use ipnet::IpNet;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::net::IpAddr;
 
 /// Addresses from `first` to `last`, both included, of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,17 +61,17 @@ pub(crate) fn address(v4: bool, number: u128) -> IpAddr {
 
 /// Cuts overlapping ranges of one family at their ends: disjoint pieces in order, each with the indices of those that
 /// cover it. Neighbours with the same indices are one piece.
-pub(crate) fn cut(v4: bool, ranges: &[(Range, usize)]) -> Vec<(Range, BTreeSet<usize>)> {
+pub(crate) fn cut(v4: bool, ranges: &[(Range, usize)]) -> Vec<(Range, SortedSet<usize>)> {
     // At each number: what begins, and what ended just before. The same index may begin several times.
-    let mut edges: BTreeMap<u128, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+    let mut edges: SortedMap<u128, (Vec<usize>, Vec<usize>)> = SortedMap::new();
     for (range, index) in ranges.iter().filter(|(range, _)| range.is_v4() == v4) {
         edges.entry(number(range.first)).or_default().0.push(*index);
         if let Some(after) = number(range.last).checked_add(1) {
             edges.entry(after).or_default().1.push(*index);
         }
     }
-    let mut pieces: Vec<(Range, BTreeSet<usize>)> = Vec::new();
-    let mut active: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut pieces: Vec<(Range, SortedSet<usize>)> = Vec::new();
+    let mut active: SortedMap<usize, usize> = SortedMap::new();
     let mut starts = edges.iter().peekable();
     while let Some((start, (begin, end))) = starts.next() {
         for index in begin {
@@ -93,7 +91,7 @@ pub(crate) fn cut(v4: bool, ranges: &[(Range, usize)]) -> Vec<(Range, BTreeSet<u
         let top = if v4 { u128::from(u32::MAX) } else { u128::MAX };
         let last = starts.peek().map_or(top, |(next, _)| **next - 1);
         let piece = Range { first: address(v4, *start), last: address(v4, last) };
-        let cover: BTreeSet<usize> = active.keys().copied().collect();
+        let cover: SortedSet<usize> = active.keys().copied().collect();
         match pieces.last_mut() {
             Some((before, same)) if number(before.last).checked_add(1) == Some(*start) && *same == cover => {
                 before.last = piece.last;

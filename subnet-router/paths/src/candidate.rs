@@ -5,7 +5,8 @@ use crate::{
     timing::{PING_BACK_INTERVAL, PING_INTERVAL, SESSION_ACTIVE},
 };
 use hearthgate_disco::TxId;
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use hearthgate_sorted::SortedMap;
+use std::{net::SocketAddr, time::Duration};
 
 /// Most candidates kept for one peer.
 pub const CANDIDATES_LIMIT: usize = 100;
@@ -51,7 +52,7 @@ impl Candidate {
 
 /// All endpoints of a peer.
 #[derive(Debug, Default)]
-pub struct Candidates(BTreeMap<SocketAddr, Candidate>);
+pub struct Candidates(SortedMap<SocketAddr, Candidate>);
 
 impl Candidates {
     /// Takes the network map's list.

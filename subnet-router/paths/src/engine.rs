@@ -10,11 +10,8 @@ use crate::{
 };
 use hearthgate_disco::TxId;
 use hearthgate_keys::{DiscoPublic, DiscoShared, NodePublic};
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt,
-    net::SocketAddr,
-};
+use hearthgate_sorted::{SortedMap, SortedSet};
+use std::{collections::VecDeque, fmt, net::SocketAddr};
 
 /// Most pings that wait for an answer at one time; beyond it new ones are not sent.
 const OUTSTANDING_LIMIT: usize = 20_000;
@@ -51,7 +48,7 @@ pub struct Outstanding {
 /// Who uses a disco key; several nodes of one machine may share it.
 #[derive(Debug, Default)]
 pub struct DiscoUse {
-    pub nodes: BTreeSet<NodePublic>,
+    pub nodes: SortedSet<NodePublic>,
     /// Computed when first needed: a thousand X25519 at once would stop a small router for a second.
     pub shared: Option<DiscoShared>,
 }
@@ -61,9 +58,9 @@ pub struct Paths {
     pub(crate) config: Config,
     pub(crate) disco: DiscoPublic,
     pub(crate) entropy: Box<dyn Entropy + Send>,
-    pub(crate) peers: BTreeMap<NodePublic, Peer>,
-    pub(crate) by_disco: BTreeMap<DiscoPublic, DiscoUse>,
-    pub(crate) pings: BTreeMap<TxId, Outstanding>,
+    pub(crate) peers: SortedMap<NodePublic, Peer>,
+    pub(crate) by_disco: SortedMap<DiscoPublic, DiscoUse>,
+    pub(crate) pings: SortedMap<TxId, Outstanding>,
     pub(crate) timers: Timers,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) own: OwnNetwork,
@@ -85,9 +82,9 @@ impl Paths {
             own: OwnNetwork::new(config.port, config.port_is_fixed),
             config,
             entropy,
-            peers: BTreeMap::new(),
-            by_disco: BTreeMap::new(),
-            pings: BTreeMap::new(),
+            peers: SortedMap::new(),
+            by_disco: SortedMap::new(),
+            pings: SortedMap::new(),
             timers: Timers::default(),
             actions: VecDeque::new(),
             peer_relays: PeerRelays::default(),

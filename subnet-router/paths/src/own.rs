@@ -8,8 +8,8 @@ use crate::{
     timing::{ENDPOINT_CACHE, ENDPOINTS_FRESH, FULL_CHECK, PING_INTERVAL, RESTUN_MIN, RESTUN_SPREAD, SESSION_ACTIVE},
 };
 use hearthgate_keys::NodePublic;
+use hearthgate_sorted::SortedMap;
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -26,9 +26,9 @@ pub struct OwnNetwork {
     explicit: Vec<SocketAddr>,
     port_mapped: Option<SocketAddr>,
     /// What STUN showed: when last, and to how many servers.
-    seen: BTreeMap<SocketAddr, (Now, u32)>,
+    seen: SortedMap<SocketAddr, (Now, u32)>,
     regions: Vec<Region>,
-    heard: BTreeMap<RegionId, Now>,
+    heard: SortedMap<RegionId, Now>,
     home: HomeChooser,
     /// Chooses the home when nothing was ever measured; the same for the life of the process.
     seed: u32,
@@ -49,9 +49,9 @@ impl OwnNetwork {
             local: Vec::new(),
             explicit: Vec::new(),
             port_mapped: None,
-            seen: BTreeMap::new(),
+            seen: SortedMap::new(),
             regions: Vec::new(),
-            heard: BTreeMap::new(),
+            heard: SortedMap::new(),
             home: HomeChooser::default(),
             seed: 0,
             check: None,

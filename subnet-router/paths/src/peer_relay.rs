@@ -16,7 +16,8 @@ use hearthgate_disco::{
     seal,
 };
 use hearthgate_keys::{DiscoPublic, DiscoShared, NodePublic};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use hearthgate_sorted::SortedMap;
+use std::{net::SocketAddr, time::Duration};
 
 /// Most relays asked for one peer.
 const RELAYS_LIMIT: usize = 8;
@@ -59,9 +60,9 @@ struct Endpoint {
 pub struct PeerRelays {
     relays: Vec<NodePublic>,
     generation: u32,
-    asked: BTreeMap<(NodePublic, NodePublic), Asked>,
+    asked: SortedMap<(NodePublic, NodePublic), Asked>,
     /// By the relay's own disco key and its number for the endpoint.
-    endpoints: BTreeMap<(DiscoPublic, u32), Endpoint>,
+    endpoints: SortedMap<(DiscoPublic, u32), Endpoint>,
     ticking: bool,
 }
 

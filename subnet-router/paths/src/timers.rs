@@ -3,7 +3,7 @@
 use crate::Now;
 use hearthgate_disco::TxId;
 use hearthgate_keys::NodePublic;
-use std::collections::BTreeSet;
+use hearthgate_sorted::SortedSet;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -25,7 +25,7 @@ pub enum Timer {
 
 /// Timers in the order of their time.
 #[derive(Debug, Default)]
-pub struct Timers(BTreeSet<(Now, Timer)>);
+pub struct Timers(SortedSet<(Now, Timer)>);
 
 impl Timers {
     pub fn set(&mut self, at: Now, timer: Timer) {

@@ -6,8 +6,9 @@ use hearthgate_paths::{
     netcheck::{Basis, Family, HomeChooser, plan},
     timing,
 };
+use hearthgate_sorted::SortedMap;
 use serde_json::Value;
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 fn paths() -> Value {
     serde_json::from_str(include_str!("vectors/data-paths.json")).unwrap()
@@ -90,7 +91,7 @@ fn the_same_servers_are_asked() {
         ("incremental_v4_home5", Some(&v4_only), Some(5), false),
         ("incremental_dual_home1", Some(&dual), Some(1), true),
     ] {
-        let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut got: SortedMap<String, Vec<String>> = SortedMap::new();
         for probe in plan(&regions, Basis { last, home, v4: true, v6 }) {
             let family = if probe.family == Family::V4 { "v4" } else { "v6" };
             let node = &regions[usize::from(probe.region) - 1].nodes[probe.node];
@@ -102,7 +103,7 @@ fn the_same_servers_are_asked() {
             let line = format!("{family} {} @{at}", node.name);
             got.entry(format!("region-{}-{family}", probe.region)).or_default().push(line);
         }
-        let wanted: BTreeMap<String, Vec<String>> = serde_json::from_value(netcheck()["plans"][name].clone()).unwrap();
+        let wanted: SortedMap<String, Vec<String>> = serde_json::from_value(netcheck()["plans"][name].clone()).unwrap();
         assert_eq!(got, wanted, "{name}");
     }
 }

@@ -9,8 +9,9 @@ use crate::{
     netlink::{Route, Rule, Then},
     via::{MTU_V4, POOL},
 };
+use hearthgate_sorted::SortedSet;
 use ipnet::IpNet;
-use std::{collections::BTreeSet, io};
+use std::io;
 
 /// The routing table of the tunnel.
 pub const ROUTE_TABLE: u32 = 52;
@@ -93,7 +94,7 @@ impl Host {
         let to_translator = via.map(|_| desired.via.iter().map(IpNet::trunc).chain([IpNet::V4(POOL)]));
         let translated = to_translator.into_iter().flatten();
         let peers = |net: &IpNet| via.is_none() || !desired.via.contains(net);
-        let want: BTreeSet<(IpNet, Option<u32>)> = desired
+        let want: SortedSet<(IpNet, Option<u32>)> = desired
             .routes
             .iter()
             .map(IpNet::trunc)
@@ -104,7 +105,7 @@ impl Host {
             .collect();
         match route.routes(ROUTE_TABLE) {
             Ok(have) => {
-                let have: BTreeSet<_> = have.into_iter().collect();
+                let have: SortedSet<_> = have.into_iter().collect();
                 for (net, via) in have.difference(&want) {
                     note(format!("remove route {net}"), route.remove_route(ROUTE_TABLE, *net, *via));
                 }

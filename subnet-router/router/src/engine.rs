@@ -19,13 +19,10 @@ use hearthgate_fetch::Fetch;
 use hearthgate_keys::{DiscoPrivate, DiscoPublic, NodePublic};
 use hearthgate_paths::{Config as PathsConfig, Event, NetInfo, Now, Path, Paths};
 use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Endpoint, Events, PlaneError};
+use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::DerpMap;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, interval, sleep_until},
@@ -90,14 +87,14 @@ pub struct Router {
     pub(crate) start: Instant,
     pub(crate) local: LocalNetwork,
     pub(crate) net_info: NetInfo,
-    pub(crate) known: BTreeSet<NodePublic>,
-    pub(crate) routes: BTreeMap<NodePublic, Path>,
+    pub(crate) known: SortedSet<NodePublic>,
+    pub(crate) routes: SortedMap<NodePublic, Path>,
     pub(crate) greeter: Greeter,
-    pub(crate) counters: BTreeMap<NodePublic, (u64, u64)>,
+    pub(crate) counters: SortedMap<NodePublic, (u64, u64)>,
     /// Peers that were heard.
-    pub(crate) awake: BTreeSet<NodePublic>,
+    pub(crate) awake: SortedSet<NodePublic>,
     pub(crate) derp: DerpMap,
-    pub(crate) pings: BTreeMap<u64, oneshot::Sender<Result<PingAnswer, String>>>,
+    pub(crate) pings: SortedMap<u64, oneshot::Sender<Result<PingAnswer, String>>>,
     pub(crate) next_ping: u64,
     pub(crate) checks: Vec<oneshot::Sender<Value>>,
     pub(crate) plane_problem: Option<String>,
@@ -160,13 +157,13 @@ impl Router {
             start: Instant::now(),
             local: LocalNetwork::default(),
             net_info: NetInfo::default(),
-            known: BTreeSet::new(),
-            routes: BTreeMap::new(),
+            known: SortedSet::new(),
+            routes: SortedMap::new(),
             greeter: Greeter::default(),
-            counters: BTreeMap::new(),
-            awake: BTreeSet::new(),
+            counters: SortedMap::new(),
+            awake: SortedSet::new(),
             derp: DerpMap::default(),
-            pings: BTreeMap::new(),
+            pings: SortedMap::new(),
             next_ping: 0,
             checks: Vec::new(),
             plane_problem: None,
@@ -254,7 +251,7 @@ impl Router {
         let first = self.local == LocalNetwork::default();
         tracing::debug!(addresses = ?local.addresses, "interfaces");
         self.local = local;
-        let own: BTreeSet<_> = self.own_addresses().into_iter().collect();
+        let own: SortedSet<_> = self.own_addresses().into_iter().collect();
         let addresses = self.local.addresses.iter().filter(|ip| !own.contains(*ip)).copied().collect();
         self.tell(Event::LocalAddresses(addresses));
         if !first {

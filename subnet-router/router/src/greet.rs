@@ -12,7 +12,8 @@
 
 use hearthgate_keys::NodePublic;
 use hearthgate_paths::Now;
-use std::{collections::BTreeMap, time::Duration};
+use hearthgate_sorted::SortedMap;
+use std::time::Duration;
 
 /// Time between the greetings of a peer.
 const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
@@ -26,7 +27,7 @@ const PACE: Duration = Duration::from_millis(20);
 #[derive(Debug, Default)]
 pub struct Greeter {
     /// When, and how many greetings went before.
-    waiting: BTreeMap<NodePublic, (Now, usize)>,
+    waiting: SortedMap<NodePublic, (Now, usize)>,
     next: Now,
 }
 

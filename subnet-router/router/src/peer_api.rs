@@ -8,12 +8,12 @@ use crate::dns::{self, DNS_MESSAGE, Upstream, Verdict, Zone};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use hearthgate_http::{Handler, Http1, spawn};
+use hearthgate_sorted::SortedMap;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use socket2::{Protocol, Type};
 use std::{
-    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -47,7 +47,7 @@ pub struct Caller {
 }
 
 /// Peers by address.
-pub type Callers = BTreeMap<IpAddr, Caller>;
+pub type Callers = SortedMap<IpAddr, Caller>;
 
 /// What the answers are made of.
 #[derive(Debug, Clone)]

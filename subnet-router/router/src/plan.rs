@@ -6,9 +6,10 @@ use hearthgate_filter::{Filter, ParseError, Range, compile, local_nets};
 use hearthgate_keys::NodePrivate;
 use hearthgate_paths::{PeerInfo, RegionId};
 use hearthgate_plane::{Desired, Peer};
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::Node;
 use ipnet::IpNet;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 /// A control server's wish that a peer gets no heartbeats (`tailcfg.NodeAttrSilentDisco`).
 const SILENT: &str = "silent-disco";
@@ -49,8 +50,8 @@ pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]
     let Some(own) = &map.own else { return desired };
     desired.addresses.clone_from(&own.addresses);
     let exit = exit_node(map, prefs).map(|peer| peer.id);
-    let attached: BTreeSet<IpNet> = attached.iter().map(IpNet::trunc).collect();
-    let mut routes = BTreeSet::new();
+    let attached: SortedSet<IpNet> = attached.iter().map(IpNet::trunc).collect();
+    let mut routes = SortedSet::new();
     for peer in map.peers.values().filter(|peer| usable(peer)) {
         let own = |net: &IpNet| peer.addresses.contains(net);
         let allowed: Vec<IpNet> = peer

@@ -7,8 +7,9 @@
 use crate::{LocalNetwork, plan};
 use hearthgate_client::{FilterParts, Netmap, Prefs};
 use hearthgate_filter::Filter;
+use hearthgate_sorted::SortedMap;
 use ipnet::IpNet;
-use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{cell::RefCell, net::IpAddr, sync::Arc};
 
 /// The filter and its origin.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ struct Origin {
     shields_up: bool,
     local: LocalNetwork,
     /// The capabilities that rules name as a source, and who has them.
-    holders: BTreeMap<String, Vec<IpAddr>>,
+    holders: SortedMap<String, Vec<IpAddr>>,
 }
 
 impl Default for Rules {
@@ -47,7 +48,7 @@ impl Rules {
         if self.origin.as_ref().is_some_and(|origin| origin.holds(map, prefs, local)) {
             return false;
         }
-        let holders = RefCell::new(BTreeMap::new());
+        let holders = RefCell::new(SortedMap::new());
         let compiled = plan::filter(map, prefs, local, |capability| {
             let found = plan::holders(map, capability);
             holders.borrow_mut().insert(capability.to_owned(), found.clone());

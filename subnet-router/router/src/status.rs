@@ -169,7 +169,7 @@ pub fn region_code(map: &DerpMap, id: u16) -> String {
 
 /// What the control server is told of our network.
 pub fn net_info(info: &NetInfo) -> tailcfg::NetInfo {
-    let latency = |map: &std::collections::BTreeMap<u16, std::time::Duration>, family: &str| -> Vec<(String, f64)> {
+    let latency = |map: &hearthgate_sorted::SortedMap<u16, std::time::Duration>, family: &str| -> Vec<(String, f64)> {
         map.iter().map(|(id, time)| (format!("{id}-{family}"), time.as_secs_f64())).collect()
     };
     tailcfg::NetInfo {
@@ -183,7 +183,7 @@ pub fn net_info(info: &NetInfo) -> tailcfg::NetInfo {
 
 /// A network check in the official client's form, with codes of the regions beside their numbers.
 pub fn netcheck(report: &Report, info: &NetInfo, map: &DerpMap) -> Value {
-    let nanos = |map: &std::collections::BTreeMap<u16, std::time::Duration>| -> Map<String, Value> {
+    let nanos = |map: &hearthgate_sorted::SortedMap<u16, std::time::Duration>| -> Map<String, Value> {
         map.iter()
             .map(|(id, time)| (id.to_string(), json!(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))))
             .collect()

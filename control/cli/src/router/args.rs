@@ -1,8 +1,9 @@
 //! The flags, as the official client takes them: `--flag value`, `--flag=value`, and switches with or without `=false`.
 
 use crate::Failure;
+use hearthgate_sorted::SortedMap;
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, ffi::OsString, fs};
+use std::{ffi::OsString, fs};
 
 /// Flags with a value.
 const VALUES: [&str; 13] = [
@@ -53,7 +54,7 @@ const BOOLS: [&str; 7] = [
 #[derive(Debug, Default)]
 pub(super) struct Line {
     pub(super) words: Vec<String>,
-    flags: BTreeMap<String, String>,
+    flags: SortedMap<String, String>,
 }
 
 impl Line {

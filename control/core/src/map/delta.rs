@@ -2,19 +2,19 @@
 
 use super::{dns_config, node::user_profile, peer_node, self_node};
 use crate::{Change, ChangeBits, ClassId, Node, NodeId, Snapshot, UserId};
+use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::{MapResponse, PeerChange};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes merged per node: a removal beats an upsert, an upsert beats patches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Delta {
-    upserted: BTreeSet<NodeId>,
-    removed: BTreeSet<NodeId>,
-    patched: BTreeMap<NodeId, ChangeBits>,
-    selves: BTreeSet<NodeId>,
-    whole: BTreeSet<NodeId>,
-    users: BTreeSet<UserId>,
+    upserted: SortedSet<NodeId>,
+    removed: SortedSet<NodeId>,
+    patched: SortedMap<NodeId, ChangeBits>,
+    selves: SortedSet<NodeId>,
+    whole: SortedSet<NodeId>,
+    users: SortedSet<UserId>,
     dns: bool,
     /// Visibility or filters changed: every stream needs a whole map.
     pub resync: bool,
@@ -67,7 +67,7 @@ impl Delta {
 
     /// Nodes that are gone.
     #[must_use]
-    pub fn removed(&self) -> &BTreeSet<NodeId> {
+    pub fn removed(&self) -> &SortedSet<NodeId> {
         &self.removed
     }
 
@@ -99,7 +99,7 @@ impl Delta {
         let visible = |id: &NodeId| snap.node(*id).filter(|n| Some(n.id) != own && snap.policy.sees(class, n));
         let changed: Vec<_> = self.upserted.iter().filter_map(visible).collect();
         let hidden: Vec<NodeId> = self.upserted.iter().copied().filter(|id| visible(id).is_none()).collect();
-        let mut owners: BTreeSet<UserId> = changed.iter().map(|n| n.owner()).collect();
+        let mut owners: SortedSet<UserId> = changed.iter().map(|n| n.owner()).collect();
         owners.extend(self.users.iter().copied());
         let patched: Vec<_> = self.patched.iter().filter_map(|(id, bits)| Some((visible(id)?, *bits))).collect();
         let mut response = MapResponse {
@@ -121,7 +121,7 @@ impl Delta {
         }
         if let Some(viewer) = viewer.filter(|v| self.upserted.contains(&v.id) || self.selves.contains(&v.id)) {
             response.node = Some(self_node(snap, viewer));
-            response.packet_filters = Some(BTreeMap::from([("base".to_owned(), Some(snap.policy.filters(viewer)))]));
+            response.packet_filters = Some(SortedMap::from([("base".to_owned(), Some(snap.policy.filters(viewer)))]));
             response.ssh_policy = snap.policy.ssh(viewer);
             response.user_profiles.push(user_profile(snap, viewer.owner()));
         }

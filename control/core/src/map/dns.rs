@@ -1,8 +1,8 @@
 //! The DNS part of a map (`tailcfg.DNSConfig`).
 
 use crate::Settings;
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{DnsConfig, Resolver};
-use std::collections::BTreeMap;
 
 /// DNS settings as clients get them; the same for every node.
 #[must_use]
@@ -10,7 +10,7 @@ pub fn dns_config(settings: &Settings) -> DnsConfig {
     let resolvers = |list: &[String]| -> Vec<Resolver> {
         list.iter().map(|addr| Resolver { addr: addr.clone(), ..Default::default() }).collect()
     };
-    let mut routes: BTreeMap<String, Option<Vec<Resolver>>> =
+    let mut routes: SortedMap<String, Option<Vec<Resolver>>> =
         settings.split_dns.iter().map(|(suffix, list)| (suffix.clone(), Some(resolvers(list)))).collect();
     let mut domains = Vec::new();
     if settings.magic_dns {

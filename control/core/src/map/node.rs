@@ -1,11 +1,11 @@
 //! A node as others see it, as it sees itself, and the profiles of owners (`tailcfg.Node`, `tailcfg.UserProfile`).
 
 use crate::{ClassId, Node, Settings, Snapshot, TAGGED_DEVICES, User, UserId, is_exit_route, names};
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{self as tailcfg, UserProfile};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// `node` as a viewer of class `class` sees it.
 #[must_use]
@@ -133,6 +133,6 @@ fn self_capabilities(snap: &Snapshot, node: &Node) -> tailcfg::CapMap {
 }
 
 fn flags<const N: usize>(names: [&str; N]) -> tailcfg::CapMap {
-    let flags: BTreeMap<String, Option<Vec<Value>>> = names.into_iter().map(|n| (n.to_owned(), None)).collect();
+    let flags: SortedMap<String, Option<Vec<Value>>> = names.into_iter().map(|n| (n.to_owned(), None)).collect();
     flags
 }

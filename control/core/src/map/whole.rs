@@ -2,17 +2,17 @@
 
 use super::{dns_config, node::user_profile, peer_node, self_node};
 use crate::{ClassId, Node, NodeId, Page, Snapshot, UserId};
+use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::{CapabilityVersion, Debug, DerpMap, MapResponse};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The whole map for `viewer` without its peers; `None` when there is no such node. `removed` are nodes that are gone
 /// since the stream's last message.
 #[must_use]
-pub fn head(snap: &Snapshot, viewer: NodeId, removed: &BTreeSet<NodeId>, now: Timestamp) -> Option<MapResponse> {
+pub fn head(snap: &Snapshot, viewer: NodeId, removed: &SortedSet<NodeId>, now: Timestamp) -> Option<MapResponse> {
     let node = snap.node(viewer)?;
     let class = snap.policy.class_of(node);
-    let (mut owners, mut alone) = (BTreeSet::<UserId>::new(), true);
+    let (mut owners, mut alone) = (SortedSet::<UserId>::new(), true);
     for peer in snap.nodes().filter(|n| n.id != viewer && snap.policy.sees(class, n)) {
         owners.insert(peer.owner());
         alone = false;
@@ -28,7 +28,7 @@ pub fn head(snap: &Snapshot, viewer: NodeId, removed: &BTreeSet<NodeId>, now: Ti
         domain: snap.settings.base_domain.clone(),
         peers_removed: gone.collect(),
         collect_services: Some(false),
-        packet_filters: Some(BTreeMap::from([("base".to_owned(), Some(snap.policy.filters(node)))])),
+        packet_filters: Some(SortedMap::from([("base".to_owned(), Some(snap.policy.filters(node)))])),
         user_profiles: owners.into_iter().map(|o| user_profile(snap, o)).collect(),
         ssh_policy: snap.policy.ssh(node),
         control_time: Some(now).into(),

@@ -3,13 +3,13 @@
 //! Every number in the file is a stranger's: pages are looked up within the file, a walk visits each page at most
 //! once, and a row cannot be longer than the file.
 
+use hearthgate_sorted::SortedMap;
+
 mod record;
 mod tree;
 mod wal;
 
 pub use record::Value;
-
-use std::collections::BTreeMap;
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -29,13 +29,13 @@ pub enum SqliteError {
 type Result<T> = std::result::Result<T, SqliteError>;
 
 /// A row: columns by name.
-pub type Row = BTreeMap<String, Value>;
+pub type Row = SortedMap<String, Value>;
 
 /// A file, with the changes that lie in its write-ahead log.
 pub struct Database<'a> {
     file: &'a [u8],
     /// Pages that are newer in the log.
-    newer: BTreeMap<u32, &'a [u8]>,
+    newer: SortedMap<u32, &'a [u8]>,
     page_size: usize,
     /// Bytes of a page that are used: some files reserve a few at the end.
     usable: usize,
@@ -60,7 +60,7 @@ impl<'a> Database<'a> {
         if usable < 480 {
             return Err(SqliteError::Damaged("reserved bytes"));
         }
-        let newer = wal.map_or_else(BTreeMap::new, |wal| wal::pages(wal, page_size));
+        let newer = wal.map_or_else(SortedMap::new, |wal| wal::pages(wal, page_size));
         Ok(Self { file, newer, page_size, usable })
     }
 

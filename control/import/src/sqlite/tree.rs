@@ -4,7 +4,7 @@ use super::{
     Database, Result, SqliteError,
     record::{Value, values, varint},
 };
-use std::collections::BTreeSet;
+use hearthgate_sorted::SortedSet;
 
 const INTERIOR: u8 = 5;
 const LEAF: u8 = 13;
@@ -13,7 +13,7 @@ impl Database<'_> {
     /// All rows of the table whose tree begins at `root`, with their numbers.
     pub(super) fn rows(&self, root: u32) -> Result<Vec<(i64, Vec<Value>)>> {
         let mut rows = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         let mut waiting = vec![root];
         while let Some(number) = waiting.pop() {
             if !seen.insert(number) {
@@ -69,7 +69,7 @@ impl Database<'_> {
         }
         let mut payload = local.to_vec();
         let mut next = u32::from_be_bytes(*rest.first_chunk::<4>().ok_or_else(damaged)?);
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         while payload.len() < len {
             if !seen.insert(next) {
                 return Err(damaged());

@@ -1,13 +1,13 @@
 //! The write-ahead log (section 4 of the file format): pages that were committed and not yet copied into the file.
 
-use std::collections::BTreeMap;
+use hearthgate_sorted::SortedMap;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
 /// The newest committed version of each page in the log. A log that is torn or stale gives what comes before.
-pub(super) fn pages(wal: &[u8], page_size: usize) -> BTreeMap<u32, &[u8]> {
-    let mut committed = BTreeMap::new();
+pub(super) fn pages(wal: &[u8], page_size: usize) -> SortedMap<u32, &[u8]> {
+    let mut committed = SortedMap::new();
     let Some(header) = wal.get(..HEADER) else { return committed };
     let word = |at: usize| u32_at(header, at);
     let big_endian = match word(0) {
@@ -23,7 +23,7 @@ pub(super) fn pages(wal: &[u8], page_size: usize) -> BTreeMap<u32, &[u8]> {
     if sum != (word(24), word(28)) {
         return committed;
     }
-    let mut open = BTreeMap::new();
+    let mut open = SortedMap::new();
     for frame in wal[HEADER..].chunks_exact(FRAME_HEADER + page_size) {
         let (head, page) = frame.split_at(FRAME_HEADER);
         sum = checksum(checksum(sum, &head[..8], big_endian), page, big_endian);
@@ -34,7 +34,7 @@ pub(super) fn pages(wal: &[u8], page_size: usize) -> BTreeMap<u32, &[u8]> {
         open.insert(u32_at(head, 0), page);
         // A frame that says how large the file is ends a transaction.
         if u32_at(head, 4) != 0 {
-            committed.append(&mut open);
+            committed.extend(std::mem::take(&mut open));
         }
     }
     committed

@@ -10,8 +10,9 @@ use crate::{
     state::App,
 };
 use hearthgate_core::CoreError;
+use hearthgate_sorted::SortedMap;
 use hearthgate_web::{page::Viewer, text as t};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 /// Saves what was typed.
 pub(super) async fn edit(app: &App, request: &Page, viewer: &Viewer) -> Reply {
@@ -62,7 +63,7 @@ fn lines<'a>(form: &'a Form, name: &str) -> Vec<Vec<&'a str>> {
 fn read(form: &Form) -> Result<Choices, CoreError> {
     let wrong = |line: &[&str]| CoreError::Invalid(format!("{}: {}", t::DNS_LINE, line.join(" ")));
     let words = |name: &str| lines(form, name).concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let mut split = BTreeMap::new();
+    let mut split = SortedMap::new();
     for line in lines(form, "split") {
         match line.as_slice() {
             [suffix, to @ ..] if !to.is_empty() => {

@@ -3,10 +3,10 @@
 use super::{Call, Caller, Failure, or_default, time, wrong_method};
 use crate::{network, writer::Context};
 use hearthgate_core::{User, World};
+use hearthgate_sorted::SortedMap;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 const DAY_S: u64 = 24 * 3600;
 
@@ -138,7 +138,7 @@ struct Whole {
     #[serde(deserialize_with = "or_default")]
     nameservers: Vec<Resolver>,
     #[serde(rename = "splitDNS", deserialize_with = "or_default")]
-    split_dns: BTreeMap<String, Vec<Resolver>>,
+    split_dns: SortedMap<String, Vec<Resolver>>,
     #[serde(deserialize_with = "or_default")]
     search_paths: Vec<String>,
     preferences: Preferences,
@@ -181,8 +181,8 @@ pub(super) fn dns(
     caller.need("dns")?;
     if what == "split-dns" {
         // Null or an empty list takes a suffix away.
-        let new: BTreeMap<String, Option<Vec<String>>> = call.read()?;
-        let mut split = if call.method == Method::PUT { BTreeMap::new() } else { world.settings().split_dns.clone() };
+        let new: SortedMap<String, Option<Vec<String>>> = call.read()?;
+        let mut split = if call.method == Method::PUT { SortedMap::new() } else { world.settings().split_dns.clone() };
         for (suffix, to) in new {
             match to.filter(|to| !to.is_empty()) {
                 Some(to) => drop(split.insert(suffix, to)),

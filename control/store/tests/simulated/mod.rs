@@ -3,9 +3,9 @@
 //! Contents are durable after `sync` of the file, names after `sync_names`. After a power cut any part of the other
 //! writes may have happened, each torn anywhere or left as a hole of zeros; of the name changes a beginning has.
 
+use hearthgate_sorted::SortedMap;
 use hearthgate_store::{Disk, Result, StoreError};
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -33,7 +33,7 @@ struct Inode {
     seen: Vec<u8>,
 }
 
-type Names = BTreeMap<String, usize>;
+type Names = SortedMap<String, usize>;
 
 fn rename(names: &mut Names, change: &Naming) {
     match change {

@@ -10,8 +10,9 @@ use crate::{
     text as t,
 };
 use hearthgate_core::{Node, Now, World, is_exit_route};
+use hearthgate_sorted::SortedMap;
 use maud::{Markup, html};
-use std::{collections::BTreeMap, f64::consts::TAU, sync::Arc};
+use std::{f64::consts::TAU, sync::Arc};
 
 /// Devices on one ring.
 const PER_RING: usize = 12;
@@ -93,7 +94,7 @@ fn picture(world: &World, nodes: &[&Arc<Node>], paths: Option<&BoxPaths>, now: N
     let places: Vec<Point> = (0..nodes.len()).map(|i| place(i, nodes.len(), half)).collect();
     let online = nodes.iter().filter(|n| n.path.online).count();
     let regions: Vec<i32> = world.derp_map().regions.keys().copied().collect();
-    let relays: BTreeMap<i32, Point> =
+    let relays: SortedMap<i32, Point> =
         regions.iter().enumerate().map(|(i, id)| (*id, (relay(i, regions.len(), half), half))).collect();
     let own = paths.and_then(|p| nodes.iter().position(|n| n.stable_id() == p.own)).and_then(|i| places.get(i));
     let words = format!("{}: {} of {} {}", t::MAP, online, nodes.len(), t::MAP_WORDS);

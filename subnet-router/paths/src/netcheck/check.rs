@@ -5,12 +5,9 @@ use crate::{
     Now, RegionId,
     timing::{CHECK_LIMIT, STUN_LIMIT},
 };
+use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_stun::{TxId, parse_response, request};
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 /// After this many regions the rest is only waited for a moment.
 const ENOUGH_REGIONS: usize = 3;
@@ -47,11 +44,11 @@ pub struct Check {
     started: Now,
     full: bool,
     planned: VecDeque<Probe>,
-    sent: BTreeMap<TxId, Sent>,
-    answered_by: BTreeSet<SocketAddr>,
+    sent: SortedMap<TxId, Sent>,
+    answered_by: SortedSet<SocketAddr>,
     report: Report,
     enough_at: Option<Now>,
-    https: Option<BTreeSet<RegionId>>,
+    https: Option<SortedSet<RegionId>>,
     https_queue: VecDeque<RegionId>,
 }
 
@@ -69,8 +66,8 @@ impl Check {
             started: now,
             full: basis.last.is_none(),
             planned,
-            sent: BTreeMap::new(),
-            answered_by: BTreeSet::new(),
+            sent: SortedMap::new(),
+            answered_by: SortedSet::new(),
             report: Report::default(),
             enough_at: None,
             https: None,

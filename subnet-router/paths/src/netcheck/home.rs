@@ -2,10 +2,8 @@
 
 use super::Report;
 use crate::{Now, RegionId};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use hearthgate_sorted::SortedMap;
+use std::{collections::VecDeque, time::Duration};
 
 /// How long a measurement counts.
 const HISTORY: Duration = Duration::from_secs(300);
@@ -21,7 +19,7 @@ const HEARD_AT_ALL: Duration = Duration::from_secs(120);
 /// Remembers measurements and the choice.
 #[derive(Debug, Default)]
 pub struct HomeChooser {
-    history: VecDeque<(Now, BTreeMap<RegionId, Duration>)>,
+    history: VecDeque<(Now, SortedMap<RegionId, Duration>)>,
     home: Option<RegionId>,
 }
 

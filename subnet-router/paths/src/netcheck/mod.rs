@@ -10,7 +10,8 @@ pub use home::HomeChooser;
 pub use plan::{Basis, Family, Probe, plan};
 
 use crate::RegionId;
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use hearthgate_sorted::SortedMap;
+use std::{net::SocketAddr, time::Duration};
 
 /// A relay region, as the check needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,15 +50,15 @@ pub struct Report {
     /// shows. `None` if fewer than two servers answered over IPv4.
     pub mapping_varies: Option<bool>,
     /// The addresses that STUN servers saw, with the number of servers.
-    pub observed: BTreeMap<SocketAddr, u32>,
+    pub observed: SortedMap<SocketAddr, u32>,
     /// Time to each region.
-    pub latency: BTreeMap<RegionId, Duration>,
+    pub latency: SortedMap<RegionId, Duration>,
     /// Time to each region over IPv4.
-    pub latency_v4: BTreeMap<RegionId, Duration>,
+    pub latency_v4: SortedMap<RegionId, Duration>,
     /// Time to each region over IPv6.
-    pub latency_v6: BTreeMap<RegionId, Duration>,
+    pub latency_v6: SortedMap<RegionId, Duration>,
     /// Time to each region over HTTPS; measured only if UDP does not work.
-    pub latency_https: BTreeMap<RegionId, Duration>,
+    pub latency_https: SortedMap<RegionId, Duration>,
     /// The home relay that follows from it.
     pub home: Option<RegionId>,
 }
@@ -86,9 +87,9 @@ pub struct NetInfo {
     /// A router maps a port for us.
     pub port_mapped: bool,
     /// Time to each region over IPv4.
-    pub latency_v4: BTreeMap<RegionId, Duration>,
+    pub latency_v4: SortedMap<RegionId, Duration>,
     /// Time to each region over IPv6.
-    pub latency_v6: BTreeMap<RegionId, Duration>,
+    pub latency_v6: SortedMap<RegionId, Duration>,
 }
 
 impl NetInfo {

@@ -7,10 +7,10 @@ pub mod peer_relay;
 use hearthgate_disco::geneve::{Header, Protocol};
 use hearthgate_keys::{DiscoPrivate, NodePublic};
 use hearthgate_paths::{Action, Config, Event, Hop, Path, Paths, PeerInfo, Region, RegionNode};
+use hearthgate_sorted::{SortedMap, SortedSet};
 use nat::{Kind, Nat};
 use peer_relay::PeerRelay;
 use std::{
-    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -74,14 +74,14 @@ pub struct Host {
     /// Which of the world's NATs it is behind.
     pub nat: usize,
     pub udp_blocked: bool,
-    pub path: BTreeMap<NodePublic, Path>,
+    pub path: SortedMap<NodePublic, Path>,
     /// Each change of path with its time.
     pub changes: Vec<(Duration, NodePublic, Path)>,
-    pub received: BTreeSet<(usize, u64)>,
+    pub received: SortedSet<(usize, u64)>,
     pub pings_sent: u64,
-    sent: BTreeMap<NodePublic, u64>,
-    sent_since: BTreeSet<NodePublic>,
-    got_since: BTreeSet<NodePublic>,
+    sent: SortedMap<NodePublic, u64>,
+    sent_since: SortedSet<NodePublic>,
+    got_since: SortedSet<NodePublic>,
 }
 
 pub struct World {
@@ -95,7 +95,7 @@ pub struct World {
     pub wire: Duration,
     pub relay: Duration,
     random: Random,
-    queue: BTreeMap<(Duration, u64), Parcel>,
+    queue: SortedMap<(Duration, u64), Parcel>,
     parcels: u64,
 }
 
@@ -125,7 +125,7 @@ impl World {
             wire: ms(20),
             relay: ms(60),
             random: Random::new(seed),
-            queue: BTreeMap::new(),
+            queue: SortedMap::new(),
             parcels: 0,
         }
     }
@@ -164,13 +164,13 @@ impl World {
             addrs,
             nat,
             udp_blocked: false,
-            path: BTreeMap::new(),
+            path: SortedMap::new(),
             changes: Vec::new(),
-            received: BTreeSet::new(),
+            received: SortedSet::new(),
             pings_sent: 0,
-            sent: BTreeMap::new(),
-            sent_since: BTreeSet::new(),
-            got_since: BTreeSet::new(),
+            sent: SortedMap::new(),
+            sent_since: SortedSet::new(),
+            got_since: SortedSet::new(),
         }
     }
 
@@ -365,7 +365,7 @@ impl World {
             Parcel::Counters(h) => {
                 let sent = std::mem::take(&mut self.hosts[h].sent_since);
                 let got = std::mem::take(&mut self.hosts[h].got_since);
-                for &peer in sent.union(&got) {
+                for &peer in sent.iter().chain(got.difference(&sent)) {
                     let (sent, received) = (sent.contains(&peer), got.contains(&peer));
                     self.event(h, Event::Traffic { peer, sent, received });
                 }

@@ -1,7 +1,7 @@
 //! A NAT: what it does to a datagram that leaves, and which it lets in.
 
+use hearthgate_sorted::{SortedMap, SortedSet};
 use std::{
-    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -27,7 +27,7 @@ pub enum Kind {
 #[derive(Debug)]
 struct Mapping {
     inside: SocketAddr,
-    sent_to: BTreeSet<SocketAddr>,
+    sent_to: SortedSet<SocketAddr>,
     last: Duration,
 }
 
@@ -37,13 +37,13 @@ pub struct Nat {
     pub kind: Kind,
     pub public: IpAddr,
     /// By public port.
-    mappings: BTreeMap<u16, Mapping>,
+    mappings: SortedMap<u16, Mapping>,
     next_port: u16,
 }
 
 impl Nat {
     pub fn new(kind: Kind, public: IpAddr) -> Self {
-        Self { kind, public, mappings: BTreeMap::new(), next_port: 20_000 }
+        Self { kind, public, mappings: SortedMap::new(), next_port: 20_000 }
     }
 
     /// Forgets all mappings, as after a reboot or `conntrack -F`.
@@ -70,7 +70,7 @@ impl Nat {
             self.next_port += 7;
             self.next_port
         });
-        let mapping = self.mappings.entry(port).or_insert(Mapping { inside, sent_to: BTreeSet::new(), last: now });
+        let mapping = self.mappings.entry(port).or_insert(Mapping { inside, sent_to: SortedSet::new(), last: now });
         mapping.sent_to.insert(to);
         mapping.last = now;
         SocketAddr::new(self.public, port)

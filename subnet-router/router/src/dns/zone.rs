@@ -7,15 +7,13 @@
 
 use hearthgate_client::Netmap;
 use hearthgate_plane::via_address;
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{Node, Resolver};
 use simple_dns::{
     CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE,
     rdata::{A, AAAA, PTR, RData},
 };
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How long an answer may be kept, in seconds.
 const TTL: u32 = 5;
@@ -52,9 +50,9 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Zone {
     /// Addresses by name, in lower case and without the last dot.
-    names: BTreeMap<String, Vec<IpAddr>>,
+    names: SortedMap<String, Vec<IpAddr>>,
     /// Names by address.
-    reverse: BTreeMap<IpAddr, String>,
+    reverse: SortedMap<IpAddr, String>,
     /// Suffixes that are answered here.
     own: Vec<String>,
     /// Resolvers by suffix, the longest first.

@@ -16,8 +16,9 @@ use hearthgate_fetch::{Fetch, FetchError};
 use hearthgate_http::spawn;
 use hearthgate_keys::{KEY_LEN, NodePrivate, NodePublic};
 use hearthgate_paths::RegionId;
+use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{DerpMap, DerpNode};
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split},
     sync::{mpsc, watch},
@@ -103,13 +104,13 @@ pub struct Relays {
     fetch: Arc<Fetch>,
     events: mpsc::Sender<RelayEvent>,
     home: Option<RegionId>,
-    links: BTreeMap<RegionId, Link>,
+    links: SortedMap<RegionId, Link>,
 }
 
 impl Relays {
     /// None yet. `events` gets what they have for us.
     pub fn new(key: NodePrivate, fetch: Arc<Fetch>, events: mpsc::Sender<RelayEvent>) -> Self {
-        Self { key, map: DerpMap::default(), fetch, events, home: None, links: BTreeMap::new() }
+        Self { key, map: DerpMap::default(), fetch, events, home: None, links: SortedMap::new() }
     }
 
     /// Uses another key from now on: every connection is made anew.
