@@ -8,6 +8,7 @@
 //! * `ci/fuzz/run TARGET|all [SECONDS]` searches with libFuzzer, guided by coverage, and keeps what it found.
 
 mod control;
+mod dns;
 mod files;
 mod front;
 mod json;
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     control::NOISE_RECORDS,
     control::TS2021_UPGRADE,
     control::WEBSOCKET,
+    dns::UPDATE_ANSWER,
     files::HEADSCALE,
     files::POLICY,
     files::SLOTS,

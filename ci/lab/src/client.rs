@@ -115,6 +115,14 @@ impl Client {
         self.host.ns.spawn(name, &mut self.command(words))
     }
 
+    /// Asks the client's daemon itself, as its command line would, for what that has no words for.
+    pub fn local_api(&self, path: &str) -> Outcome<Output> {
+        let url = format!("http://local-tailscaled.sock/localapi/v0/{path}");
+        let socket = self.socket();
+        let words = ["curl", "-sS", "-m", "60", "-X", "POST", "-w", "\n%{http_code}", "--unix-socket", &socket, &url];
+        self.run(&words, Duration::from_secs(70))
+    }
+
     /// Number of the running process.
     pub fn pid(&self) -> Outcome<u32> {
         let daemon = self.daemon.as_ref().ok_or_else(|| Failure(format!("{} does not run", self.name)))?;

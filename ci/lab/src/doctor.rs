@@ -18,6 +18,8 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("go", "building official clients", "golang-go"),
     ("nginx", "scenario reverse-proxy", "nginx-light"),
     ("openssl", "scenario reverse-proxy: a certificate", "openssl"),
+    ("named", "scenario cert: a name server", "bind9"),
+    ("dig", "scenario cert: questions to it", "bind9-dnsutils"),
 ];
 
 /// Prints the report; true if all is there.

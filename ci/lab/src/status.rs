@@ -50,6 +50,11 @@ impl Status {
         strings(&self.0["TailscaleIPs"])
     }
 
+    /// The names it may get certificates for.
+    pub fn cert_domains(&self) -> Vec<String> {
+        strings(&self.0["CertDomains"])
+    }
+
     /// The peer whose MagicDNS name begins with this label.
     pub fn peer(&self, label: &str) -> Option<&Value> {
         self.peers().find(|peer| Self::label(peer) == label)

@@ -7,6 +7,8 @@ mod acme;
 mod args;
 #[cfg(feature = "control")]
 mod attributes;
+#[cfg(feature = "control")]
+mod certificates;
 #[cfg(any(feature = "control", feature = "router"))]
 mod client;
 #[cfg(feature = "control")]

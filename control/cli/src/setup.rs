@@ -1,6 +1,6 @@
 //! From arguments, environment and file to what the server is started with.
 
-use crate::{Failure, acme, args::Args, place};
+use crate::{Failure, acme, args::Args, certificates, place};
 use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, Settings};
 use hearthgate_derp::tls::PemPair;
@@ -97,6 +97,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         split_dns: config.dns.nameservers.split.clone(),
         search_domains: config.dns.search_domains.clone(),
         extra_records: extra_records(config)?,
+        certificate_zone: config.certificate_zone(),
         node_expiry_s: seconds(&config.node.expiry).as_secs(),
         device_approval: config.node.approval,
         ephemeral_timeout_ms: millis(&config.node.ephemeral.inactivity_timeout),
@@ -146,6 +147,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
             status_file: given(&config.image.status_file),
         },
         front: front(config)?,
+        certificates: certificates::options(config)?,
         admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),
@@ -176,20 +178,23 @@ fn given(path: &Path) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then(|| path.to_owned())
 }
 
+/// A secret that stands in the configuration, or in a file that it names.
+pub(crate) fn secret(own: &str, path: &Path) -> Result<String, Failure> {
+    if path.as_os_str().is_empty() {
+        return Ok(own.to_owned());
+    }
+    let text =
+        fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
+    Ok(text.trim().to_owned())
+}
+
 /// The OpenID provider, if there is one.
 fn oidc(config: &Config) -> Result<Option<OidcOptions>, Failure> {
     let c = &config.oidc;
     if c.issuer.is_empty() {
         return Ok(None);
     }
-    let secret = if c.client_secret_path.as_os_str().is_empty() {
-        c.client_secret.clone()
-    } else {
-        let path = &c.client_secret_path;
-        let text =
-            fs::read_to_string(path).map_err(|e| Failure::Failed(format!("{} cannot be read: {e}", path.display())))?;
-        text.trim().to_owned()
-    };
+    let secret = secret(&c.client_secret, &c.client_secret_path)?;
     let method = if c.pkce.method == "plain" { PkceMethod::Plain } else { PkceMethod::S256 };
     Ok(Some(OidcOptions {
         issuer: c.issuer.clone(),

@@ -1,6 +1,6 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
-use crate::{AdminConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
+use crate::{AdminConfig, CertificatesConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
 use hearthgate_sorted::SortedMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
@@ -61,6 +61,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// A front, for a box that nothing reaches.
     pub front: FrontConfig,
+    /// HTTPS certificates for devices.
+    pub certificates: CertificatesConfig,
     /// Upgrades of a box with one of our images.
     pub image: ImageConfig,
     /// How the command line reaches a server elsewhere.
@@ -106,6 +108,7 @@ impl Default for Config {
             oidc: OidcConfig::default(),
             admin: AdminConfig::default(),
             front: FrontConfig::default(),
+            certificates: CertificatesConfig::default(),
             image: ImageConfig::default(),
             cli: CliConfig::default(),
             policy: PolicyConfig::default(),

@@ -6,6 +6,7 @@
 
 mod acme;
 mod admin;
+mod certificates;
 mod duration;
 mod env;
 mod file;
@@ -19,6 +20,7 @@ mod router;
 
 pub use acme::AcmeConfig;
 pub use admin::AdminConfig;
+pub use certificates::{CertificatesConfig, HttpreqConfig, Rfc2136Config};
 pub use duration::parse_duration;
 pub use env::{KEYS, Kind, env_name};
 pub use file::{

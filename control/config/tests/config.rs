@@ -40,6 +40,7 @@ fn every_key_can_come_from_the_environment() {
             (_, "derp.server.ipv6") => "2001:db8::1",
             (_, "store.engine") => "redb",
             (_, "unix_socket_permission") => "0700",
+            (_, "certificates.wait") => "7s",
             (_, "log.level") => "debug",
             (_, "log.format") => "json",
             (_, "admin.networks") => "lan,192.0.2.0/24",

@@ -39,6 +39,9 @@ pub struct Settings {
     pub search_domains: Vec<String>,
     /// Extra A and AAAA records.
     pub extra_records: Vec<DnsRecord>,
+    /// Zone in public DNS that the shell can write challenges of certificates to, in lower case, without dots around it;
+    /// `None` when it can to none.
+    pub certificate_zone: Option<String>,
     /// Lifetime of an untagged node's key in seconds; 0 is for ever.
     pub node_expiry_s: u64,
     /// New nodes wait until somebody approves them, unless their key says that they need not.
@@ -69,6 +72,7 @@ impl Default for Settings {
             split_dns: SortedMap::new(),
             search_domains: Vec::new(),
             extra_records: Vec::new(),
+            certificate_zone: None,
             node_expiry_s: 0,
             device_approval: false,
             ephemeral_timeout_ms: 120_000,

@@ -14,6 +14,7 @@ mod api_v2;
 mod api_views;
 mod apple;
 mod backup;
+mod certificates;
 mod check_pages;
 mod derp_map;
 mod derp_urls;
@@ -44,7 +45,10 @@ mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
 pub use http_api::version;
-pub use options::{AcmeOptions, AdminOptions, DerpOptions, ImageOptions, OidcOptions, Options, guess_lan_address};
+pub use options::{
+    AcmeOptions, AdminOptions, CertificateOptions, DerpOptions, HttpreqOptions, ImageOptions, OidcOptions, Options,
+    Provider, Rfc2136Options, guess_lan_address,
+};
 pub use own_router::AskRouter;
 pub use writer::Unavailable;
 
@@ -150,6 +154,7 @@ impl Running {
                 take_policy_file(world, path, context.now);
             }
         });
+        self.app.device_certificates.configure(options.certificates.clone());
         done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })?;
         #[cfg(feature = "front")]
         if let Err(e) = front::configure(&self.app, options) {
@@ -286,6 +291,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         relay,
         certificates,
         acme: Arc::default(),
+        device_certificates: Arc::default(),
         derp_maps: derp_maps.clone(),
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,
@@ -302,6 +308,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         state_dir: options.state_dir.clone(),
         bootstrap_dns: BootstrapDns::new(),
     });
+    app.device_certificates.configure(options.certificates.clone());
     let mut tasks = Vec::new();
     let tcp = listener::bind_tcp(options.listen)?;
     let listen = tcp.local_addr().map_err(StartError::io("listening on", options.listen.to_string()))?;

@@ -4,6 +4,7 @@
 //! `:authority` is ignored: clients put their own fancy there.
 
 use crate::{
+    certificates::CertificateError,
     encode::Compression,
     metrics::Metrics,
     oidc::form,
@@ -14,7 +15,9 @@ use crate::{
     writer::Unavailable,
 };
 use bytes::Bytes;
-use hearthgate_core::{AuthId, CoreError, Fact, NodeId, Registration, SshAnswer, SshAttempt};
+use hearthgate_core::{
+    AuthId, CoreError, Fact, Node, NodeId, Registration, SshAnswer, SshAttempt, cert_domain, challenge_record,
+};
 use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePublic, NodePublic};
 use hearthgate_sorted::SortedSet;
@@ -149,18 +152,33 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
     stream(body)
 }
 
+/// `/machine/set-dns`: a device wants the answer to its certificate's challenge in DNS.
 async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
     let request: SetDnsRequest = match read_json(req, BODY_MAX).await {
         Ok(request) => request,
         Err(reply) => return *reply,
     };
-    if let Err(reply) = owns(app, peer, &request.node_key) {
-        return *reply;
+    let node = match owns(app, peer, &request.node_key) {
+        Ok(node) => node,
+        Err(reply) => return *reply,
+    };
+    let name = match challenge_record(&app.control.current().settings, &node, &request) {
+        Ok(name) => name,
+        Err(CoreError::Denied(why)) => return text(StatusCode::FORBIDDEN, &why),
+        Err(e) => return refused(&e),
+    };
+    match app.device_certificates.set(node.id, &name, &request.value).await {
+        Ok(()) => json(&serde_json::json!({})),
+        Err(e) => {
+            tracing::warn!(node = %node.id, name, error = %e, "no record for a certificate");
+            let status = match e {
+                CertificateError::Off => StatusCode::FORBIDDEN,
+                CertificateError::Spent(_) => StatusCode::TOO_MANY_REQUESTS,
+                CertificateError::Slow | CertificateError::Provider(_) => StatusCode::BAD_GATEWAY,
+            };
+            text(status, &e.to_string())
+        }
     }
-    text(
-        StatusCode::NOT_IMPLEMENTED,
-        "HTTPS certificates need a public DNS zone that this server can write to; none is configured",
-    )
 }
 
 async fn feature_query(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
@@ -168,12 +186,17 @@ async fn feature_query(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         Ok(request) => request,
         Err(reply) => return *reply,
     };
-    if let Err(reply) = owns(app, peer, &request.node_key) {
-        return *reply;
+    let node = match owns(app, peer, &request.node_key) {
+        Ok(node) => node,
+        Err(reply) => return *reply,
+    };
+    if request.feature == "serve" && cert_domain(&app.control.current().settings, &node).is_some() {
+        return json(&QueryFeatureResponse { complete: true, ..Default::default() });
     }
     let text = match request.feature.as_str() {
         "serve" => {
-            "Serve over HTTPS needs certificates, which this server does not offer. Use `tailscale serve --http=80`."
+            "Serve over HTTPS needs certificates, which are not set up on this server (certificates.provider in its \
+             configuration). Use `tailscale serve --http=80`."
         }
         "funnel" => "Funnel is not offered by this server: it needs public ingress nodes.",
         _ => "This feature is not offered by this server.",
@@ -244,9 +267,9 @@ async fn ping_response(app: &App, peer: Peer, id: &str, req: Request<Incoming>) 
     text(StatusCode::NO_CONTENT, "")
 }
 
-fn owns(app: &App, peer: Peer, key: &NodePublic) -> Result<(), Box<Reply>> {
+fn owns(app: &App, peer: Peer, key: &NodePublic) -> Result<Arc<Node>, Box<Reply>> {
     match app.control.current().node_by_key(key) {
-        Some(node) if node.machine_key == peer.machine => Ok(()),
+        Some(node) if node.machine_key == peer.machine => Ok(node.clone()),
         _ => Err(Box::new(text(StatusCode::NOT_FOUND, "node not found"))),
     }
 }

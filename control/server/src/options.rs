@@ -47,6 +47,8 @@ pub struct Options {
     pub front: Option<String>,
     /// Upgrades of a box with one of our images.
     pub image: ImageOptions,
+    /// Who writes records for HTTPS certificates of devices.
+    pub certificates: Option<CertificateOptions>,
     /// How often routers are asked for a sign of life; zero never.
     pub probe_interval: Duration,
     /// How long they may take.
@@ -62,6 +64,46 @@ pub struct AcmeOptions {
     pub dir: PathBuf,
     /// Where the page of HTTP-01 is served besides the usual port; `None` for nowhere.
     pub listen: Option<SocketAddr>,
+}
+
+/// Who writes records for HTTPS certificates of devices.
+#[derive(Debug, Clone)]
+pub struct CertificateOptions {
+    /// Who.
+    pub provider: Provider,
+    /// Pause after a record was written.
+    pub wait: Duration,
+}
+
+/// Who writes records into public DNS.
+#[derive(Debug, Clone)]
+pub enum Provider {
+    /// A name server that takes dynamic updates.
+    Rfc2136(Rfc2136Options),
+    /// A program that is asked over HTTP.
+    Httpreq(HttpreqOptions),
+}
+
+/// A name server that takes dynamic updates.
+#[derive(Debug, Clone)]
+pub struct Rfc2136Options {
+    /// Host, with a port other than 53.
+    pub server: String,
+    /// Its zone.
+    pub zone: String,
+    /// The key that it knows.
+    pub key: hearthgate_dns_update::Key,
+}
+
+/// A program that is asked over HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpreqOptions {
+    /// URL that `/present` and `/cleanup` go behind.
+    pub endpoint: String,
+    /// User name for it; empty for none.
+    pub username: String,
+    /// Password.
+    pub password: hearthgate_keys::Secret,
 }
 
 /// An OpenID provider, and who may come in through it.
@@ -121,6 +163,7 @@ impl Options {
             admin: AdminOptions::default(),
             front: None,
             image: ImageOptions::default(),
+            certificates: None,
         }
     }
 }

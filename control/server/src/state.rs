@@ -36,6 +36,8 @@ pub struct Parts {
     pub certificates: Arc<Certificates>,
     /// What an authority that looks for its token is answered.
     pub acme: Arc<HttpAnswers>,
+    /// Who writes records for HTTPS certificates of devices.
+    pub device_certificates: Arc<crate::certificates::Certificates>,
     /// How maps of relays are made.
     pub derp_maps: Arc<DerpMaps>,
     /// Who may speak for the addresses of others.

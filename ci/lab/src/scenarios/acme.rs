@@ -50,7 +50,7 @@ pub(super) const ORDER: Duration = Duration::from_secs(60);
 fn run(lab: &mut Lab, challenge: &str) -> Outcome {
     let folder = lab.context.folder("authority")?;
     let authority = lab.internet()?.host("authority")?;
-    let _pebble = pebble(lab, &authority, &folder, SERVER, PORT)?;
+    let _pebble = pebble(lab, &authority, &folder, &Looks::at(SERVER, PORT))?;
 
     let url = format!("https://{NAME}:{PORT}");
     let config = format!(
@@ -88,9 +88,26 @@ fn run(lab: &mut Lab, challenge: &str) -> Outcome {
     a.relayed_to("b", MEET)
 }
 
-/// Starts the authority, which looks for [`NAME`] at `address` and, for TLS-ALPN-01, at `port`. `roots.pem` in the folder
-/// is what its certificates are to be checked with.
-pub(super) fn pebble(lab: &mut Lab, host: &Host, folder: &Path, address: &str, port: u16) -> Outcome<Daemon> {
+/// How the authority looks.
+pub(super) struct Looks<'a> {
+    /// For [`NAME`], at this address.
+    pub(super) address: &'a str,
+    /// There, for TLS-ALPN-01, at this port.
+    pub(super) port: u16,
+    /// For records, at this name server.
+    pub(super) name_server: Option<String>,
+    /// Life of its certificates.
+    pub(super) life_seconds: u64,
+}
+
+impl<'a> Looks<'a> {
+    pub(super) fn at(address: &'a str, port: u16) -> Self {
+        Self { address, port, name_server: None, life_seconds: LIFE_SECONDS }
+    }
+}
+
+/// Starts the authority. `roots.pem` in the folder is what its certificates are to be checked with.
+pub(super) fn pebble(lab: &mut Lab, host: &Host, folder: &Path, looks: &Looks<'_>) -> Outcome<Daemon> {
     let program = lab.context.options.clients_dir.with_file_name("pebble").join("pebble");
     ensure!(program.exists(), "{} is missing: build it with ci/clients/pebble", program.display());
     let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
@@ -106,17 +123,20 @@ pub(super) fn pebble(lab: &mut Lab, host: &Host, folder: &Path, address: &str, p
         "certificate": cert,
         "privateKey": key,
         "httpPort": 80,
-        "tlsPort": port,
+        "tlsPort": looks.port,
         "ocspResponderURL": "",
         "externalAccountBindingRequired": false,
-        "profiles": { "default": { "description": "short", "validityPeriod": LIFE_SECONDS } },
+        "profiles": { "default": { "description": "short", "validityPeriod": looks.life_seconds } },
     } });
     let file = folder.join("pebble.json");
     std::fs::write(&file, config.to_string())?;
-    host.ns.hosts_line(&format!("{address} {NAME}"))?;
+    host.ns.hosts_line(&format!("{} {NAME}", looks.address))?;
     host.ns.hosts_line(&format!("127.0.0.1 {AUTHORITY}"))?;
     let mut command = host.ns.command(program);
     command.arg("-config").arg(&file).env("PEBBLE_VA_NOSLEEP", "1");
+    if let Some(server) = &looks.name_server {
+        command.args(["-dnsserver", server]);
+    }
     let daemon = host.ns.spawn("authority", &mut command)?;
     let (roots, cert) = (folder.join("roots.pem"), cert.to_string_lossy().into_owned());
     lab.context.eventually("the authority answers", STEP, || {

@@ -148,7 +148,7 @@ fn run_acme(lab: &mut Lab) -> Outcome {
     let line = pairing_line(lab, &mut daemon)?;
     let folder = lab.context.folder("authority")?;
     let authority = lab.internet()?.host("authority")?;
-    let _pebble = acme::pebble(lab, &authority, &folder, &front.address, HTTPS)?;
+    let _pebble = acme::pebble(lab, &authority, &folder, &acme::Looks::at(&front.address, HTTPS))?;
 
     let mut home = lab.internet()?.router("home", NatKind::Hard)?;
     let host = home.host("server")?;

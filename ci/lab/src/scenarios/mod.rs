@@ -3,6 +3,7 @@
 mod acme;
 mod approval;
 mod backup;
+mod cert;
 mod client_restart;
 mod crowd;
 mod delete;
@@ -79,6 +80,7 @@ pub const ALL: &[Scenario] = &[
     relay_mesh::SCENARIO,
     acme::HTTP,
     acme::TLS,
+    cert::SCENARIO,
     reverse_proxy::SCENARIO,
     front::SCENARIO,
     front::ACME,

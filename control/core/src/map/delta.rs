@@ -46,6 +46,8 @@ impl Delta {
                 Change::User(id) => {
                     delta.users.insert(id);
                 }
+                // With certificates, each node's DNS settings have its own name.
+                Change::Dns if snap.settings.certificate_zone.is_some() => delta.resync = true,
                 Change::Dns => delta.dns = true,
                 // What a DERP map looks like depends on the age of the client.
                 Change::Policy | Change::DerpMap => delta.resync = true,
@@ -117,10 +119,14 @@ impl Delta {
             ..Default::default()
         };
         if self.dns {
-            response.dns_config = Some(dns_config(&snap.settings));
+            response.dns_config = Some(dns_config(&snap.settings, viewer));
         }
         if let Some(viewer) = viewer.filter(|v| self.upserted.contains(&v.id) || self.selves.contains(&v.id)) {
             response.node = Some(self_node(snap, viewer));
+            if snap.settings.certificate_zone.is_some() {
+                // Its name may be another.
+                response.dns_config = Some(dns_config(&snap.settings, Some(viewer)));
+            }
             response.packet_filters = Some(SortedMap::from([("base".to_owned(), Some(snap.policy.filters(viewer)))]));
             response.ssh_policy = snap.policy.ssh(viewer);
             response.user_profiles.push(user_profile(snap, viewer.owner()));

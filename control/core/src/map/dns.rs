@@ -1,12 +1,12 @@
 //! The DNS part of a map (`tailcfg.DNSConfig`).
 
-use crate::Settings;
+use crate::{Node, Settings, cert_domain};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{DnsConfig, Resolver};
 
-/// DNS settings as clients get them; the same for every node.
+/// DNS settings as `node` gets them; with `None` as every node would without certificates.
 #[must_use]
-pub fn dns_config(settings: &Settings) -> DnsConfig {
+pub fn dns_config(settings: &Settings, node: Option<&Node>) -> DnsConfig {
     let resolvers = |list: &[String]| -> Vec<Resolver> {
         list.iter().map(|addr| Resolver { addr: addr.clone(), ..Default::default() }).collect()
     };
@@ -29,6 +29,7 @@ pub fn dns_config(settings: &Settings) -> DnsConfig {
         domains,
         proxied: settings.magic_dns,
         extra_records: settings.extra_records.clone(),
+        cert_domains: node.and_then(|n| cert_domain(settings, n)).into_iter().collect(),
         ..Default::default()
     }
 }

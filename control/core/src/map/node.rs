@@ -1,6 +1,6 @@
 //! A node as others see it, as it sees itself, and the profiles of owners (`tailcfg.Node`, `tailcfg.UserProfile`).
 
-use crate::{ClassId, Node, Settings, Snapshot, TAGGED_DEVICES, User, UserId, is_exit_route, names};
+use crate::{ClassId, Node, Settings, Snapshot, TAGGED_DEVICES, User, UserId, cert_domain, is_exit_route, names};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{self as tailcfg, UserProfile};
 use ipnet::IpNet;
@@ -126,6 +126,9 @@ fn self_capabilities(snap: &Snapshot, node: &Node) -> tailcfg::CapMap {
     let mut caps = flags(["https://tailscale.com/cap/is-admin", "https://tailscale.com/cap/ssh"]);
     if snap.settings.taildrop {
         caps.extend(flags(["https://tailscale.com/cap/file-sharing"]));
+    }
+    if cert_domain(&snap.settings, node).is_some() {
+        caps.extend(flags(["https"]));
     }
     caps.insert("default-auto-update".into(), Some(vec![Value::Bool(snap.settings.auto_update)]));
     caps.extend(snap.policy.self_capabilities(node));

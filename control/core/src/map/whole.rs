@@ -24,7 +24,7 @@ pub fn head(snap: &Snapshot, viewer: NodeId, removed: &SortedSet<NodeId>, now: T
     Some(MapResponse {
         node: Some(self_node(snap, node)),
         derp_map: Some(derp_map_for(snap, CapabilityVersion(node.cap))),
-        dns_config: Some(dns_config(&snap.settings)),
+        dns_config: Some(dns_config(&snap.settings, Some(node))),
         domain: snap.settings.base_domain.clone(),
         peers_removed: gone.collect(),
         collect_services: Some(false),
