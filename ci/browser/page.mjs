@@ -50,6 +50,8 @@ export async function shoot(page, name) {
 export async function fit(page, name) {
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   ensure(wide <= 0, `${name}: ${wide} pixels wider than the screen`);
+  const tall = await page.evaluate(() => [...document.querySelectorAll("header nav a")].filter((e) => e.clientHeight > 60).map((e) => e.textContent));
+  ensure(tall.length === 0, `${name}: entries of the menu fall apart: ${tall.join(", ")}`);
   await page.evaluate(axeSource);
   const found = await page.evaluate(() => window.axe.run(document));
   const lines = found.violations.flatMap((v) => v.nodes.map((n) => `${v.id} (${v.impact}): ${n.target.join(" ")}: ${n.failureSummary}`));

@@ -11,6 +11,15 @@
     const button = e.target.closest("button[data-copy]");
     if (button) copy(button);
   });
+  // Times in the words and the zone of who reads them.
+  const localise = (within) => {
+    for (const time of within.querySelectorAll("time[datetime]")) {
+      const when = new Date(time.dateTime);
+      if (!Number.isNaN(when.valueOf())) time.textContent = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    }
+  };
+  localise(document);
+  document.querySelector("header nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   // Clipboards exist in secure contexts only: elsewhere the button would do nothing, so it is not there.
   if (navigator.clipboard) for (const b of document.querySelectorAll("button[data-copy]")) b.hidden = false;
   // The line of a front, scanned with a phone: it stands behind # in the URL, where it is not sent anywhere. It leaves the
@@ -58,6 +67,7 @@
       const answer = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      localise(page);
       for (const old of regions()) {
         const fresh = page.getElementById(old.id);
         // What somebody is working in is left alone.

@@ -43,8 +43,7 @@ impl Front {
             Tunnel::Connected(open, passed) => Finding::new(
                 Level::Good,
                 format!(
-                    "Devices away from home come through the front {address}: {open} connection(s) now, {passed} since \
-                    the start."
+                    "Devices away from home come through the front {address}: {open} connected now, {passed} since the start."
                 ),
                 "",
             ),

@@ -1,6 +1,9 @@
 //! What is wrong with the network, and the remedy.
 
-use crate::reach::{Finding, Level};
+use crate::{
+    reach::{Finding, Level},
+    text::count,
+};
 use hearthgate_core::{Now, World};
 use jiff::{SignedDuration, Timestamp};
 
@@ -27,7 +30,7 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
         out.push(Finding::new(
             Level::Bad,
             "There is no relay: devices that cannot reach each other directly do not reach each other at all.",
-            "Set derp.server.enabled = true, or name files of relays in derp.paths.",
+            "Set `derp.server.enabled = true` in the configuration, or name files of relays in `derp.paths`.",
         ));
     }
     let soon = now.wall.checked_add(SignedDuration::from_hours(SOON_H)).unwrap_or(Timestamp::MAX);
@@ -51,7 +54,7 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
         if waiting > 0 {
             out.push(Finding::new(
                 Level::Warn,
-                format!("{name} offers {waiting} network(s) that are not approved."),
+                format!("{name} offers {} without approval.", count(waiting, "network")),
                 "Approve them on its page, or let it stop offering them.",
             ));
         }
@@ -60,7 +63,7 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
     if waiting > 0 {
         out.push(Finding::new(
             Level::Warn,
-            format!("{waiting} device(s) wait for approval."),
+            format!("Waiting for approval: {}.", count(waiting, "device")),
             "Approve or remove them under Devices.",
         ));
     }
@@ -68,7 +71,7 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
     if logins > 0 {
         out.push(Finding::new(
             Level::Warn,
-            format!("{logins} device(s) wait to be let in."),
+            format!("Waiting to be let in: {}.", count(logins, "device")),
             "Look at them under Devices.",
         ));
     }

@@ -78,22 +78,22 @@ pub fn findings(server_url: &str, addresses: &[IpAddr]) -> Vec<Finding> {
         Ok(Scope::Loopback) => out.push(Finding::new(
             Level::Bad,
             format!("Devices are told to come to {server_url}, which only this machine can reach."),
-            "Set server_url in the configuration to the address of this box on the LAN.",
+            "Set `server_url` in the configuration to the address of this box on the LAN.",
         )),
         Ok(Scope::Local | Scope::Carrier) => out.push(Finding::new(
             Level::Warn,
             format!("Devices at home come to {server_url}. Away from home they keep the connections they have, but cannot log in or learn of changes."),
-            "To change that, give the box a name that resolves to its public address, and set server_url to https:// and that name.",
+            "To change that, give the box a name that resolves to its public address, and set `server_url` to https:// and that name.",
         )),
         Ok(Scope::Global) if server_url.starts_with("http://") => out.push(Finding::new(
             Level::Bad,
             format!("Devices are told to come to {server_url}: official clients refuse plain http at public addresses."),
-            "Set server_url to an https:// URL with a name, and a certificate for it.",
+            "Set `server_url` to an https:// URL with a name, and a certificate for it.",
         )),
         Err(_) if server_url.starts_with("http://") => out.push(Finding::new(
             Level::Bad,
             format!("Devices are told to come to {server_url}: official clients refuse plain http by name."),
-            "Set server_url to an https:// URL, or to the IP address of this box on the LAN.",
+            "Set `server_url` to an https:// URL, or to the IP address of this box on the LAN.",
         )),
         Ok(Scope::Global) | Err(_) => out.push(Finding::new(
             Level::Good,

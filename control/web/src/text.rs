@@ -5,6 +5,12 @@
 /// Name of the program on every page.
 pub const PRODUCT: &str = "hearthgate";
 
+/// How many of something: "1 device", "2 devices".
+#[must_use]
+pub fn count(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Navigation: path under `/admin/` and its label.
 pub const NAV: [(&str, &str); 11] = [
     ("devices", "Devices"),
@@ -25,16 +31,16 @@ pub const CLAIM_TITLE: &str = "Welcome";
 pub const CLAIM_LEAD: &str = "This box is new and belongs to nobody yet. Make it yours: it takes two minutes.";
 pub const CLAIM_CODE: &str = "Setup code";
 pub const CLAIM_CODE_HINT: &str =
-    "It stands in the log and on the console of the box, and this command shows it: hearthgate admin setup-code";
-pub const CLAIM_NAME: &str = "Your name here";
+    "It stands in the log and on the console of the box, and this command shows it: `hearthgate admin setup-code`";
+pub const CLAIM_NAME: &str = "Your name";
 pub const CLAIM_NAME_HINT: &str =
     "Small letters and digits. It is what you log in with, and your devices will belong to it.";
 pub const CLAIM_PASSWORD: &str = "New password";
 pub const CLAIM_PASSWORD_HINT: &str =
-    "Ten characters or more. If you lose it, hearthgate admin reset-password on the box lets you start over.";
+    "Ten characters or more. If you lose it, `hearthgate admin reset-password` on the box lets you start over.";
 pub const CLAIM_BUTTON: &str = "Make it mine";
 pub const CLAIM_WRONG: &str =
-    "That is not the setup code. Look in the log of the box, or run hearthgate admin setup-code there.";
+    "That is not the setup code. Look in the log of the box, or run `hearthgate admin setup-code` there.";
 pub const CLAIM_DONE: &str = "This box has an owner already.";
 
 /// Login page.
@@ -43,7 +49,7 @@ pub const LOGIN_NAME: &str = "Name";
 pub const LOGIN_PASSWORD: &str = "Password";
 pub const LOGIN_BUTTON: &str = "Log in";
 pub const LOGIN_WRONG: &str = "Name and password do not belong together.";
-pub const LOGIN_LOST: &str = "Lost the password? On the box, run: hearthgate admin reset-password";
+pub const LOGIN_LOST: &str = "Lost the password? On the box, run: `hearthgate admin reset-password`";
 pub const TOO_MANY: &str = "Too many tries. Wait a moment, then try again.";
 pub const LOGOUT: &str = "Log out";
 
@@ -57,8 +63,8 @@ pub const PASSWORD_CHANGE_HINT: &str = "Ten characters or more. Afterwards you l
 pub const PASSWORD_BUTTON: &str = "Change";
 pub const PASSKEYS: &str = "Passkeys";
 pub const PASSKEYS_HINT: &str = "Log in with the fingerprint, face or PIN of your phone or computer, or with a security key, instead of the password. The password goes on working.";
-pub const PASSKEYS_PLAIN: &str = "There are no passkeys here: browsers want an encrypted page (https://) for them, and this one is plain http. They come with a certificate for this box, see server_url and tls_letsencrypt_hostname in the configuration.";
-pub const PASSKEYS_ADDRESS: &str = "There are no passkeys here: they belong to a name, and this page was opened by an IP address. Open it by a name of this box with https:// (admin.hosts in the configuration lists its names).";
+pub const PASSKEYS_PLAIN: &str = "There are no passkeys here: browsers want an encrypted page (https://) for them, and this one is plain http. They come with a certificate for this box, see `server_url` and `tls_letsencrypt_hostname` in the configuration.";
+pub const PASSKEYS_ADDRESS: &str = "There are no passkeys here: they belong to a name, and this page was opened by an IP address. Open it by a name of this box with https:// (`admin.hosts` in the configuration lists its names).";
 pub const PASSKEYS_SCRIPT: &str = "To add a passkey, switch on script for this page.";
 pub const PASSKEYS_FULL: &str = "You have as many passkeys as there can be. Remove one to add another.";
 pub const PASSKEY_NAME: &str = "A name for it";
@@ -101,8 +107,9 @@ pub const SETUP_REACH: &str = "2. How the world reaches this box";
 pub const SETUP_REACH_HINT: &str =
     "This is what the box sees right now. Nothing has to be done to use the network at home.";
 pub const FRONT_TITLE: &str = "Nothing reaches this box?";
+pub const FRONT_OTHER: &str = "Pair with another front";
 pub const FRONT_HINT: &str = "A front is `hearthgate front` on any cheap machine with a public address. It passes encrypted connections on to this box and cannot read them. Paste the line that it printed, which begins with hgfront-, or scan the code beneath that line.";
-pub const FRONT_NEEDS_HTTPS: &str = "First set server_url in the configuration to https:// and a name that leads to the front, and get a certificate for it (tls_letsencrypt_hostname, tls_letsencrypt_challenge_type = \"TLS-ALPN-01\").";
+pub const FRONT_NEEDS_HTTPS: &str = "First set `server_url` in the configuration to https:// and a name that leads to the front, and get a certificate for it: `tls_letsencrypt_hostname` with that name, `tls_letsencrypt_challenge_type = \"TLS-ALPN-01\"`. Then restart the box.";
 pub const FRONT_TEST: &str = "Test from outside";
 pub const FRONT_TEST_HINT: &str =
     "The front can try whether this box is reached without it. This takes up to half a minute.";
@@ -110,7 +117,7 @@ pub const FRONT_LABEL: &str = "Line of the front";
 pub const FRONT_PAIR: &str = "Pair";
 pub const FRONT_LEAVE: &str = "Leave the front";
 pub const FRONT_LEAVE_HINT: &str = "Devices away from home no longer get through.";
-pub const FRONT_CONFIGURED: &str = "It stands in the configuration (front.pairing), and is changed there.";
+pub const FRONT_CONFIGURED: &str = "It stands in the configuration (`front.pairing`), and is changed there.";
 pub const SETUP_DEVICE: &str = "3. Bring in your first device";
 pub const SETUP_DEVICE_HINT: &str = "A phone, a laptop, a television: anything that runs the official Tailscale app.";
 pub const SETUP_DEVICE_BUTTON: &str = "Add a device";
@@ -141,7 +148,7 @@ pub const CHECKS_HINT: &str = "A rule of the policy wants somebody to look first
 pub const CHECK_APPROVE: &str = "Approve";
 pub const CHECK_REJECT: &str = "Refuse";
 pub const ADDRESSES: &str = "Addresses";
-pub const ADDRESSES_HINT: &str = "device(s) have an address too few, or one of a kind that is no longer used.";
+pub const ADDRESSES_HINT: &str = "with an address too few, or with one of a kind that is no longer used.";
 pub const ADDRESSES_GIVE: &str = "Put them right";
 pub const KEY_DAYS: &str = "Its key ends after so many days";
 pub const POSTURE: &str = "For postures";
@@ -157,7 +164,7 @@ pub const REMOVE_HINT: &str = "The device leaves the network and has to be added
 pub const REMOVE_SURE: &str = "Yes, remove this device";
 pub const TAGS_HINT: &str = "With commas, for instance tag:server. A tagged device belongs to its tags instead of a person, and its key does not expire. The last tag can only be taken off by logging in on the device.";
 pub const ROUTES_HINT: &str = "Networks that this device offers to the others. Only those you tick are used.";
-pub const ROUTES_NONE: &str = "This device offers no networks. To share the network it is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
+pub const ROUTES_NONE: &str = "This device offers no networks. To share the network it is in, run on it: `tailscale set --advertise-routes=192.168.1.0/24`";
 pub const EXIT_NODE: &str = "all internet traffic (exit node)";
 
 /// The network as a picture.
@@ -207,7 +214,7 @@ pub const NOT_FOUND: &str = "There is no such page.";
 pub const POLICY_NONE: &str = "There is no policy: every device may reach every other one.";
 pub const POLICY_TABS: [(&str, &str); 3] =
     [("policy", "Edit"), ("policy/reach", "Who can reach what"), ("policy/history", "Versions")];
-pub const POLICY_FILE: &str = "The policy is read from a file of the box (policy.path): change it there.";
+pub const POLICY_FILE: &str = "The policy is read from a file of the box (`policy.path`): change it there.";
 pub const POLICY_REFUSED: &str = "This would not be taken.";
 pub const POLICY_FINE: &str = "This would be taken.";
 pub const POLICY_DIFF_NONE: &str = "It changes nothing in who reaches whom now.";
@@ -218,8 +225,9 @@ pub const POLICY_STALE: &str =
     "Somebody else changed the policy meanwhile. Look at what is in force now, then make your change again.";
 pub const ROUTES_LEAD: &str =
     "Networks that devices offer to the others, and devices that carry internet traffic (exit nodes).";
-pub const ROUTES_NOBODY: &str = "No device offers a network. To share the one a device is in, run on it: tailscale set --advertise-routes=192.168.1.0/24";
-pub const ROUTES_EXIT_HINT: &str = "To offer a device as an exit node, run on it: tailscale set --advertise-exit-node";
+pub const ROUTES_NOBODY: &str = "No device offers a network. To share the one a device is in, run on it: `tailscale set --advertise-routes=192.168.1.0/24`";
+pub const ROUTES_EXIT_HINT: &str =
+    "To offer a device as an exit node, run on it: `tailscale set --advertise-exit-node`";
 pub const EVENTS_TITLE: &str = "What happened";
 pub const OAUTH: &str = "OAuth clients";
 pub const OAUTH_HINT: &str = "For tools that speak Tailscale's API, Terraform for instance: a client gets tokens of an hour that may do what its scopes say and no more. Its secret is shown once.";
@@ -251,12 +259,12 @@ pub const KEY_SHOWN_ONCE: &str = "This is shown once. Copy it now.";
 pub const DNS_HINT: &str = "What is saved here goes before the configuration file of the box.";
 pub const DNS_RESOLVERS_HINT: &str =
     "One a line: an IP address, or an https:// URL of DNS over HTTPS. Empty: each device keeps its own.";
-pub const DNS_SPLIT_HINT: &str = "One suffix a line, then its resolvers: lan 192.168.1.1";
-pub const DNS_RECORDS_HINT: &str = "One name a line, then its address: printer.lan 192.168.1.9";
+pub const DNS_SPLIT_HINT: &str = "One suffix a line, then its resolvers: `lan 192.168.1.1`";
+pub const DNS_RECORDS_HINT: &str = "One name a line, then its address: `printer.lan 192.168.1.9`";
 pub const DNS_LINE: &str = "This line is not understood";
 pub const RELAYS_HINT: &str =
     "Devices that cannot reach each other directly meet at a relay. It sees encrypted packets only.";
-pub const BACKUP_HINT: &str = "Everything in one file: devices, users, keys, and the private keys of this box. Keep it where nobody else gets at it. It is put back with: hearthgate restore FILE";
+pub const BACKUP_HINT: &str = "Everything in one file: devices, users, keys, and the private keys of this box. Keep it where nobody else gets at it. It is put back with: `hearthgate restore FILE`";
 pub const BACKUP_BUTTON: &str = "Download a backup";
 pub const ACCOUNTS_HINT: &str =
     "Who may open these pages. Auditors see everything and change nothing; members see and change their own devices.";

@@ -1,6 +1,6 @@
 //! Claiming the box, logging in, and one's own account: password and passkeys.
 
-use super::layout::{Viewer, form, page, post_button, when};
+use super::layout::{Viewer, form, page, post_button, prose, when};
 use crate::{
     passkey::{self, NAME_MAX, NotOffered, PASSKEYS_MAX, Passkey, Site},
     text as t,
@@ -9,7 +9,7 @@ use hearthgate_core::World;
 use maud::{Markup, html};
 
 fn problem(sentence: Option<&str>) -> Markup {
-    html! { @if let Some(s) = sentence { p.note.bad role="alert" #problem { (s) } } }
+    html! { @if let Some(s) = sentence { p.note.bad role="alert" #problem { (prose(s)) } } }
 }
 
 /// The first page of a new box. `name` and `code` are what was typed before, when it was refused.
@@ -26,14 +26,14 @@ pub fn claim(refused: Option<&str>, name: &str) -> String {
             form.card method="post" action="/admin/claim" {
                 label for="code" { (t::CLAIM_CODE) }
                 input #code name="code" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" required aria-describedby="code-hint";
-                p.hint #code-hint { (t::CLAIM_CODE_HINT) }
+                p.hint #code-hint { (prose(t::CLAIM_CODE_HINT)) }
                 label for="name" { (t::CLAIM_NAME) }
                 input #name name="name" value=(name) autocomplete="username" autocapitalize="none" spellcheck="false" required
                     pattern="[a-z][a-z0-9_\\-]+" maxlength="32" aria-describedby="name-hint";
                 p.hint #name-hint { (t::CLAIM_NAME_HINT) }
                 label for="password" { (t::CLAIM_PASSWORD) }
                 input #password name="password" type="password" autocomplete="new-password" required minlength="10" maxlength="256" aria-describedby="password-hint";
-                p.hint #password-hint { (t::CLAIM_PASSWORD_HINT) }
+                p.hint #password-hint { (prose(t::CLAIM_PASSWORD_HINT)) }
                 button { (t::CLAIM_BUTTON) }
             }
         },
@@ -65,7 +65,7 @@ pub fn login(refused: Option<&str>, name: &str, passkeys: bool) -> String {
                 label for="password" { (t::LOGIN_PASSWORD) }
                 input #password name="password" type="password" autocomplete="current-password" required;
                 button { (t::LOGIN_BUTTON) }
-                p.hint { (t::LOGIN_LOST) }
+                p.hint { (prose(t::LOGIN_LOST)) }
             }
         },
     )
@@ -89,7 +89,7 @@ pub fn own(viewer: &Viewer, world: &World, site: &Result<Site, NotOffered>) -> S
         t::ACCOUNT_TITLE,
         false,
         html! {
-            p { (t::ACCOUNT_WHO) " " strong { (viewer.name) } ", " (t::role(viewer.role)) }
+            p { (t::ACCOUNT_WHO) " " strong { (viewer.name) } ", " (t::role(viewer.role)) "." }
             section.card aria-labelledby="passkeys-title" {
                 h2 #passkeys-title { (t::PASSKEYS) }
                 p.hint { (t::PASSKEYS_HINT) }
@@ -98,8 +98,8 @@ pub fn own(viewer: &Viewer, world: &World, site: &Result<Site, NotOffered>) -> S
                 }
                 @match site {
                     Ok(site) => (add(viewer, site, keys.len())),
-                    Err(NotOffered::Plain) => p.note { (t::PASSKEYS_PLAIN) },
-                    Err(NotOffered::Address) => p.note { (t::PASSKEYS_ADDRESS) },
+                    Err(NotOffered::Plain) => p.note { (prose(t::PASSKEYS_PLAIN)) },
+                    Err(NotOffered::Address) => p.note { (prose(t::PASSKEYS_ADDRESS)) },
                 }
             }
             section.card aria-labelledby="password-title" {

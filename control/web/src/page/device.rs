@@ -88,7 +88,7 @@ fn routes(viewer: &Viewer, node: &Node) -> Markup {
     html! {
         section.card aria-labelledby="routes-title" {
             h2 #routes-title { "Networks it offers" }
-            @if node.advertised_routes().is_empty() && node.approved_routes.is_empty() { p.soft { (t::ROUTES_NONE) } }
+            @if node.advertised_routes().is_empty() && node.approved_routes.is_empty() { p.soft { (super::prose(t::ROUTES_NONE)) } }
             @else { p.hint { (t::ROUTES_HINT) } (super::routes::ticks(viewer, node, "")) }
         }
     }

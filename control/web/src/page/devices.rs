@@ -70,7 +70,7 @@ fn addresses(viewer: &Viewer, world: &World) -> Markup {
         @if odd > 0 && viewer.role.changes_all() {
             section.card aria-labelledby="addresses-title" {
                 h2 #addresses-title { (t::ADDRESSES) }
-                p.hint { (odd) " " (t::ADDRESSES_HINT) }
+                p.hint { (t::count(odd, "device")) " " (t::ADDRESSES_HINT) }
                 (post_button(viewer, "/admin/addresses", "quiet", t::ADDRESSES_GIVE, &[]))
             }
         }

@@ -1,6 +1,6 @@
 //! Names and resolvers of the network.
 
-use super::layout::{Viewer, form, page};
+use super::layout::{Viewer, form, page, prose};
 use crate::text as t;
 use hearthgate_core::World;
 use maud::html;
@@ -22,7 +22,7 @@ pub fn dns(viewer: &Viewer, world: &World) -> String {
                     dt { "Names of devices" } dd { @if s.magic_dns { "on, under " code { (s.base_domain) } } @else { "off" } }
                     dt { "Resolvers" } dd { @if s.resolvers.is_empty() { "those of each device" } @for r in &s.resolvers { code { (r) } " " } }
                     dt { "Used instead of the device's own" } dd { (if s.override_local_dns { "yes" } else { "no" }) }
-                    dt { "Search domains" } dd { (s.search_domains.join(", ")) }
+                    dt { "Search domains" } dd { @if s.search_domains.is_empty() { "none" } (s.search_domains.join(", ")) }
                     @for line in &split { dt { "By suffix" } dd { code { (line) } } }
                     @for line in &records { dt { "Further name" } dd { code { (line) } } }
                 }
@@ -40,10 +40,10 @@ pub fn dns(viewer: &Viewer, world: &World) -> String {
                         textarea.low #search name="search" spellcheck="false" autocapitalize="none" { "\n" (s.search_domains.join("\n")) }
                         label for="split" { "Resolvers by suffix" }
                         textarea.low #split name="split" spellcheck="false" autocapitalize="none" aria-describedby="split-hint" { "\n" (split.join("\n")) }
-                        p.hint #split-hint { (t::DNS_SPLIT_HINT) }
+                        p.hint #split-hint { (prose(t::DNS_SPLIT_HINT)) }
                         label for="records" { "Further names" }
                         textarea.low #records name="records" spellcheck="false" autocapitalize="none" aria-describedby="records-hint" { "\n" (records.join("\n")) }
-                        p.hint #records-hint { (t::DNS_RECORDS_HINT) }
+                        p.hint #records-hint { (prose(t::DNS_RECORDS_HINT)) }
                         button { "Save" }
                     }))
                     p.hint { (t::DNS_HINT) }

@@ -127,6 +127,16 @@ pub fn confirm(viewer: &Viewer, action: &str, label: &str, sentence: &str, sure:
     }
 }
 
+/// A sentence with names of commands and settings between backticks.
+#[must_use]
+pub fn prose(sentence: &str) -> Markup {
+    html! {
+        @for (i, part) in sentence.split('`').enumerate() {
+            @if i % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// A time as people read it (UTC, to the minute), or a word for none.
 #[must_use]
 pub fn when(time: Option<Timestamp>, none: &str) -> Markup {

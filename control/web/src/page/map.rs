@@ -24,6 +24,9 @@ const RING: f64 = 62.0;
 const FIRST: f64 = 105.0;
 /// Room for names around the last ring.
 const MARGIN: f64 = 45.0;
+/// Room above the highest disc and below the lowest, which has a name under it.
+const ABOVE: f64 = 15.0;
+const BELOW: f64 = 32.0;
 /// Letters of a name that are drawn.
 const LETTERS: usize = 12;
 
@@ -97,9 +100,12 @@ fn picture(world: &World, nodes: &[&Arc<Node>], paths: Option<&BoxPaths>, now: N
     let relays: SortedMap<i32, Point> =
         regions.iter().enumerate().map(|(i, id)| (*id, (relay(i, regions.len(), half), half))).collect();
     let own = paths.and_then(|p| nodes.iter().position(|n| n.stable_id() == p.own)).and_then(|i| places.get(i));
+    // What is drawn of the height: few devices leave much of it empty.
+    let (top, bottom) = places.iter().fold((half, half), |(top, bottom), (_, y)| (top.min(*y), bottom.max(*y)));
+    let (top, height) = (top - ABOVE, bottom - top + ABOVE + BELOW);
     let words = format!("{}: {} of {} {}", t::MAP, online, nodes.len(), t::MAP_WORDS);
     html! {
-        svg.map role="img" aria-label=(words) viewBox={ "0 0 " (half * 2.0) " " (half * 2.0) } {
+        svg.map role="img" aria-label=(words) viewBox={ "0 " (n(top)) " " (half * 2.0) " " (n(height)) } {
             @for (node, at) in nodes.iter().zip(&places) {
                 @let to = i32::try_from(node.path.home_derp).ok().and_then(|id| relays.get(&id));
                 @if let Some(to) = to.filter(|_| node.path.online) { (line("", *at, *to)) }

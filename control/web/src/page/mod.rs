@@ -20,4 +20,4 @@ pub mod setup;
 pub mod tools;
 pub mod users;
 
-pub use layout::{Viewer, confirm, form, message, page, post_button, when};
+pub use layout::{Viewer, confirm, form, message, page, post_button, prose, when};

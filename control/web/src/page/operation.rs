@@ -20,7 +20,7 @@ pub fn relays(viewer: &Viewer, world: &World, load: Option<u64>) -> String {
         html! {
             p.hint { (t::RELAYS_HINT) }
             section.card #relays data-live aria-label="Relays" {
-                @if let Some(n) = load { p { "The relay in this box serves " strong { (n) } " connection(s)." } }
+                @if let Some(n) = load { p { "The relay in this box serves " strong { (t::count(usize::try_from(n).unwrap_or(usize::MAX), "connection")) } "." } }
                 div.scroll tabindex="0" role="region" aria-label="Table of relays" {
                     table {
                         thead { tr { th scope="col" { "Region" } th scope="col" { "Relays" } th scope="col" { "Home of" } } }
@@ -30,7 +30,7 @@ pub fn relays(viewer: &Viewer, world: &World, load: Option<u64>) -> String {
                                 tr {
                                     td { (region.region_name) " " span.soft { (region.region_code) " " (id) } }
                                     td { @for n in &region.nodes { code.small { (n.host_name) ":" (if n.derp_port == 0 { 443 } else { n.derp_port }) } " " } }
-                                    td { (home) " device(s)" }
+                                    td { (t::count(home, "device")) }
                                 }
                             }
                         }
@@ -98,7 +98,7 @@ pub fn system(viewer: &Viewer, world: &World, version: &str, image: Option<Marku
                 dl {
                     dt { "Version" } dd { (version) }
                     dt { "Address for clients" } dd { code { (world.settings().server_url) } }
-                    dt { "Devices" } dd { (world.nodes().count()) ", of them online " (world.nodes().filter(|n| n.path.online).count()) }
+                    dt { "Devices" } dd { (world.nodes().count()) ", " (world.nodes().filter(|n| n.path.online).count()) " of them online" }
                 }
                 p { a href="/admin/setup" { (t::SETUP_TITLE) } }
                 p { a href="/api/v1/docs" { "The API for tools" } }
@@ -106,7 +106,7 @@ pub fn system(viewer: &Viewer, world: &World, version: &str, image: Option<Marku
             @if viewer.role.is_owner() {
                 section.card aria-labelledby="backup-title" {
                     h2 #backup-title { "Backup" }
-                    p.hint { (t::BACKUP_HINT) }
+                    p.hint { (super::prose(t::BACKUP_HINT)) }
                     (super::form(viewer, "/admin/backup", html! { button.quiet { (t::BACKUP_BUTTON) } }))
                 }
             }

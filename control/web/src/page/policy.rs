@@ -56,7 +56,7 @@ pub fn policy(viewer: &Viewer, world: &World, draft: Option<(&str, &Checked)>) -
             @if let Some(v) = version {
                 p.hint { "Version " (v.version) ", since " (when(Some(v.time), "")) ", by " (v.author) }
             } @else { p { (t::POLICY_NONE) } }
-            @if world.settings().policy_from_file { p.hint { (t::POLICY_FILE) } }
+            @if world.settings().policy_from_file { p.hint { (super::prose(t::POLICY_FILE)) } }
             @if editable {
                 (form(viewer, "/admin/policy", html! {
                     label for="policy" { "Policy (HuJSON)" }
@@ -90,7 +90,7 @@ fn said(old: &str, new: &str, checked: &Checked) -> Markup {
         @if let Some(problem) = &checked.problem {
             p.note.bad #problem role="alert" { strong.bad { (t::POLICY_REFUSED) " " } span.lines { (problem) } }
         } @else {
-            p.note #fine { strong.good { (t::POLICY_FINE) } " " (checked.tests) " test(s) of its own passed." }
+            p.note #fine { strong.good { (t::POLICY_FINE) } " " (t::count(checked.tests, "test")) " of its own passed." }
             @match &checked.change {
                 None => p.hint { (t::POLICY_DIFF_LARGE) },
                 Some(c) if c.gained.is_empty() && c.lost.is_empty() => p.hint { (t::POLICY_DIFF_NONE) },

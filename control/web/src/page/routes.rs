@@ -2,7 +2,7 @@
 
 use super::{
     devices::{owner, state},
-    layout::{Viewer, form, page},
+    layout::{Viewer, form, page, prose},
 };
 use crate::text as t;
 use hearthgate_core::{Node, Now, World, is_exit_route};
@@ -22,7 +22,7 @@ pub fn routes(viewer: &Viewer, world: &World, now: Now) -> String {
         html! {
             p.hint { (t::ROUTES_LEAD) }
             div #routes data-live {
-                @if nodes.is_empty() { p { (t::ROUTES_NOBODY) } }
+                @if nodes.is_empty() { section.card { p { (prose(t::ROUTES_NOBODY)) } } }
                 @for node in nodes {
                     section.card aria-label={ "Networks of " (node.given_name) } {
                         p.row {
@@ -33,7 +33,7 @@ pub fn routes(viewer: &Viewer, world: &World, now: Now) -> String {
                     }
                 }
             }
-            p.hint { (t::ROUTES_EXIT_HINT) }
+            p.hint { (prose(t::ROUTES_EXIT_HINT)) }
         },
     )
 }

@@ -1,7 +1,7 @@
 //! The steps after claiming: name of the network, how the world reaches the box, the first device. They are one page:
 //! each can be done, left, repeated.
 
-use super::layout::{Viewer, confirm, form, page, post_button};
+use super::layout::{Viewer, confirm, form, page, post_button, prose};
 use crate::{
     front::{Front, Tunnel},
     reach::{Finding, Level},
@@ -52,14 +52,14 @@ fn front_step(viewer: &Viewer, front: &Front) -> Markup {
             (post_button(viewer, "/admin/setup/front/test", "quiet", t::FRONT_TEST, &[]))
         }
         @if front.configured {
-            p.hint { (t::FRONT_CONFIGURED) }
+            p.hint { (prose(t::FRONT_CONFIGURED)) }
         } @else if front.tunnel.is_some() {
             (confirm(viewer, "/admin/setup/front/leave", t::FRONT_LEAVE, t::FRONT_LEAVE_HINT, t::FRONT_LEAVE))
         }
         @if !front.configured {
             details #front {
-                summary { (t::FRONT_TITLE) }
-                p.hint #front-hint { (t::FRONT_HINT) }
+                summary { (if front.tunnel.is_some() { t::FRONT_OTHER } else { t::FRONT_TITLE }) }
+                p.hint #front-hint { (prose(t::FRONT_HINT)) }
                 @if front.https {
                     (form(viewer, "/admin/setup/front", html! {
                         label for="pairing" { (t::FRONT_LABEL) }
@@ -67,7 +67,7 @@ fn front_step(viewer: &Viewer, front: &Front) -> Markup {
                         button.quiet { (t::FRONT_PAIR) }
                     }))
                 } @else {
-                    p { (t::FRONT_NEEDS_HTTPS) }
+                    p { (prose(t::FRONT_NEEDS_HTTPS)) }
                 }
             }
         }
@@ -81,7 +81,7 @@ pub fn findings(all: &[Finding]) -> Markup {
         ul.list {
             @for f in all {
                 @let (class, word) = match f.level { Level::Good => ("good", "Good"), Level::Warn => ("warn", "Note"), Level::Bad => ("bad", "Problem") };
-                li { strong class=(class) { (word) ": " } (f.what) @if !f.remedy.is_empty() { br; span.soft { (f.remedy) } } }
+                li { strong class=(class) { (word) ": " } (prose(&f.what)) @if !f.remedy.is_empty() { br; span.soft { (prose(&f.remedy)) } } }
             }
         }
     }

@@ -23,7 +23,7 @@ pub fn users(viewer: &Viewer, world: &World) -> String {
                         @let count = world.nodes().filter(|n| !n.is_tagged() && n.user == user.id).count();
                         li {
                             p.row { span.grow { span.name { (user.name) } " " span.soft { (user.display_name) " " (user.email) } }
-                                span.soft.small { (count) " device(s), since " (when(Some(user.created), "")) } }
+                                span.soft.small { (t::count(count, "device")) ", since " (when(Some(user.created), "")) } }
                             @if viewer.role.changes_all() {
                                 details {
                                     summary { "Change " (user.name) }
