@@ -64,6 +64,9 @@ const SWITCHES: &[&str] = &[
     "json",
     "stdin-jsonl",
     "without-relay",
+    "no-lan",
+    "internet",
+    "tailnet",
     "bypass-server-and-access-database-directly",
 ];
 
@@ -132,7 +135,9 @@ fn long_of(short: char, words: &[String]) -> Option<&'static str> {
         ('t', "oauth-clients" | "oauth-client" | "oauth") => "tag",
         ('d', "oauth-clients" | "oauth-client" | "oauth") => "description",
         ('i', "oauth-clients" | "oauth-client" | "oauth") => "id",
-        ('i', "preauthkeys" | "preauthkey" | "authkey" | "pre" | "apikeys" | "apikey" | "api") => "id",
+        ('i', "wireguard" | "wg" | "preauthkeys" | "preauthkey" | "authkey" | "pre" | "apikeys" | "apikey" | "api") => {
+            "id"
+        }
         ('t', _) if command.is_empty() => "tags",
         _ => VALUES.iter().find(|(_, s)| *s == Some(short)).map(|(l, _)| *l)?,
     })

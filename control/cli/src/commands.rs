@@ -38,6 +38,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
   auth        list | register --auth-id ID -u USER | reject --auth-id ID
   apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
   oauth-clients create -s SCOPE,SCOPE [-t TAGS] [-d TEXT] | list | delete -i ID
+  wireguard   add NAME [--no-lan] [--internet] [--tailnet] | list | remove -i ID
+              devices without a client, with a plain WireGuard configuration
   policy      get | set -f FILE | versions | rollback --version-id N
               check -f FILE [--topology FILE] [--json] | eval -f FILE --topology FILE [--node NAME]
               explain --from A --to B[:PORT] | who-can --to B[:PORT] | diff OLD NEW   (of the server, or -f FILE --topology FILE)
@@ -137,6 +139,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         }
         ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
         ["oauth-clients" | "oauth-client" | "oauth", rest @ ..] => oauth::run(&args, rest),
+        ["wireguard" | "wg", rest @ ..] => crate::wireguard::run(&args, rest),
         ["policy", rest @ ..] => policy::run(&args, rest),
         _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),
     }

@@ -47,6 +47,8 @@ mod serve;
 mod setup;
 #[cfg(feature = "control")]
 mod upgrade;
+#[cfg(feature = "control")]
+mod wireguard;
 
 use std::process::ExitCode;
 

@@ -77,7 +77,7 @@ async fn own_router(config: &Config, options: &Options, running: &Running) -> Op
     if !config.router.enabled {
         return None;
     }
-    match OwnRouter::start(&config.router, beside(options, running)).await {
+    match OwnRouter::start(&config.router, beside(options, running), running.plain_devices()).await {
         Ok(own) => {
             running.shows_router(own.asked_by());
             Some(own)
@@ -137,6 +137,7 @@ async fn reload(args: &Args, old: Config, running: &Running) -> Config {
         ("router.interface", old.router.interface != new.router.interface),
         ("router.port", old.router.port != new.router.port),
         ("router.socket", old.router.socket != new.router.socket),
+        ("router.wireguard", old.router.wireguard != new.router.wireguard),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "this needs a restart to take effect");

@@ -2,7 +2,7 @@
 
 use crate::{Failure, acme, args::Args, certificates, place};
 use hearthgate_config::{Config, Loaded, load, parse_duration};
-use hearthgate_core::{AddressAllocation, Settings};
+use hearthgate_core::{AddressAllocation, PlainSettings, Settings};
 use hearthgate_derp::tls::PemPair;
 use hearthgate_oidc::{Client, PkceMethod, Rules};
 use hearthgate_server::{
@@ -82,6 +82,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
     };
     let settings = Settings {
         policy_from_file: config.policy.file().is_some(),
+        plain: plain(config),
         server_url,
         base_domain: config.dns.base_domain.clone(),
         prefix_v4: config.prefixes.v4,
@@ -247,5 +248,17 @@ fn extra_records(config: &Config) -> Result<Vec<DnsRecord>, Failure> {
             "{}: not a list of records like [{{\"name\":…,\"type\":\"A\",\"value\":…}}]: {e}",
             path.display()
         ))
+    })
+}
+
+/// What devices without a client get, where there is a router for them.
+fn plain(config: &Config) -> Option<PlainSettings> {
+    let (router, own) = (&config.router, &config.router.wireguard);
+    (cfg!(feature = "router") && router.enabled && own.enabled).then(|| PlainSettings {
+        network: own.network.trunc(),
+        endpoint: own.endpoint.clone(),
+        port: own.port,
+        dns: own.dns.clone(),
+        lan: if own.lan.is_empty() { router.advertise_routes.clone() } else { own.lan.clone() },
     })
 }

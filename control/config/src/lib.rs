@@ -33,4 +33,4 @@ pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};
 pub use problem::{Problem, Severity};
 pub use relay::{MeshConfig, RelayConfig, RelayLimitsConfig, VerifyConfig};
-pub use router::RouterConfig;
+pub use router::{RouterConfig, WireguardConfig};

@@ -1,8 +1,11 @@
 //! `[router]`: this machine as a member of its own network.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 /// What this machine does for the network, and takes from it; names as the flags of `hearthgate router up`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,7 +41,48 @@ pub struct RouterConfig {
     pub port: u16,
     /// Where `hearthgate status` asks; empty is the usual place.
     pub socket: PathBuf,
+    /// Plain WireGuard for devices without a client.
+    pub wireguard: WireguardConfig,
 }
+
+/// `[router.wireguard]`: an interface for devices that cannot run a client.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WireguardConfig {
+    /// There is one; needs the router.
+    pub enabled: bool,
+    /// Its name.
+    pub interface: String,
+    /// Its UDP port.
+    pub port: u16,
+    /// The devices' addresses; the first is this machine's.
+    pub network: Ipv4Net,
+    /// Host that the devices connect to; empty is that of `server_url`.
+    pub endpoint: String,
+    /// Resolvers that the devices are told; none leaves them their own.
+    pub dns: Vec<IpAddr>,
+    /// What "the LAN" is; empty is `advertise_routes`.
+    pub lan: Vec<IpNet>,
+}
+
+impl Default for WireguardConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            interface: "hearthgate0".into(),
+            port: 51820,
+            network: DEVICES,
+            endpoint: String::new(),
+            dns: Vec::new(),
+            lan: Vec::new(),
+        }
+    }
+}
+
+/// Addresses of devices without a client, where nothing else is configured.
+const DEVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 213, 77, 0), 24);
+/// Shortest and longest prefix of their network.
+const DEVICES_PREFIX: std::ops::RangeInclusive<u8> = 16..=30;
 
 impl Default for RouterConfig {
     fn default() -> Self {
@@ -58,6 +102,7 @@ impl Default for RouterConfig {
             interface: "tailscale0".into(),
             port: 41641,
             socket: PathBuf::new(),
+            wireguard: WireguardConfig::default(),
         }
     }
 }
@@ -72,11 +117,42 @@ impl RouterConfig {
             let text = format!("{:?} is no data plane: auto, kernel or userspace", self.data_plane);
             found.push(("router.data_plane", text));
         }
-        if self.interface.is_empty() || self.interface.len() > INTERFACE_MAX || self.interface.contains(['/', ' ']) {
-            found.push(("router.interface", format!("{:?} is no name of an interface", self.interface)));
+        let names = [("router.interface", &self.interface), ("router.wireguard.interface", &self.wireguard.interface)];
+        for (key, name) in names {
+            if name.is_empty() || name.len() > INTERFACE_MAX || name.contains(['/', ' ']) {
+                found.push((key, format!("{name:?} is no name of an interface")));
+            }
         }
+        found.extend(self.wireguard.problems(self));
         if self.tags.is_empty() || self.tags.iter().any(|tag| tag.strip_prefix("tag:").is_none_or(str::is_empty)) {
             found.push(("router.tags", "at least one tag such as \"tag:router\" is needed".into()));
+        }
+        found
+    }
+}
+
+impl WireguardConfig {
+    fn problems(&self, router: &RouterConfig) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        if !self.enabled {
+            return found;
+        }
+        if !router.enabled {
+            found.push(("router.wireguard.enabled", "it is part of the router: set `router.enabled` too".into()));
+        }
+        if self.interface == router.interface {
+            found.push(("router.wireguard.interface", "the router's own interface has this name".into()));
+        }
+        if self.port == 0 || self.port == router.port {
+            found.push(("router.wireguard.port", "a fixed port is needed, and not the router's own".into()));
+        }
+        if !DEVICES_PREFIX.contains(&self.network.prefix_len()) || !self.network.network().is_private() {
+            let text = format!("{} is no private network of 4 to 65536 addresses", self.network);
+            found.push(("router.wireguard.network", text));
+        }
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "/@[]".contains(c);
+        if self.endpoint.contains(odd) {
+            found.push(("router.wireguard.endpoint", format!("{:?} is no host: a name or an address", self.endpoint)));
         }
         found
     }

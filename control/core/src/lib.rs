@@ -31,6 +31,7 @@ mod nodes;
 mod now;
 mod pending;
 mod persist;
+mod plain;
 mod policies;
 mod policy;
 mod preauth;
@@ -60,6 +61,7 @@ pub use model::{
 pub use now::{Entropy, Now};
 pub use pending::{AuthId, PENDING_LIFETIME_MS, PENDING_MAX, PendingLogin};
 pub use persist::{LoadError, Stored, Write};
+pub use plain::{PLAIN_DEVICES_MAX, PlainAccess, PlainDevice, PlainSettings};
 pub use policies::PolicyVersion;
 pub use policy::{AllowAll, ClassId, Facts, Policy};
 pub use preauth::{NewPreAuthKey, PreAuthKey};

@@ -1,5 +1,6 @@
 //! What the operator decides, as the core needs it. The shell makes this from the configuration.
 
+use crate::PlainSettings;
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DnsRecord;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub logtail: bool,
     /// Default of the clients' automatic updates.
     pub auto_update: bool,
+    /// Plain WireGuard for devices without a client; `None` is off.
+    pub plain: Option<PlainSettings>,
     /// The policy comes from a file and cannot be set through the API.
     pub policy_from_file: bool,
 }
@@ -79,6 +82,7 @@ impl Default for Settings {
             taildrop: true,
             logtail: false,
             auto_update: false,
+            plain: None,
             policy_from_file: false,
         }
     }

@@ -31,6 +31,8 @@ pub enum Fact {
     KeyRetired(NodePublic),
     /// Something that people outside may want to hear of.
     Happened(Box<Event>),
+    /// A device without a client was added or removed.
+    PlainDevicesChanged,
 }
 
 /// What a batch of commands did.

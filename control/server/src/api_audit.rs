@@ -15,7 +15,12 @@ pub(crate) struct Entry {
 impl Entry {
     /// On what: what it was called before, or what the answer calls the new thing.
     pub fn subject(&self, answer: &Value) -> String {
-        let new = [&answer["node"]["givenName"], &answer["user"]["name"], &answer["preAuthKey"]["id"]];
+        let new = [
+            &answer["node"]["givenName"],
+            &answer["user"]["name"],
+            &answer["preAuthKey"]["id"],
+            &answer["device"]["name"],
+        ];
         let new = new.into_iter().find_map(|v| v.as_str()).unwrap_or_default();
         match (self.before.is_empty(), new.is_empty() || new == self.before) {
             (true, _) => new.to_owned(),
@@ -53,11 +58,18 @@ pub(crate) fn describe(world: &World, method: &Method, parts: &[String], query: 
         ("POST", ["node", "backfillips"]) => ("gave missing addresses", String::new()),
         ("POST", ["auth", "approve"]) => ("approved SSH login", String::new()),
         ("POST", ["auth", "reject"]) => ("turned login away", String::new()),
+        ("POST", ["wireguard"]) => ("added device without a client", String::new()),
+        ("DELETE", ["wireguard", id]) => ("removed device without a client", plain(world, id)),
         ("PUT", ["policy"]) => ("changed policy", String::new()),
         ("POST", ["policy", "rollback"]) => ("put an older policy in force", String::new()),
         _ => ("changed", parts.join("/")),
     };
     Entry { action, before }
+}
+
+fn plain(world: &World, id: &str) -> String {
+    let known = world.plain_devices().into_iter().find(|device| device.id.to_string() == id);
+    known.map_or_else(|| id.to_owned(), |device| device.name)
 }
 
 fn node(world: &World, id: &str) -> String {

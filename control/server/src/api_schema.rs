@@ -127,6 +127,14 @@ const ENDPOINTS: &[Endpoint] = &[
     post("/front/test", "Have the front try whether it reaches this box from outside", None, "Front"),
     #[cfg(feature = "front")]
     Endpoint { method: "delete", path: "/front", summary: "Leave the front", query: &[], body: None, answer: "Front" },
+    get("/wireguard", "Devices without a client", &[], "PlainDevices"),
+    post(
+        "/wireguard",
+        "Add a device without a client; the answer is the only one with its configuration",
+        Some(("NewPlainDevice", true)),
+        "NewPlainDeviceAnswer",
+    ),
+    delete("/wireguard/{id}", "Remove a device without a client", &[]),
     get("/audit", "Who changed what, newest last", &[], "Audit"),
     get("/version", "Versions of the server and of the clients it serves", &[], "Version"),
 ];
@@ -215,6 +223,20 @@ fn schemas() -> Value {
         "DebugNode": object(&["user", "key", "name"], &[
             ("user", matching(USER)), ("key", matching(AUTH_ID)), ("name", matching(NODE)),
             ("routes", json!({ "type": "array", "items": matching(ROUTE) })),
+        ]),
+        "PlainDevice": object(&["id", "name", "address", "publicKey", "access", "createdAt"], &[
+            ("id", id.clone()), ("name", text.clone()), ("address", text.clone()), ("publicKey", text.clone()),
+            ("access", json!({ "$ref": "#/components/schemas/PlainAccess" })), ("createdAt", text.clone()),
+        ]),
+        "PlainAccess": { "type": "object", "additionalProperties": false, "properties": {
+            "lan": { "type": "boolean" }, "internet": { "type": "boolean" }, "tailnet": { "type": "boolean" },
+        } },
+        "PlainDevices": list("devices", "PlainDevice"),
+        "NewPlainDevice": object(&["name"], &[
+            ("name", matching("^[A-Za-z0-9]{1,64}$")), ("access", json!({ "$ref": "#/components/schemas/PlainAccess" })),
+        ]),
+        "NewPlainDeviceAnswer": object(&["device", "configuration"], &[
+            ("device", json!({ "$ref": "#/components/schemas/PlainDevice" })), ("configuration", text.clone()),
         ]),
         "AuditEntry": object(&["id", "at", "actor", "action", "subject"], &[
             ("id", id), ("at", text.clone()), ("actor", text.clone()), ("action", text.clone()), ("subject", text),

@@ -238,6 +238,7 @@ fn route(
             "pending": world.pending_logins().map(|(id, l)| views::pending(id, l)).collect::<Vec<_>>(),
             "checks": world.pending_checks(c.now).map(|(id, check)| views::check(world, id, check)).collect::<Vec<_>>(),
         })),
+        (verb, ["wireguard", rest @ ..]) => return crate::plain::route(world, c, verb, rest, body),
         (verb, ["policy", rest @ ..]) => {
             let get = |name: &str| arg(query, name).map(str::to_owned);
             return crate::api_policy::route(world, c, actor, verb, rest, &get, body);

@@ -36,6 +36,7 @@ mod options;
 mod own_router;
 mod pages;
 mod pings;
+mod plain;
 mod reply;
 mod state;
 mod stream;
@@ -50,6 +51,7 @@ pub use options::{
     Provider, Rfc2136Options, guess_lan_address,
 };
 pub use own_router::AskRouter;
+pub use plain::PlainNetwork;
 pub use writer::Unavailable;
 
 use crate::{
@@ -178,6 +180,12 @@ impl Running {
     /// Tells how the router in this process is asked for its status; what it says stands on the pages.
     pub fn shows_router(&self, ask: AskRouter) {
         self.app.own_router.is_asked_by(ask);
+    }
+
+    /// Devices without a client, for the router in this process; nothing while there are none.
+    #[must_use]
+    pub fn plain_devices(&self) -> tokio::sync::watch::Receiver<Option<PlainNetwork>> {
+        plain::follow(&self.app)
     }
 
     /// Stops: no new connections, what is queued becomes durable, the store is closed.

@@ -229,6 +229,17 @@ pub const ROUTES_NOBODY: &str = "No device offers a network. To share the one a 
 pub const ROUTES_EXIT_HINT: &str =
     "To offer a device as an exit node, run on it: `tailscale set --advertise-exit-node`";
 pub const EVENTS_TITLE: &str = "What happened";
+pub const PLAIN_TITLE: &str = "Devices without a client";
+pub const PLAIN_HINT: &str = "Printers, televisions and old phones that know WireGuard but not Tailscale. They are no members of the network: they connect to this box, and reach what you tick.";
+pub const PLAIN_OFF: &str =
+    "This is off. Switch router.wireguard.enabled on in the configuration file, and router.enabled, and start again.";
+pub const PLAIN_SHOWN_ONCE: &str =
+    "Scan this, or copy it, now: it has the device's private key, which is kept nowhere.";
+pub const PLAIN_QR: &str = "Code with the whole configuration, for the WireGuard app";
+pub const PLAIN_REMOVE_HINT: &str = "Its configuration stops working at once.";
+pub const PLAIN_LAN: &str = "the local network behind this box";
+pub const PLAIN_INTERNET: &str = "the Internet, through this box";
+pub const PLAIN_TAILNET: &str = "the network's devices";
 pub const OAUTH: &str = "OAuth clients";
 pub const OAUTH_HINT: &str = "For tools that speak Tailscale's API, Terraform for instance: a client gets tokens of an hour that may do what its scopes say and no more. Its secret is shown once.";
 pub const OAUTH_REMOVE_HINT: &str = "Its tokens stop working at once.";

@@ -1,6 +1,6 @@
 //! What pages show, to whom; and that nobody's words become markup.
 
-use hearthgate_core::{AllowAll, NewUser, NodeRecord, Now, Settings, Stored, User, World};
+use hearthgate_core::{AllowAll, NewUser, NodeRecord, Now, PlainAccess, PlainSettings, Settings, Stored, User, World};
 use hearthgate_tailcfg::{DerpMap, Hostinfo};
 use hearthgate_web::{
     Account, Role, account, asset, front,
@@ -166,4 +166,36 @@ fn the_last_owner_stays() {
 fn all_pages_and_files_are_small() {
     let files: usize = asset::ASSETS.iter().map(|a| a.body.len()).sum();
     assert!(files < 16 * 1024, "{files} bytes");
+}
+
+#[test]
+fn a_device_without_a_client_is_shown_once_and_added_by_who_may() {
+    let (mut world, user) = world();
+    let (owner, auditor) = (viewer(Role::Owner, Some(&user)), viewer(Role::Auditor, None));
+    let form = "action=\"/admin/wireguard\"";
+    assert!(!page::plain::plain(&owner, &world, None).contains(form), "it is off");
+    let plain = PlainSettings {
+        network: "10.9.9.0/24".parse().expect("network"),
+        endpoint: String::new(),
+        port: 51820,
+        dns: Vec::new(),
+        lan: vec!["192.168.1.0/24".parse().expect("network")],
+    };
+    world.set_settings(Settings { plain: Some(plain), ..Settings::default() });
+    let access = PlainAccess { internet: true, ..PlainAccess::default() };
+    let mut next = 0_u8;
+    let mut random = |out: &mut [u8]| {
+        next += 1;
+        out.fill(next);
+    };
+    let (_, text) = world.add_plain_device(EVIL, access, NOW, &mut random).expect("added");
+    let fresh = page::plain::plain(&owner, &world, Some(text.reveal()));
+    assert!(fresh.contains(form) && fresh.contains("<svg") && fresh.contains("PrivateKey"));
+    assert!(fresh.contains("the local network behind this box, the Internet"));
+    let later = page::plain::plain(&auditor, &world, None);
+    assert!(!later.contains("PrivateKey") && !later.contains(form) && !later.contains("/remove"));
+    for shown in [&fresh, &later] {
+        assert!(!shown.contains("<img src=x"), "a name became markup");
+    }
+    assert!(page::devices::devices(&owner, &world, None, NOW).contains("/admin/wireguard"));
 }

@@ -16,6 +16,7 @@ mod engine;
 mod greet;
 mod network;
 mod peer_api;
+pub mod plain;
 pub mod plan;
 mod portmap;
 mod relay;

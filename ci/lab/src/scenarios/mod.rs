@@ -36,6 +36,7 @@ mod router_first_packet;
 mod router_greeting;
 mod router_headscale;
 mod router_kernel;
+mod router_plain;
 mod router_routes;
 mod router_thousand;
 mod router_userspace;
@@ -101,6 +102,8 @@ pub const ALL: &[Scenario] = &[
     router_greeting::SCENARIO,
     router_first_packet::SCENARIO,
     router_thousand::SCENARIO,
+    router_plain::KERNEL,
+    router_plain::USERSPACE,
     router_figures::SCENARIO,
     router_userspace::SCENARIO,
     rust_client::SCENARIO,

@@ -10,7 +10,7 @@ use hearthgate_client::{Phase, Prefs, StateDir, View};
 use hearthgate_config::RouterConfig;
 use hearthgate_http::spawn;
 use hearthgate_plane::Config as PlaneConfig;
-use hearthgate_router::{Request, Router, Settings, serve_socket};
+use hearthgate_router::{Request, Router, Settings, plain, serve_socket};
 use serde_json::{Map, Value, json};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -34,7 +34,12 @@ pub(crate) struct OwnRouter {
     wanted: watch::Sender<Prefs>,
     task: JoinHandle<()>,
     follower: JoinHandle<()>,
+    /// The interface of devices without a client, and how it is stopped.
+    plain: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
+
+/// What devices without a client are to have, as the server tells it.
+pub(crate) type PlainDevices = watch::Receiver<Option<hearthgate_server::PlainNetwork>>;
 
 /// What it needs of the server.
 #[derive(Debug, Clone)]
@@ -52,7 +57,7 @@ impl OwnRouter {
     ///
     /// # Errors
     /// The interface cannot be made, or the state is damaged. The server goes on without a router.
-    pub(crate) async fn start(config: &RouterConfig, server: Server) -> Result<Self, Failure> {
+    pub(crate) async fn start(config: &RouterConfig, server: Server, devices: PlainDevices) -> Result<Self, Failure> {
         let state = StateDir::open(&server.state_dir.join("router"))?;
         let prefs = prefs(config, &server);
         let plane = PlaneConfig {
@@ -79,7 +84,9 @@ impl OwnRouter {
         });
         let (wanted, prefs) = watch::channel(prefs);
         let follower = spawn(follow(view, prefs, config.tags.clone(), server, requests.clone()));
-        Ok(Self { requests, stop: Some(stop), wanted, task, follower })
+        let plain = config.wireguard.enabled.then(|| kind(&config.data_plane)).transpose()?;
+        let plain = plain.map(|mode| start_plain(mode, config, devices));
+        Ok(Self { requests, stop: Some(stop), wanted, task, follower, plain })
     }
 
     /// How it is asked for its status; it takes no question while many wait.
@@ -105,12 +112,64 @@ impl OwnRouter {
     /// Stops it; interface, routes and rules are gone afterwards.
     pub(crate) async fn stop(mut self) {
         self.follower.abort();
+        if let Some((stop, task)) = self.plain.take() {
+            // It may have stopped by itself.
+            let _ = stop.send(());
+            if tokio::time::timeout(STOP, task).await.is_err() {
+                tracing::warn!("the interface of devices without a client was not taken away in time");
+            }
+        }
         // The router may have stopped by itself.
         let _ = self.stop.take().map(|stop| stop.send(()));
         if tokio::time::timeout(STOP, &mut self.task).await.is_err() {
             tracing::warn!("the router did not stop in time");
         }
     }
+}
+
+/// Serves devices without a client, as the server tells of them.
+fn start_plain(
+    mode: hearthgate_plane::Mode,
+    config: &RouterConfig,
+    mut devices: PlainDevices,
+) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (interface, listen_port) = (config.wireguard.interface.clone(), config.wireguard.port);
+    let plane = PlaneConfig { mode, interface, listen_port, ..Default::default() };
+    let (shown, wanted) = watch::channel(None);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = spawn(async move {
+        let follow = async {
+            loop {
+                shown.send_replace(devices.borrow_and_update().as_ref().and_then(plain_network));
+                if devices.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let end = async {
+            tokio::select! {
+                () = follow => {}
+                // A sender that is gone says the same.
+                _ = stopped => {}
+            }
+        };
+        plain::run(plane, wanted, end).await;
+    });
+    (stop, task)
+}
+
+fn plain_network(told: &hearthgate_server::PlainNetwork) -> Option<plain::Network> {
+    let settings = &told.settings;
+    let address = settings.own_address()?;
+    let device = |d: &hearthgate_core::PlainDevice| plain::Device {
+        key: d.key,
+        address: d.address,
+        lan: d.access.lan,
+        internet: d.access.internet,
+        tailnet: d.access.tailnet,
+    };
+    let devices = told.devices.iter().map(device).collect();
+    Some(plain::Network { private_key: told.key.clone(), address, lan: settings.lan.clone(), devices })
 }
 
 fn prefs(config: &RouterConfig, server: &Server) -> Prefs {

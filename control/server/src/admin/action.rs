@@ -84,6 +84,7 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
     let parts: Vec<&str> = request.path.split('/').collect();
     match parts.as_slice() {
         ["oauth", rest @ ..] => return tools::oauth(app, request, &viewer, rest).await,
+        ["wireguard", rest @ ..] => return tools::plain(app, request, &viewer, rest).await,
         ["webhook", rest @ ..] => return tools::webhook(app, request, &viewer, rest).await,
         _ => {}
     }

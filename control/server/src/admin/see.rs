@@ -44,6 +44,7 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["account"] => page::account::own(&viewer, &world, &request.site),
         ["users"] if all => page::users::users(&viewer, &world),
         ["keys"] if all => page::keys::keys(&viewer, &world, None, &tools::clients(&world), now),
+        ["wireguard"] if all => page::plain::plain(&viewer, &world, None),
         ["map"] if all => page::map::map(&viewer, &world, app.own_router.paths().await.as_ref(), now),
         ["routes"] if all => page::routes::routes(&viewer, &world, now),
         ["policy"] if all => page::policy::policy(&viewer, &world, None),

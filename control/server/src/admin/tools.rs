@@ -1,4 +1,4 @@
-//! The forms about other programs: OAuth clients, webhooks.
+//! The forms about other programs and devices: OAuth clients, webhooks, devices without a client.
 
 use super::{
     action::finish,
@@ -10,7 +10,7 @@ use crate::{
     state::App,
     webhooks,
 };
-use hearthgate_core::{CoreError, World};
+use hearthgate_core::{CoreError, PlainAccess, World};
 use hearthgate_web::page::{
     self, Viewer,
     tools::{Hook, Oauth, OauthClient},
@@ -86,6 +86,45 @@ pub(super) async fn oauth(app: &App, request: &Page, viewer: &Viewer, rest: &[&s
             }
         }
         _ => finish(app, request, Err(CoreError::NotFound("this action".into())), "/admin/keys"),
+    }
+}
+
+/// Adds or removes a device without a client.
+pub(super) async fn plain(app: &App, request: &Page, viewer: &Viewer, rest: &[&str]) -> Reply {
+    const PAGE: &str = "/admin/wireguard";
+    let actor = viewer.name.clone();
+    match rest {
+        [] => {
+            let name = request.form.get("name").to_owned();
+            let ticked = |what: &str| request.form.get(what) == "1";
+            let access = PlainAccess { lan: ticked("lan"), internet: ticked("internet"), tailnet: ticked("tailnet") };
+            let added = app.control.call(move |world, c| {
+                let (device, text) = world.add_plain_device(&name, access, c.now, c.rng)?;
+                world.audit(&actor, "added device without a client", &device.name, c.now);
+                Ok(text)
+            });
+            match added.await {
+                Ok(Ok(text)) => match look(app).await {
+                    Ok((world, _)) => html(StatusCode::OK, page::plain::plain(viewer, &world, Some(text.reveal()))),
+                    Err(e) => unavailable(e),
+                },
+                Ok(Err(e)) => finish(app, request, Err(e), PAGE),
+                Err(e) => unavailable(e),
+            }
+        }
+        [id, "remove"] => {
+            let id = id.parse().unwrap_or_default();
+            let removed = app.control.call(move |world, c| {
+                let name = world.remove_plain_device(id)?;
+                world.audit(&actor, "removed device without a client", &name, c.now);
+                Ok(())
+            });
+            match removed.await {
+                Ok(done) => finish(app, request, done, PAGE),
+                Err(e) => unavailable(e),
+            }
+        }
+        _ => finish(app, request, Err(CoreError::NotFound("this action".into())), PAGE),
     }
 }
 

@@ -57,7 +57,10 @@ pub fn devices(viewer: &Viewer, world: &World, paths: Option<&BoxPaths>, now: No
                     }
                 }
             }
-            @if viewer.role.sees_all() { (approval(viewer, world)) }
+            @if viewer.role.sees_all() {
+                @if world.plain_settings().is_ok() { p { a href="/admin/wireguard" { (t::PLAIN_TITLE) } } }
+                (approval(viewer, world))
+            }
         },
     )
 }

@@ -14,6 +14,7 @@ mod layout;
 pub mod map;
 pub mod operation;
 mod paths;
+pub mod plain;
 pub mod policy;
 pub mod routes;
 pub mod setup;

@@ -1,0 +1,227 @@
+//! Devices without a client: peers of a plain WireGuard interface of this box's router.
+//!
+//! They are no nodes: no map names them and no policy is about them. What each may reach is ticked by the owner. A
+//! device's private key is made here, shown once in its configuration and forgotten; the interface's own is kept, so
+//! that configurations outlive a change of hardware. Form of the configuration: `wg-quick(8)`.
+
+use crate::{CoreError, Entropy, Now, Result, World};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hearthgate_keys::{NodePrivate, NodePublic, Secret};
+use ipnet::{IpNet, Ipv4Net};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr},
+};
+
+const INTERFACE: &str = "wireguard/interface";
+const DEVICE: &str = "wireguard/device/";
+/// Most devices.
+pub const PLAIN_DEVICES_MAX: usize = 64;
+/// Longest name of a device, in bytes.
+const NAME_MAX: usize = 64;
+/// Seconds between signs of life, so that the LAN reaches a device behind NAT.
+const KEEPALIVE_S: u32 = 25;
+
+/// What the operator decides about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainSettings {
+    /// Their network; its first address is the box's.
+    pub network: Ipv4Net,
+    /// Host that their configuration names; empty is the server's.
+    pub endpoint: String,
+    /// UDP port of the interface.
+    pub port: u16,
+    /// Resolvers in their configuration; none leaves the device's own.
+    pub dns: Vec<IpAddr>,
+    /// What "the LAN" is.
+    pub lan: Vec<IpNet>,
+}
+
+impl PlainSettings {
+    /// The box's own address among them.
+    #[must_use]
+    pub fn own_address(&self) -> Option<Ipv4Net> {
+        Ipv4Net::new(self.network.hosts().next()?, self.network.prefix_len()).ok()
+    }
+}
+
+/// What a device may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlainAccess {
+    /// The LAN behind the box.
+    pub lan: bool,
+    /// The Internet, through the box.
+    pub internet: bool,
+    /// The network's members.
+    pub tailnet: bool,
+}
+
+impl Default for PlainAccess {
+    fn default() -> Self {
+        Self { lan: true, internet: false, tailnet: false }
+    }
+}
+
+/// A device, as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlainDevice {
+    /// Its number.
+    pub id: u64,
+    /// What people call it.
+    pub name: String,
+    /// Its WireGuard key.
+    pub key: NodePublic,
+    /// Its only address.
+    pub address: Ipv4Addr,
+    /// What it may reach.
+    pub access: PlainAccess,
+    /// When it was added.
+    pub created: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Interface {
+    /// Base64, as WireGuard writes keys.
+    private_key: String,
+}
+
+impl World {
+    /// The settings, if there is such an interface.
+    ///
+    /// # Errors
+    /// It is not switched on.
+    pub fn plain_settings(&self) -> Result<&PlainSettings> {
+        let off = || CoreError::invalid("plain WireGuard is off: set `router.wireguard.enabled`, and `router.enabled`");
+        self.settings.plain.as_ref().ok_or_else(off)
+    }
+
+    /// All devices, by number.
+    #[must_use]
+    pub fn plain_devices(&self) -> Vec<PlainDevice> {
+        let mut all: Vec<PlainDevice> = self.records(DEVICE).collect();
+        all.sort_by_key(|device| device.id);
+        all
+    }
+
+    /// The interface's key, once there was a device.
+    #[must_use]
+    pub fn plain_key(&self) -> Option<NodePrivate> {
+        let stored: Interface = self.record(INTERFACE)?;
+        let bytes = STANDARD.decode(stored.private_key).ok()?;
+        Some(NodePrivate::from_bytes(bytes.try_into().ok()?))
+    }
+
+    /// Adds a device and tells its whole configuration, whose private key is kept nowhere.
+    ///
+    /// # Errors
+    /// The name is bad or taken, it may reach nothing, there is no free address, or the interface is off.
+    pub fn add_plain_device(
+        &mut self,
+        name: &str,
+        access: PlainAccess,
+        now: Now,
+        rng: &mut dyn Entropy,
+    ) -> Result<(PlainDevice, Secret)> {
+        let settings = self.plain_settings()?.clone();
+        let name = name.trim();
+        if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+            return Err(CoreError::invalid(format!("a device needs a name of at most {NAME_MAX} bytes")));
+        }
+        if access == (PlainAccess { lan: false, internet: false, tailnet: false }) {
+            return Err(CoreError::invalid("a device that may reach nothing is of no use: tick something"));
+        }
+        if access.lan && !settings.lan.iter().any(|net| net.addr().is_ipv4()) {
+            return Err(CoreError::invalid(
+                "the LAN's IPv4 network is not known: name it in `router.advertise_routes` or `router.wireguard.lan`",
+            ));
+        }
+        let devices = self.plain_devices();
+        if devices.iter().any(|device| device.name == name) {
+            return Err(CoreError::conflict(format!("there is a device {name:?} already")));
+        }
+        let free = settings.network.hosts().skip(1).find(|ip| devices.iter().all(|device| device.address != *ip));
+        let address = free.filter(|_| devices.len() < PLAIN_DEVICES_MAX);
+        let address = address.ok_or_else(|| CoreError::Full("no address is free for another device".into()))?;
+        let own = match self.plain_key() {
+            Some(key) => key,
+            None => {
+                let key = new_key(rng);
+                let private_key = STANDARD.encode(key.secret_bytes());
+                self.put_record(INTERFACE, &Interface { private_key })?;
+                key
+            }
+        };
+        let key = new_key(rng);
+        let (id, key_public) = (self.next_id(), key.public());
+        let device = PlainDevice { id, name: name.to_owned(), key: key_public, address, access, created: now.wall };
+        self.put_record(&format!("{DEVICE}{id}"), &device)?;
+        self.fact(crate::Fact::PlainDevicesChanged);
+        let text = configuration(&settings, &self.settings.server_url, &device, &key, &own.public());
+        Ok((device, Secret::new(text)))
+    }
+
+    /// Removes a device; its name.
+    ///
+    /// # Errors
+    /// There is none of this number.
+    pub fn remove_plain_device(&mut self, id: u64) -> Result<String> {
+        let key = format!("{DEVICE}{id}");
+        let device: Option<PlainDevice> = self.record(&key);
+        let device = device.ok_or_else(|| CoreError::not_found(format!("device {id}")))?;
+        self.delete_record(&key);
+        self.fact(crate::Fact::PlainDevicesChanged);
+        Ok(device.name)
+    }
+}
+
+fn new_key(rng: &mut dyn Entropy) -> NodePrivate {
+    let mut bytes = [0; 32];
+    rng.fill(&mut bytes);
+    NodePrivate::from_random(bytes)
+}
+
+/// The host of a URL, with the brackets of an IPv6 address.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rfind(']') {
+        Some(end) => authority.get(..=end).unwrap_or(authority),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn configuration(
+    settings: &PlainSettings,
+    server_url: &str,
+    device: &PlainDevice,
+    key: &NodePrivate,
+    own: &NodePublic,
+) -> String {
+    let host = match settings.endpoint.as_str() {
+        "" => host_of(server_url).to_owned(),
+        literal if literal.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{literal}]"),
+        name => name.to_owned(),
+    };
+    let allowed: Vec<String> = if device.access.internet {
+        vec!["0.0.0.0/0".into()]
+    } else {
+        let lan = settings.lan.iter().filter(|net| device.access.lan && net.addr().is_ipv4()).map(ToString::to_string);
+        lan.chain(device.access.tailnet.then(|| "100.64.0.0/10".to_owned())).collect()
+    };
+    let mut text = String::from("[Interface]\n");
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "PrivateKey = {}", STANDARD.encode(key.secret_bytes()));
+    let _ = writeln!(text, "Address = {}/32", device.address);
+    if !settings.dns.is_empty() {
+        let list: Vec<String> = settings.dns.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "DNS = {}", list.join(", "));
+    }
+    let _ = writeln!(text, "\n[Peer]\nPublicKey = {}", STANDARD.encode(own.as_bytes()));
+    let _ = writeln!(text, "AllowedIPs = {}", allowed.join(", "));
+    let _ = writeln!(text, "Endpoint = {host}:{}", settings.port);
+    let _ = writeln!(text, "PersistentKeepalive = {KEEPALIVE_S}");
+    text
+}
