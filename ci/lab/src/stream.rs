@@ -12,6 +12,9 @@ use crate::outcome::{Failure, Outcome};
 /// Replies without a hole between them that say that packets flow again.
 const STEADY: u64 = 20;
 
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+
 /// The machine's own `ping`, running.
 pub struct Stream {
     daemon: Daemon,
@@ -60,6 +63,11 @@ impl Stream {
         let sent = mark.sequence + ((now()? - mark.at) / self.interval.as_secs_f64()) as u64;
         self.steady(context, sent, limit)?;
         report(&self.replies(), mark).ok_or_else(|| Failure("no answers".into()))
+    }
+
+    /// Time of the first answer after a moment, both in seconds since midnight (UTC).
+    pub fn first_after(&self, moment: f64) -> Option<f64> {
+        self.replies().into_iter().map(|(_, at)| at.rem_euclid(DAY)).find(|at| *at >= moment)
     }
 
     /// Ends it.

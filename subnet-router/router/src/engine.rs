@@ -280,6 +280,8 @@ impl Router {
         if view.node_key.public() != self.shown.node_key.public() {
             self.relays.set_key(view.node_key.clone());
             self.begin_paths(&view);
+            // Their sessions with us ended with the old key.
+            self.greet_again();
         }
         if view.phase != self.shown.phase || view.problem != self.shown.problem {
             tracing::info!(state = view.phase.name(), problem = view.problem.as_deref().unwrap_or("none"), "control");
@@ -299,6 +301,9 @@ impl Router {
                 self.relays.set_map(&self.derp);
                 self.resolve();
             }
+        }
+        if map.is_some() {
+            self.awake.retain(|peer| self.known.contains(peer));
         }
         for peer in gone {
             self.tell(Event::PeerGone(peer));

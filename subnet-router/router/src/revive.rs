@@ -36,12 +36,17 @@ impl Router {
             self.map_port();
         }
         self.counters.clear();
+        self.greet_again();
+        self.see();
+        true
+    }
+
+    /// Begins a new session with each peer that was heard.
+    pub(crate) fn greet_again(&mut self) {
         let now = self.now();
         for peer in &self.awake {
             self.greeter.heard(*peer, false, now);
         }
-        self.see();
-        true
     }
 }
 

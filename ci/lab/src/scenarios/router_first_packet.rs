@@ -64,7 +64,7 @@ fn first_packet(lab: &mut Lab, a: &Client, key: &str) -> Outcome<Router> {
     println!("  join to first packet: {:.2} s", joined.as_secs_f64());
     let direct = lab.context.eventually("r's path is direct", SOON, || {
         let log = r.log();
-        ensure!(log.contains("path=Direct("), "not yet");
+        ensure!(log.lines().any(|line| line.contains(" path=") && !line.contains("relay")), "not yet");
         Ok(start.elapsed().saturating_sub(joined))
     })?;
     println!("  first packet to direct path: at most {:.2} s", direct.as_secs_f64());
@@ -86,7 +86,8 @@ fn switch(lab: &Lab, a: &Client, r: &Router, towards_r: bool) -> Outcome {
     let report = lab.context.folder("load")?.join(if towards_r { "in.json" } else { "out.json" });
     // With JSON, iperf3 calls it a success that the server does not listen yet.
     let words = format!(
-        "until iperf3 -c {target} -u -b {rate}M -l 1200 -t {LOAD} -J > {0}; grep -q lost_packets {0}; do sleep 0.2; done",
+        "until iperf3 -c {target} -u -b {rate}M -l 1200 -t {LOAD} -J > {0}; grep -q lost_packets {0}; do sleep 0.2; \
+         done",
         report.display()
     );
     let mut load = from.ns.command("sh");
