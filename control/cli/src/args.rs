@@ -12,6 +12,9 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("scope", Some('s')),
     ("tag", None),
     ("description", None),
+    ("url", None),
+    ("provider", None),
+    ("events", None),
     ("identifier", Some('i')),
     ("name", Some('n')),
     ("email", None),
@@ -54,6 +57,7 @@ const VALUES: &[(&str, Option<char>)] = &[
 /// Flags without a value.
 const SWITCHES: &[&str] = &[
     "dry-run",
+    "local",
     "force",
     "reusable",
     "ephemeral",
@@ -132,6 +136,10 @@ fn long_of(short: char, words: &[String]) -> Option<&'static str> {
         ('d', "nodes" | "node") => "disable",
         ('r', "nodes" | "node") => "routes",
         ('p', "apikeys" | "apikey" | "api") => "prefix",
+        ('i', "webhooks" | "webhook") => "id",
+        ('e', "webhooks" | "webhook") => "events",
+        ('u', "webhooks" | "webhook") => "url",
+        ('p', "webhooks" | "webhook") => "provider",
         ('t', "oauth-clients" | "oauth-client" | "oauth") => "tag",
         ('d', "oauth-clients" | "oauth-client" | "oauth") => "description",
         ('i', "oauth-clients" | "oauth-client" | "oauth") => "id",

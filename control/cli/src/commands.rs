@@ -8,7 +8,7 @@ use crate::{
     output::show,
     policy,
     remote::call,
-    serve, setup,
+    serve, setup, webhooks,
 };
 use hearthgate_config::parse_duration;
 use serde_json::{Value, json};
@@ -40,6 +40,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
   oauth-clients create -s SCOPE,SCOPE [-t TAGS] [-d TEXT] | list | delete -i ID
   wireguard   add NAME [--no-lan] [--internet] [--tailnet] | list | remove -i ID
               devices without a client, with a plain WireGuard configuration
+  webhooks    create -u URL -e EVENT,EVENT [-p slack|mattermost|googlechat|discord] [--local] | list | set -i ID -e EVENTS
+              rotate -i ID | test -i ID | delete -i ID
   policy      get | set -f FILE | versions | rollback --version-id N
               check -f FILE [--topology FILE] [--json] | eval -f FILE --topology FILE [--node NAME]
               explain --from A --to B[:PORT] | who-can --to B[:PORT] | diff OLD NEW   (of the server, or -f FILE --topology FILE)
@@ -140,6 +142,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
         ["oauth-clients" | "oauth-client" | "oauth", rest @ ..] => oauth::run(&args, rest),
         ["wireguard" | "wg", rest @ ..] => crate::wireguard::run(&args, rest),
+        ["webhooks" | "webhook", rest @ ..] => webhooks::run(&args, rest),
         ["policy", rest @ ..] => policy::run(&args, rest),
         _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),
     }

@@ -48,6 +48,8 @@ mod setup;
 #[cfg(feature = "control")]
 mod upgrade;
 #[cfg(feature = "control")]
+mod webhooks;
+#[cfg(feature = "control")]
 mod wireguard;
 
 use std::process::ExitCode;

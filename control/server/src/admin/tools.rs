@@ -137,6 +137,7 @@ pub(super) async fn webhook(app: &App, request: &Page, viewer: &Viewer, rest: &[
                 url: request.form.get("url").trim().to_owned(),
                 events: request.form.all("event").map(str::to_owned).collect(),
                 local: request.form.get("local") == "1",
+                ..webhooks::NewHook::default()
             };
             let made = app.control.call(move |world, c| {
                 let (hook, secret) = webhooks::create(world, new, &actor, c.now.wall, c.rng)?;

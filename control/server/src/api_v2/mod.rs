@@ -7,6 +7,7 @@
 
 mod acl;
 mod devices;
+mod hooks;
 mod keys;
 pub(crate) mod oauth;
 pub(crate) mod scope;
@@ -178,8 +179,13 @@ async fn answer(app: &App, origin: Origin, req: Request<Incoming>) -> Result<Rep
     }
     let caller = caller(app, origin, &headers).await?;
     let call = Call { method, parts, query, headers, body };
+    let tried = hooks::tried(&call);
     let done = app.control.call(move |world, c| route(world, c, &caller, &call)).await?;
     let (answer, ended) = done?;
+    if let Some(hook) = tried {
+        hooks::queue_test(app, hook)?;
+        return Ok(json_status(StatusCode::ACCEPTED, &json!({})));
+    }
     if let Some(client) = ended {
         tokens(app).end_all_of(&client);
     }
@@ -237,6 +243,7 @@ fn route(
                 ["keys", rest @ ..] => keys::route(world, c, caller, call, rest),
                 ["acl", rest @ ..] => acl::route(world, c, caller, call, rest).map(|a| (a, None)),
                 ["devices"] => whole(devices::list(world, caller, call)),
+                ["webhooks"] => whole(hooks::all(world, c, caller, call)),
                 ["users"] => whole(tailnet::users(world, caller, call)),
                 ["settings"] => whole(tailnet::settings(world, c, caller, call)),
                 ["dns", what] => whole(tailnet::dns(world, c, caller, call, what)),
@@ -244,6 +251,7 @@ fn route(
             }
         }
         ["device", id, rest @ ..] => whole(devices::one(world, c, caller, call, id, rest)),
+        ["webhooks", id, rest @ ..] => whole(hooks::one(world, c, caller, call, id, rest)),
         ["users", id] => whole(tailnet::user(world, caller, id)),
         _ => Err(Failure::not_found("endpoint")),
     }

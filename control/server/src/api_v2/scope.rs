@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Scopes that write; each has a `:read` form.
-pub(crate) const SCOPES: [&str; 10] = [
+pub(crate) const SCOPES: [&str; 11] = [
     "all",
     "auth_keys",
     "oauth_keys",
@@ -15,6 +15,7 @@ pub(crate) const SCOPES: [&str; 10] = [
     "feature_settings",
     "users",
     "dns",
+    "webhooks",
 ];
 /// Scopes that need tags: what they make or change belongs to tags.
 const TAGGED: [&str; 2] = ["devices:core", "auth_keys"];

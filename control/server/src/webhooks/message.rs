@@ -1,15 +1,63 @@
 //! What a webhook is sent, and its signature: HMAC-SHA-256 (RFC 2104) of the time, a dot and the body, in the header
 //! `Tailscale-Webhook-Signature: t=UNIX,v1=HEX` (tailscale.com/kb/1213; `docs/webhooks/example.go` of tailscale.com).
+//! Chat services get one text in their own form instead of the list of events.
 
 use hearthgate_core::{Event, EventKind};
 use hearthgate_keys::encode;
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// The header with the signature.
 pub(super) const HEADER: &str = "tailscale-webhook-signature";
+
+/// Longest text that a chat service gets, in bytes: Discord takes 2,000 characters, the others more.
+const TEXT_MAX: usize = 1900;
+
+/// In which form a hook wants to hear; the names are Tailscale's `providerType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Provider {
+    /// A list of events.
+    #[default]
+    #[serde(rename = "")]
+    Events,
+    /// Slack.
+    Slack,
+    /// Mattermost.
+    Mattermost,
+    /// Google Chat.
+    GoogleChat,
+    /// Discord.
+    Discord,
+}
+
+/// The body of a request about these events.
+pub(super) fn body(provider: Provider, events: &[Value]) -> Value {
+    let field = match provider {
+        Provider::Events => return Value::from(events.to_vec()),
+        Provider::Slack | Provider::Mattermost | Provider::GoogleChat => "text",
+        Provider::Discord => "content",
+    };
+    let mut text = String::new();
+    for event in events {
+        let part = |name: &str| event[name].as_str().unwrap_or_default();
+        let line = format!("{} ({})", part("message"), part("tailnet"));
+        let link = event["data"]["url"].as_str().map(|url| format!(" {url}")).unwrap_or_default();
+        if text.len() + line.len() + link.len() + 1 > TEXT_MAX {
+            text.push_str("\n…");
+            break;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&line);
+        text.push_str(&link);
+    }
+    json!({ field: text })
+}
 
 /// An event as JSON; `tailnet` is the domain of the network, `url` that of its pages.
 pub(super) fn event(event: &Event, tailnet: &str, url: &str, at: Timestamp) -> Value {
@@ -62,6 +110,26 @@ pub(super) fn signature(secret: &str, at: Timestamp, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chat_services_get_one_text_of_bounded_length() {
+        let events = [test("net.example", Timestamp::UNIX_EPOCH), test("net.example", Timestamp::UNIX_EPOCH)];
+        let two = "This is a test event (net.example)\nThis is a test event (net.example)";
+        assert_eq!(body(Provider::Slack, &events), json!({ "text": two }));
+        assert_eq!(body(Provider::Discord, &events), json!({ "content": two }));
+        assert_eq!(body(Provider::Events, &events), Value::from(events.to_vec()));
+        let linked =
+            json!({ "message": "Node a created", "tailnet": "n", "data": { "url": "http://b/admin/device/1" } });
+        assert_eq!(
+            body(Provider::GoogleChat, &[linked]),
+            json!({ "text": "Node a created (n) http://b/admin/device/1" })
+        );
+        let many = vec![test("net.example", Timestamp::UNIX_EPOCH); 64];
+        let text = body(Provider::Mattermost, &many)["text"].as_str().map(str::to_owned).expect("a text");
+        assert!(text.len() <= 2000 && text.ends_with("\n…"), "{}", text.len());
+        let names = [Provider::Events, Provider::GoogleChat].map(|p| serde_json::to_value(p).expect("a name"));
+        assert_eq!(names, [json!(""), json!("googlechat")]);
+    }
 
     #[test]
     fn the_signature_is_what_openssl_says() {

@@ -5,8 +5,12 @@
 //! a way to reach what the person at it cannot.
 
 mod message;
+mod queue;
 mod send;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use message::Provider;
 pub use send::{Outcomes, run};
 
 use hearthgate_core::{CoreError, Entropy, EventKind, World};
@@ -23,6 +27,8 @@ const SECRET_KIND: &str = "hskey-webhook";
 pub(crate) const HOOKS_MAX: usize = 8;
 /// Longest URL in bytes.
 const URL_MAX: usize = 500;
+/// Longest id of a hook in bytes.
+const ID_MAX: usize = 32;
 
 /// A webhook as stored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +47,12 @@ pub(crate) struct Hook {
     pub creator: String,
     /// When it was made.
     pub created: Timestamp,
+    /// When it was changed last.
+    #[serde(default)]
+    pub modified: Option<Timestamp>,
+    /// In which form it wants to hear.
+    #[serde(default)]
+    pub provider: Provider,
 }
 
 impl fmt::Debug for Hook {
@@ -58,6 +70,8 @@ pub(crate) struct NewHook {
     pub events: Vec<String>,
     /// It may be on this machine or in a private network.
     pub local: bool,
+    /// In which form it wants to hear.
+    pub provider: Provider,
 }
 
 /// All hooks.
@@ -77,10 +91,9 @@ pub(crate) fn create(
     if hooks(world).len() >= HOOKS_MAX {
         return Err(CoreError::Full(format!("there are {HOOKS_MAX} webhooks already")));
     }
-    let (mut id, mut bytes) = ([0u8; 6], [0u8; 32]);
+    let mut id = [0u8; 6];
     rng.fill(&mut id);
-    rng.fill(&mut bytes);
-    let secret = format!("{SECRET_KIND}-{}", encode(&bytes));
+    let secret = new_secret(rng);
     let hook = Hook {
         id: encode(&id),
         url: new.url,
@@ -89,7 +102,44 @@ pub(crate) fn create(
         local: new.local,
         creator: creator.to_owned(),
         created: now,
+        modified: None,
+        provider: new.provider,
     };
+    world.put_record(&format!("{RECORD}{}", hook.id), &hook)?;
+    Ok((hook, Secret::new(secret)))
+}
+
+fn new_secret(rng: &mut dyn Entropy) -> String {
+    let mut bytes = [0u8; 32];
+    rng.fill(&mut bytes);
+    format!("{SECRET_KIND}-{}", encode(&bytes))
+}
+
+/// The hook of this id.
+pub(crate) fn hook(world: &World, id: &str) -> Result<Hook, CoreError> {
+    // Ids are digits: anything else must not become part of a record's name.
+    let well = id.len() <= ID_MAX && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let found = if well { world.record(&format!("{RECORD}{id}")) } else { None };
+    found.ok_or_else(|| CoreError::NotFound("webhook".into()))
+}
+
+/// Lets a hook hear of other events.
+pub(crate) fn subscribe(world: &mut World, id: &str, events: Vec<String>, now: Timestamp) -> Result<Hook, CoreError> {
+    check_events(&events)?;
+    let hook = Hook { events, modified: Some(now), ..hook(world, id)? };
+    world.put_record(&format!("{RECORD}{}", hook.id), &hook)?;
+    Ok(hook)
+}
+
+/// Gives a hook another secret; the old one is of no use from now on. It is seen this one time.
+pub(crate) fn rotate(
+    world: &mut World,
+    id: &str,
+    now: Timestamp,
+    rng: &mut dyn Entropy,
+) -> Result<(Hook, Secret), CoreError> {
+    let secret = new_secret(rng);
+    let hook = Hook { secret: secret.clone(), modified: Some(now), ..hook(world, id)? };
     world.put_record(&format!("{RECORD}{}", hook.id), &hook)?;
     Ok((hook, Secret::new(secret)))
 }
@@ -118,43 +168,19 @@ fn check(new: &NewHook) -> Result<(), CoreError> {
     if !new.local && host.parse::<IpAddr>().is_ok_and(|ip| !hearthgate_fetch::is_public(&ip)) {
         return invalid("this address is not on the public internet; say that it may be local to use it all the same");
     }
-    if new.events.is_empty() {
-        return invalid("choose at least one event");
-    }
-    match new.events.iter().find(|e| EventKind::parse(e).is_none()) {
-        Some(unknown) => Err(CoreError::Invalid(format!("there is no event {unknown:?}"))),
-        None => Ok(()),
-    }
+    check_events(&new.events)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn local_and_odd_addresses_are_refused_unless_said_so() {
-        let try_url =
-            |url: &str, local| check(&NewHook { url: url.into(), events: vec!["nodeCreated".into()], local }).is_ok();
-        for good in ["https://example.com/hook", "https://example.com:8443/", "https://[2606:4700::1]/x"] {
-            assert!(try_url(good, false), "{good}");
-        }
-        for bad in [
-            "http://example.com/",
-            "https://127.0.0.1/",
-            "https://192.168.1.5/",
-            "https://[::1]/",
-            "https://[fd00::1]/",
-            "https://169.254.169.254/latest",
-            "https://user@example.com/",
-            "ftp://example.com/",
-            "/path",
-            "",
-        ] {
-            assert!(!try_url(bad, false), "{bad}");
-        }
-        assert!(try_url("http://192.168.1.5:9000/x", true) && try_url("https://127.0.0.1/", true));
-        let none = NewHook { url: "https://example.com/".into(), ..NewHook::default() };
-        assert!(check(&none).is_err());
-        assert!(check(&NewHook { events: vec!["nothing".into()], ..none }).is_err());
+fn check_events(events: &[String]) -> Result<(), CoreError> {
+    if events.is_empty() {
+        return Err(CoreError::Invalid("choose at least one event".into()));
     }
+    if let Some(unknown) = events.iter().find(|e| EventKind::parse(e).is_none()) {
+        let known = EventKind::ALL.map(EventKind::name).join(", ");
+        return Err(CoreError::Invalid(format!("there is no event {unknown:?}; there are {known}")));
+    }
+    if events.iter().enumerate().any(|(i, e)| events.iter().take(i).any(|before| before == e)) {
+        return Err(CoreError::Invalid("an event is named twice".into()));
+    }
+    Ok(())
 }

@@ -1,29 +1,30 @@
-//! Sends events to the hooks that want them: gathered for a moment, signed, tried a few times, then given up. One request
-//! at a time; what waits is bounded, and the oldest is dropped first.
+//! Sends events to the hooks that want them: gathered for a moment, signed, tried a few times, then given up. Each hook has a
+//! task and a queue of its own, and gets one request at a time.
 
-use super::{Hook, hooks, message};
+use super::{Hook, hook, hooks, message, queue::Queue};
 use crate::state::App;
 use bytes::Bytes;
 use hearthgate_core::{Event, Fact};
 use hearthgate_fetch::{Fetch, FetchError};
+use hearthgate_http::spawn;
 use http::{Request, header};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::broadcast, time::Instant};
+use tokio::{
+    sync::{broadcast, mpsc},
+    task::AbortHandle,
+    time::Instant,
+};
 
 /// How long events are gathered into one request.
 const GATHER: Duration = Duration::from_millis(500);
 /// Most events in one request.
 const EVENTS_MAX: usize = 64;
-/// Most requests that wait, of all hooks.
-const WAITING_MAX: usize = 128;
-/// Pauses before the second try and the following ones; after the last one the request is given up.
-const PAUSES: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(600)];
 /// Largest answer that is read; nothing in it matters.
 const ANSWER_MAX: usize = 16 * 1024;
 
@@ -47,43 +48,44 @@ impl Outcomes {
     }
 }
 
-struct Waiting {
-    hook: String,
-    body: Bytes,
-    tries: usize,
-    due: Instant,
+/// Who sends to one hook; it stops when this is dropped.
+struct Target {
+    queue: Arc<Queue>,
+    task: AbortHandle,
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Asks hooks anywhere, and those that may be on the public internet only.
+struct Asks {
+    anywhere: Fetch,
+    public: Fetch,
 }
 
 /// Sends until the server stops. `tests` names hooks that somebody wants to try.
-pub async fn run(app: App, mut facts: broadcast::Receiver<Fact>, mut tests: tokio::sync::mpsc::Receiver<String>) {
-    let (anywhere, public) = (Fetch::new().up_to(ANSWER_MAX), Fetch::new().up_to(ANSWER_MAX).public_only());
-    let mut queue: VecDeque<Waiting> = VecDeque::new();
+pub async fn run(app: App, mut facts: broadcast::Receiver<Fact>, mut tests: mpsc::Receiver<String>) {
+    let fetch = || Fetch::new().up_to(ANSWER_MAX);
+    let asks = Arc::new(Asks { anywhere: fetch(), public: fetch().public_only() });
+    let mut targets = HashMap::new();
     loop {
-        let due = queue.iter().map(|w| w.due).min();
-        let sleep = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             fact = facts.recv() => match fact {
                 Ok(Fact::Happened(first)) => {
                     let events = gather(*first, &mut facts).await;
-                    enqueue(&app, &events, &mut queue).await;
+                    enqueue(&app, &events, None, &mut targets, &asks).await;
                 }
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(n)) => tracing::warn!(n, "events were not told to webhooks"),
                 Err(broadcast::error::RecvError::Closed) => return,
             },
             asked = tests.recv() => match asked {
-                Some(hook) => {
-                    let tailnet = app.control.current().settings.base_domain.clone();
-                    push(&mut queue, hook, body(&[message::test(&tailnet, Timestamp::now())]));
-                }
+                Some(hook) => enqueue(&app, &[], Some(&hook), &mut targets, &asks).await,
                 None => return,
             },
-            () = sleep => send_due(&app, &mut queue, &anywhere, &public).await,
         }
     }
 }
@@ -103,57 +105,61 @@ async fn gather(first: Event, facts: &mut broadcast::Receiver<Fact>) -> Vec<Even
     events
 }
 
-async fn enqueue(app: &App, events: &[Event], queue: &mut VecDeque<Waiting>) {
+/// Puts events into the queues of the hooks that want them, and a test into that of the hook which is tried.
+async fn enqueue(
+    app: &App,
+    events: &[Event],
+    tried: Option<&str>,
+    targets: &mut HashMap<String, Target>,
+    asks: &Arc<Asks>,
+) {
     let Ok(all) = app.control.call(|world, _| hooks(world)).await else { return };
     let settings = app.control.current().settings.clone();
     let now = Timestamp::now();
+    // Hooks that are gone take what waits for them along, so there are never more targets than hooks.
+    targets.retain(|id, _| all.iter().any(|hook| hook.id == *id));
     for hook in all {
         let wanted = events.iter().filter(|e| hook.events.iter().any(|name| name == e.kind.name()));
-        let told: Vec<Value> =
+        let mut told: Vec<Value> =
             wanted.map(|e| message::event(e, &settings.base_domain, &settings.server_url, now)).collect();
-        if !told.is_empty() {
-            push(queue, hook.id, body(&told));
+        if tried == Some(hook.id.as_str()) {
+            told.push(message::test(&settings.base_domain, now));
+        }
+        if told.is_empty() {
+            continue;
+        }
+        let target = targets.entry(hook.id.clone()).or_insert_with(|| {
+            let queue = Arc::<Queue>::default();
+            let task = spawn(serve(app.clone(), hook.id.clone(), queue.clone(), asks.clone())).abort_handle();
+            Target { queue, task }
+        });
+        if !target.queue.push(message::body(hook.provider, &told).to_string().into()) {
+            tracing::warn!(hook = hook.id, "too much waits for a webhook: the oldest is dropped");
         }
     }
 }
 
-fn body(events: &[Value]) -> Bytes {
-    Value::from(events.to_vec()).to_string().into()
-}
-
-fn push(queue: &mut VecDeque<Waiting>, hook: String, body: Bytes) {
-    if queue.len() >= WAITING_MAX {
-        tracing::warn!("too much waits for webhooks: the oldest is dropped");
-        queue.pop_front();
-    }
-    queue.push_back(Waiting { hook, body, tries: 0, due: Instant::now() });
-}
-
-async fn send_due(app: &App, queue: &mut VecDeque<Waiting>, anywhere: &Fetch, public: &Fetch) {
-    let now = Instant::now();
-    let Some(mut next) = queue.iter().position(|w| w.due <= now).and_then(|i| queue.remove(i)) else { return };
-    let Ok(all) = app.control.call(|world, _| hooks(world)).await else { return };
-    // Removed meanwhile: nobody waits for it.
-    let Some(hook) = all.into_iter().find(|h| h.id == next.hook) else { return };
-    let fetch = if hook.local { anywhere } else { public };
-    let (words, again) = match post(fetch, &hook, next.body.clone()).await {
-        Ok(status) if (200..300).contains(&status) => (format!("delivered, {status}"), false),
-        // Its own verdict, or a redirect: trying again changes nothing.
-        Ok(status) => (format!("refused with {status}"), status >= 500 || status == 429),
-        Err(e) => (e.to_string(), true),
-    };
-    let pause = PAUSES.get(next.tries).filter(|_| again);
-    let end = match (again, pause) {
-        (true, Some(_)) => "; tried again soon",
-        (true, None) => "; given up",
-        (false, _) => "",
-    };
-    app.hooks.note(&hook.id, format!("{}: {words}{end}", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")));
-    tracing::debug!(hook = hook.id, words, "webhook");
-    if let Some(pause) = pause {
-        next.tries += 1;
-        next.due = Instant::now() + *pause;
-        queue.push_back(next);
+/// Sends what waits for one hook, one request after the other.
+async fn serve(app: App, id: String, queue: Arc<Queue>, asks: Arc<Asks>) {
+    loop {
+        let next = queue.next().await;
+        let wanted = id.clone();
+        // Removed meanwhile: nobody waits for it. Address and secret are those of now.
+        let Ok(Ok(hook)) = app.control.call(move |world, _| hook(world, &wanted)).await else { continue };
+        let fetch = if hook.local { &asks.anywhere } else { &asks.public };
+        let (words, again) = match post(fetch, &hook, next.body.clone()).await {
+            Ok(status) if (200..300).contains(&status) => (format!("delivered, {status}"), false),
+            // Its own verdict, or a redirect: trying again changes nothing.
+            Ok(status) => (format!("refused with {status}"), status >= 500 || status == 429),
+            Err(e) => (e.to_string(), true),
+        };
+        let end = match again {
+            false => "",
+            true if queue.again(next) => "; tried again soon",
+            true => "; given up",
+        };
+        app.hooks.note(&hook.id, format!("{}: {words}{end}", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")));
+        tracing::debug!(hook = hook.id, words, "webhook");
     }
 }
 
