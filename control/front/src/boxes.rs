@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -124,13 +125,18 @@ impl Boxes {
     /// The file cannot be read or written.
     pub fn change<T>(state_dir: &Path, f: impl FnOnce(&mut Self) -> T) -> Result<(Self, T), BoxesError> {
         let path = state_dir.join(LOCK);
-        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        let locked = File::create(&path).and_then(|file| {
+            give(state_dir, &path)?;
+            file.lock().map(|()| file)
+        });
         let _lock = locked.map_err(|source| BoxesError::Io { path, source })?;
         let before = Self::load(state_dir)?;
         let mut after = before.clone();
         let result = f(&mut after);
         if after != before {
-            write_private(&state_dir.join(FILE), &serde_json::to_string_pretty(&after).unwrap_or_default())?;
+            let path = state_dir.join(FILE);
+            write_private(&path, &serde_json::to_string_pretty(&after).unwrap_or_default())?;
+            give(state_dir, &path).map_err(|source| BoxesError::Io { path, source })?;
         }
         Ok((after, result))
     }
@@ -215,6 +221,19 @@ impl Boxes {
     }
 }
 
+/// Gives a file to whom the folder belongs: root's command line must not take it from a front that runs as somebody else.
+fn give(folder: &Path, file: &Path) -> io::Result<()> {
+    let (owner, now) = (fs::metadata(folder)?, fs::metadata(file)?);
+    if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
+        return Ok(());
+    }
+    match std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid())) {
+        // Only root can, and for everybody else the file is their own.
+        Err(e) if e.kind() != io::ErrorKind::PermissionDenied => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// The host in small letters and without brackets, if it is a name or an address.
 fn host_of(text: &str) -> Option<String> {
     let host = text.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
@@ -274,6 +293,20 @@ mod tests {
         assert_eq!(boxes.revoke(&key(2).to_string()).map(|b| b.host), Some("b.example".into()));
         assert_eq!(boxes.revoke("c.example"), None);
         assert_eq!(boxes.for_name(Some("a.example")), None);
+    }
+
+    #[test]
+    fn the_files_stay_with_the_owner_of_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let as_root = std::os::unix::fs::chown(dir.path(), Some(12345), Some(12346)).is_ok();
+        let secret = PairingSecret::from_random([3; 16]);
+        Boxes::change(dir.path(), |b| b.invite(&secret, 1)).unwrap();
+        let folder = fs::metadata(dir.path()).unwrap();
+        assert!(!as_root || folder.uid() == 12345);
+        for file in [FILE, LOCK] {
+            let file = fs::metadata(dir.path().join(file)).unwrap();
+            assert_eq!((file.uid(), file.gid()), (folder.uid(), folder.gid()));
+        }
     }
 
     #[test]

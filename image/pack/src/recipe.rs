@@ -99,13 +99,14 @@ pub fn debian(files: Tree, binary: Vec<u8>, architecture: &str, version: &str) -
         maintainer: MAINTAINER.into(),
         description: "Control server, DERP relay and STUN server for Tailscale clients, in one small program".into(),
         files,
-        conffiles: vec!["/etc/hearthgate/config.toml".into()],
+        conffiles: vec!["/etc/hearthgate/config.toml".into(), "/etc/default/hearthgate-front".into()],
         after_install: String::new(),
         before_remove: String::new(),
     })
 }
 
-/// Maintainer scripts of the Debian package: the service is on after installation, restarted by an upgrade, gone after
+/// Maintainer scripts of the Debian package: the server is on after installation, a front is not; both are restarted by
+/// an upgrade, gone after
 /// removal; what it stored stays until `purge`.
 pub fn debian_scripts() -> DebScripts {
     // A root that is put together on another machine has a service manager that is not to be touched.
@@ -114,13 +115,16 @@ pub fn debian_scripts() -> DebScripts {
         postinst: format!(
             "#!/bin/sh\nset -e\n[ \"$1\" = configure ] || exit 0\n{live}systemctl daemon-reload\n\
              if [ -z \"$2\" ]; then systemctl enable --now hearthgate.service\n\
-             else systemctl try-restart hearthgate.service; fi\n"
+             else systemctl try-restart hearthgate.service hearthgate-front.service; fi\n"
         ),
         prerm: format!(
-            "#!/bin/sh\nset -e\n[ \"$1\" = remove ] || exit 0\n{live}systemctl disable --now hearthgate.service\n"
+            "#!/bin/sh\nset -e\n[ \"$1\" = remove ] || exit 0\n{live}systemctl disable --now hearthgate.service \
+             hearthgate-front.service\n"
         ),
         postrm: format!(
-            "#!/bin/sh\nset -e\n[ \"$1\" != purge ] || rm -rf \"$DPKG_ROOT/var/lib/hearthgate\" \"$DPKG_ROOT/etc/hearthgate\"\n\
+            "#!/bin/sh\nset -e\n[ \"$1\" != purge ] || rm -rf \"$DPKG_ROOT/etc/hearthgate\" \
+             \"$DPKG_ROOT/var/lib/hearthgate\" \"$DPKG_ROOT/var/lib/private/hearthgate\" \
+             \"$DPKG_ROOT/var/lib/hearthgate-front\" \"$DPKG_ROOT/var/lib/private/hearthgate-front\"\n\
              {live}systemctl daemon-reload\n"
         ),
     }

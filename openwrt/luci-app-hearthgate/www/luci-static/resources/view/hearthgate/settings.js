@@ -33,6 +33,10 @@ return view.extend({
 		o = s.option(form.DynamicList, 'nameserver', _('Resolvers for all devices'));
 		o.datatype = 'ipaddr';
 
+		o = s.option(form.Flag, 'approval', _('New devices wait until somebody approves them'));
+		o.default = '0';
+		o.rmempty = false;
+
 		o = s.option(form.Flag, 'relay', _('Relay for devices that cannot reach each other'));
 		o.default = '1';
 		o.rmempty = false;
