@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use std::{
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -31,6 +32,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Largest answer in bytes.
 pub const ANSWER_MAX: usize = 1024 * 1024;
+
+type Asked = Result<Response<Bytes>, FetchError>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +137,16 @@ impl Fetch {
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub async fn request(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+    pub async fn request(&self, request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+        self.asked(request).await
+    }
+
+    /// Behind a pointer: compiled here, and not in each crate that asks.
+    fn asked(&self, request: Request<Bytes>) -> Pin<Box<dyn Future<Output = Asked> + std::marker::Send + '_>> {
+        Box::pin(self.ask(request))
+    }
+
+    async fn ask(&self, mut request: Request<Bytes>) -> Asked {
         let uri = request.uri().clone();
         let wrong = || FetchError::Url(uri.to_string());
         let host = uri.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();

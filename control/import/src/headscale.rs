@@ -106,7 +106,8 @@ fn user(row: &Row, now: Timestamp) -> User {
 
 fn node(row: &Row, now: Timestamp) -> Result<NodeRecord, ImportError> {
     let id = int(row, "id");
-    let hostinfo: Hostinfo = text(row, "host_info").and_then(|t| from_slice(t.as_bytes()).ok()).unwrap_or_default();
+    let hostinfo: Hostinfo =
+        text(row, "host_info").and_then(|t| Hostinfo::from_json(t.as_bytes()).ok()).unwrap_or_default();
     let given_name = text(row, "given_name").unwrap_or_default().to_ascii_lowercase();
     let hostname = text(row, "hostname").unwrap_or_default().to_ascii_lowercase();
     let mut tags: SortedSet<String> = list(row, "tags").into_iter().collect();

@@ -9,8 +9,8 @@
 //! Integers are little-endian, checksums CRC-32 (IEEE). Keys are in order, none twice. A file without its end was never
 //! finished, and is refused. Nothing in here depends on an engine, which makes it the way from one to another.
 
-use crate::{KEY_MAX, Record, Result, Store, StoreError, VALUE_MAX, files::write_durably};
-use crc32fast::Hasher;
+use crate::{KEY_MAX, Record, Result, Store, StoreError, VALUE_MAX, files::write_durably, log_format::CRC32};
+use crc::Digest;
 use std::{
     fs::File,
     io::{self, BufReader, Read, Write},
@@ -81,7 +81,7 @@ pub fn read_backup(from: &Path) -> Result<Vec<Record>> {
 /// # Errors
 /// As [`read_backup`].
 pub fn parse_backup(input: &mut dyn Read, name: &Path) -> Result<Vec<Record>> {
-    let mut input = Counted { input, crc: Hasher::new() };
+    let mut input = Counted { input, crc: CRC32.digest() };
     read_records(&mut input).map_err(|e| match e.kind() {
         io::ErrorKind::InvalidData => StoreError::corrupt(name, e.to_string()),
         io::ErrorKind::UnexpectedEof => StoreError::corrupt(name, "the backup is not whole"),
@@ -92,7 +92,7 @@ pub fn parse_backup(input: &mut dyn Read, name: &Path) -> Result<Vec<Record>> {
 /// Writes through a checksum of everything.
 struct Summed<'a> {
     out: &'a mut dyn Write,
-    crc: Hasher,
+    crc: Digest<'static, u32>,
 }
 
 impl Summed<'_> {
@@ -103,13 +103,13 @@ impl Summed<'_> {
 
     fn piece(&mut self, body: &[u8]) -> io::Result<()> {
         self.put(&len32(body.len())?)?;
-        self.put(&crc32fast::hash(body).to_le_bytes())?;
+        self.put(&CRC32.checksum(body).to_le_bytes())?;
         self.put(body)
     }
 }
 
 pub(crate) fn write_records(records: &[Record], out: &mut dyn Write) -> io::Result<()> {
-    let mut out = Summed { out, crc: Hasher::new() };
+    let mut out = Summed { out, crc: CRC32.digest() };
     out.put(MAGIC)?;
     out.put(&VERSION.to_le_bytes())?;
     let mut piece = Vec::new();
@@ -135,7 +135,7 @@ pub(crate) fn write_records(records: &[Record], out: &mut dyn Write) -> io::Resu
 /// Reads through a checksum of everything.
 struct Counted<'a> {
     input: &'a mut dyn Read,
-    crc: Hasher,
+    crc: Digest<'static, u32>,
 }
 
 impl Counted<'_> {
@@ -181,7 +181,7 @@ fn read_records(input: &mut Counted<'_>) -> io::Result<Vec<Record>> {
         }
         let crc = input.u32()?;
         let body = input.bytes(len)?;
-        if crc32fast::hash(&body) != crc {
+        if CRC32.checksum(&body) != crc {
             return Err(bad("a checksum is wrong"));
         }
         let mut rest = body.as_slice();

@@ -16,6 +16,9 @@
 
 use crate::{BATCH_MAX, BATCH_OPS_MAX};
 
+/// CRC-32 as IEEE 802.3 has it.
+pub(crate) static CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
 const MAGIC: &[u8; 8] = b"HGLOG\x00\x02\n";
 /// Bytes of the file's header.
 pub(crate) const FILE_HEADER: usize = 36;
@@ -46,7 +49,7 @@ impl FileHeader {
         out[8..16].copy_from_slice(&self.salt.to_le_bytes());
         out[16..24].copy_from_slice(&self.base.to_le_bytes());
         out[24..32].copy_from_slice(&self.base_records.to_le_bytes());
-        let crc = crc32fast::hash(&out[..32]);
+        let crc = CRC32.checksum(&out[..32]);
         out[32..].copy_from_slice(&crc.to_le_bytes());
         out
     }
@@ -62,7 +65,7 @@ impl FileHeader {
         let (Some(salt), Some(base), Some(base_records), Some(crc)) = numbers else {
             return Err("its header is cut off");
         };
-        if bytes.get(..32).map(crc32fast::hash) != Some(crc) {
+        if bytes.get(..32).map(|b| CRC32.checksum(b)) != Some(crc) {
             return Err("its header's checksum is wrong");
         }
         Ok(Self { salt, base, base_records })
@@ -88,15 +91,15 @@ impl FrameHeader {
     }
 
     pub(crate) fn matches(&self, body: &[u8]) -> bool {
-        crc32fast::hash(body) == self.body_crc
+        CRC32.checksum(body) == self.body_crc
     }
 }
 
 fn header_crc(bytes: &[u8], salt: u64) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&salt.to_le_bytes());
-    hasher.update(bytes);
-    hasher.finalize()
+    let mut digest = CRC32.digest();
+    digest.update(&salt.to_le_bytes());
+    digest.update(bytes);
+    digest.finalize()
 }
 
 /// A frame being put together.
@@ -133,7 +136,7 @@ impl FrameWriter {
         let (header, body) = self.bytes.split_at_mut(FRAME_HEADER);
         header[..4].copy_from_slice(&len32(body));
         header[4..12].copy_from_slice(&revision.to_le_bytes());
-        header[12..16].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+        header[12..16].copy_from_slice(&CRC32.checksum(body).to_le_bytes());
         let crc = header_crc(&header[..16], salt);
         header[16..].copy_from_slice(&crc.to_le_bytes());
         self.bytes

@@ -86,6 +86,16 @@ pub struct Hostinfo {
     pub exit_node_id: String,
 }
 
+impl Hostinfo {
+    /// Reads one. Server, router and importer read them, too, as parts of messages: here is where that is compiled.
+    ///
+    /// # Errors
+    /// It is not JSON, or a field is of another type.
+    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
+    }
+}
+
 /// A service of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_derp_frame::PROTOCOL_VERSION;
-use hearthgate_http::spawn;
+use hearthgate_http::{Stream, spawn};
 use hearthgate_sorted::SortedMap;
 use hearthgate_websocket::{WebSocket, websocket_accept};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -61,7 +61,8 @@ impl Relay {
             Framing::Native => self.serve(io, received, origin).await,
             Framing::WebSocket(_) => {
                 add(&self.metrics.websocket_accepts, 1);
-                self.serve(WebSocket::new(io, received.to_vec()), Bytes::new(), origin).await
+                let io: Box<dyn Stream> = Box::new(WebSocket::new(io, received.to_vec()));
+                self.serve(io, Bytes::new(), origin).await
             }
         }
     }
@@ -111,14 +112,15 @@ impl Relay {
         spawn(async move {
             if let Ok(io) = upgraded.await {
                 let io = TokioIo::new(io);
-                // How a connection ended is counted where it ended.
-                let _ = match framing {
-                    Framing::Native => relay.serve(io, Bytes::new(), origin).await,
+                let io: Box<dyn Stream> = match framing {
+                    Framing::Native => Box::new(io),
                     Framing::WebSocket(_) => {
                         add(&relay.metrics.websocket_accepts, 1);
-                        relay.serve(WebSocket::new(io, Vec::new()), Bytes::new(), origin).await
+                        Box::new(WebSocket::new(io, Vec::new()))
                     }
                 };
+                // How a connection ended is counted where it ended.
+                let _ = relay.serve(io, Bytes::new(), origin).await;
             }
         });
         response

@@ -11,6 +11,8 @@ pub const TXID_LEN: usize = 12;
 /// The usual UDP port.
 pub const DEFAULT_PORT: u16 = 3478;
 
+/// CRC-32 as IEEE 802.3 has it.
+static CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 const HEADER: usize = 20;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const BINDING_REQUEST: u16 = 0x0001;
@@ -67,7 +69,7 @@ pub fn request(txid: &TxId) -> Vec<u8> {
     out.extend_from_slice(&ATTR_SOFTWARE.to_be_bytes());
     out.extend_from_slice(&8u16.to_be_bytes());
     out.extend_from_slice(SOFTWARE);
-    let fingerprint = crc32fast::hash(&out) ^ FINGERPRINT_XOR;
+    let fingerprint = CRC32.checksum(&out) ^ FINGERPRINT_XOR;
     out.extend_from_slice(&ATTR_FINGERPRINT.to_be_bytes());
     out.extend_from_slice(&4u16.to_be_bytes());
     out.extend_from_slice(&fingerprint.to_be_bytes());
@@ -99,7 +101,7 @@ pub fn parse_request(packet: &[u8]) -> Result<TxId, StunError> {
         return Err(StunError::OtherSoftware);
     }
     let (start, got) = fingerprint.ok_or(StunError::NoFingerprint)?;
-    let wanted = crc32fast::hash(packet.get(..start).unwrap_or_default()) ^ FINGERPRINT_XOR;
+    let wanted = CRC32.checksum(packet.get(..start).unwrap_or_default()) ^ FINGERPRINT_XOR;
     if got == wanted { Ok(txid) } else { Err(StunError::BadFingerprint) }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+/// CRC-32 as IEEE 802.3 has it.
+static CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 const MAGIC: &[u8; 8] = b"HGSLOTS1";
 /// Bytes of the sector that are covered by the checksum, which follows them.
 const BODY: usize = 128;
@@ -218,7 +220,7 @@ impl Record {
             body.extend_from_slice(&slot.built.to_le_bytes());
         }
         body.resize(BODY, 0);
-        body.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        body.extend_from_slice(&CRC32.checksum(&body).to_le_bytes());
         let mut sector = [0; 512];
         for (to, from) in sector.iter_mut().zip(body) {
             *to = from;
@@ -230,7 +232,7 @@ impl Record {
     pub fn decode(sector: &[u8]) -> Option<Self> {
         let body = sector.get(..BODY)?;
         let sum = sector.get(BODY..BODY + 4)?;
-        if body.get(..8)? != MAGIC || crc32fast::hash(body).to_le_bytes() != sum {
+        if body.get(..8)? != MAGIC || CRC32.checksum(body).to_le_bytes() != sum {
             return None;
         }
         let number = |at: usize| Some(u64::from_le_bytes(body.get(at..at + 8)?.try_into().ok()?));

@@ -26,6 +26,8 @@ use tokio::{
     time::timeout,
 };
 
+/// CRC-32 as IEEE 802.3 has it.
+static CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 /// Ports tried before any free one.
 const TRIES: u8 = 5;
 /// Connections at one time.
@@ -122,7 +124,7 @@ fn port(ip: IpAddr, attempt: u8) -> u16 {
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
     let [.., a, b, c] = octets.as_slice() else { return 0 };
-    let sum = crc32fast::hash(&[a.wrapping_add(attempt), *b, *c]);
+    let sum = CRC32.checksum(&[a.wrapping_add(attempt), *b, *c]);
     0x8000 | u16::try_from(sum & 0x7fff).unwrap_or(0)
 }
 
