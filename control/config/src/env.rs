@@ -91,6 +91,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("router.exit_node_allow_lan_access", Kind::Bool),
     ("router.snat_subnet_routes", Kind::Bool),
     ("router.nat66", Kind::Bool),
+    ("router.taildrop_dir", Kind::Text),
     ("router.data_plane", Kind::Text),
     ("router.interface", Kind::Text),
     ("router.port", Kind::Number),

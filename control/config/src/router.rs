@@ -33,6 +33,8 @@ pub struct RouterConfig {
     pub snat_subnet_routes: bool,
     /// IPv6 sources too, towards its subnets and the Internet (NAT66).
     pub nat66: bool,
+    /// Folder for files that others send (Taildrop); empty: none are taken.
+    pub taildrop_dir: String,
     /// `auto`, `kernel` or `userspace`.
     pub data_plane: String,
     /// Name of the tunnel's interface.
@@ -98,6 +100,7 @@ impl Default for RouterConfig {
             exit_node_allow_lan_access: true,
             snat_subnet_routes: true,
             nat66: false,
+            taildrop_dir: String::new(),
             data_plane: "auto".into(),
             interface: "tailscale0".into(),
             port: 41641,
@@ -124,6 +127,9 @@ impl RouterConfig {
             }
         }
         found.extend(self.wireguard.problems(self));
+        if !self.taildrop_dir.is_empty() && !self.taildrop_dir.starts_with('/') {
+            found.push(("router.taildrop_dir", format!("{:?} is no whole path", self.taildrop_dir)));
+        }
         if self.tags.is_empty() || self.tags.iter().any(|tag| tag.strip_prefix("tag:").is_none_or(str::is_empty)) {
             found.push(("router.tags", "at least one tag such as \"tag:router\" is needed".into()));
         }

@@ -150,8 +150,12 @@ impl Rule {
     }
 }
 
+/// Files may be sent to the destination.
+pub(crate) const FILE_SEND: &str = "https://tailscale.com/cap/file-send";
 /// Capabilities whose grant gives another one in the other direction.
-const COMPANIONS: [(&str, &str); 2] = [
+const COMPANIONS: [(&str, &str); 3] = [
+    // The sender lists as targets those who have the other one.
+    (FILE_SEND, "https://tailscale.com/cap/file-sharing-target"),
     ("tailscale.com/cap/drive", "tailscale.com/cap/drive-sharer"),
     ("tailscale.com/cap/relay", "tailscale.com/cap/relay-target"),
 ];

@@ -33,6 +33,8 @@ pub struct Prefs {
     pub snat_subnet_routes: bool,
     /// Rewrites the source of IPv6 packets too that leave the tunnel, for providers that give no prefix (NAT66).
     pub nat66: bool,
+    /// Folder for files that others send; empty: none are taken.
+    pub taildrop_dir: String,
     /// Lets nobody in.
     pub shields_up: bool,
 }
@@ -52,6 +54,7 @@ impl Default for Prefs {
             exit_node_allow_lan_access: false,
             snat_subnet_routes: true,
             nat66: false,
+            taildrop_dir: String::new(),
             shields_up: false,
         }
     }

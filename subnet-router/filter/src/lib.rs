@@ -9,12 +9,14 @@
 
 mod compile;
 mod decide;
+mod grant;
 mod local;
 mod parse;
 mod range;
 
 pub use compile::compile;
 pub use decide::Decision;
+pub use grant::granted;
 pub use local::local_nets;
 pub use parse::ParseError;
 pub use range::Range;

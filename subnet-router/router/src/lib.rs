@@ -26,8 +26,10 @@ mod rules;
 mod services;
 mod socket;
 mod status;
+mod taildrop;
 mod traffic;
 mod tsmp;
+mod wake;
 
 pub use answers::merge;
 pub use engine::{Router, RouterError, Settings};

@@ -1,15 +1,19 @@
-//! The peer API: HTTP on our own addresses, for peers alone. It says who we are, and answers DNS questions of those who
-//! use us as exit node (`ipn/ipnlocal/peerapi.go` of tailscale.com v1.102.5; DNS over HTTPS: RFC 8484).
+//! The peer API: HTTP on our own addresses, for peers alone. It says who we are, answers DNS questions of those who use us
+//! as exit node, takes files, and wakes machines on the LAN (`ipn/ipnlocal/peerapi.go` of tailscale.com v1.102.5; DNS over HTTPS: RFC 8484).
 //!
 //! The packet filter lets every peer in here; who may ask what is decided by the address the question comes from, which
 //! WireGuard has proven.
 
-use crate::dns::{self, DNS_MESSAGE, Upstream, Verdict, Zone};
+use crate::{
+    dns::{self, DNS_MESSAGE, Upstream, Verdict, Zone},
+    taildrop::{DropError, Inbox, Offer},
+    wake,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use hearthgate_http::{Handler, Http1, spawn};
 use hearthgate_sorted::SortedMap;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use socket2::{Protocol, Type};
@@ -22,7 +26,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
-    task::AbortHandle,
+    task::{AbortHandle, spawn_blocking},
     time::timeout,
 };
 
@@ -34,6 +38,8 @@ const TRIES: u8 = 5;
 const CONNECTIONS: usize = 32;
 /// Longest DNS question.
 const QUESTION_MAX: usize = 4096;
+/// Longest form.
+const FORM_MAX: usize = 1024;
 /// How long a connection may take for its questions.
 const CONNECTION: Duration = Duration::from_secs(60);
 /// What is put up with on one.
@@ -44,8 +50,14 @@ const HTTP: Http1 = Http1 { head_within: Duration::from_secs(5), head_max: 16 * 
 pub struct Caller {
     /// Its name, whole.
     pub name: String,
+    /// Its stable id.
+    pub id: String,
     /// Whether it may ask DNS questions.
     pub dns: bool,
+    /// Whether it may send files.
+    pub files: bool,
+    /// Whether it may wake machines.
+    pub wake: bool,
 }
 
 /// Peers by address.
@@ -58,6 +70,10 @@ pub struct Facts {
     pub callers: watch::Receiver<Arc<Callers>>,
     /// What names mean.
     pub zone: watch::Receiver<Arc<Zone>>,
+    /// Where files arrive, if they are taken.
+    pub inbox: watch::Receiver<Option<Arc<Inbox>>>,
+    /// Name of the tunnel's interface.
+    pub tunnel: Arc<str>,
 }
 
 /// A running peer API; it stops when this is dropped.
@@ -137,12 +153,20 @@ async fn serve(listener: TcpListener, facts: Facts) {
         let Ok(here) = stream.local_addr() else { continue };
         let facts = facts.clone();
         spawn(async move {
+            let transfers = Arc::new(());
+            let seen = Arc::downgrade(&transfers);
             let handler = Handler::new(move |request| {
-                let (facts, caller) = (facts.clone(), caller.clone());
-                async move { answer(request, &caller, here, &facts.zone).await }
+                let (facts, caller, transfers) = (facts.clone(), caller.clone(), transfers.clone());
+                async move {
+                    let answer = answer(request, &caller, here, &facts).await;
+                    drop(transfers);
+                    answer
+                }
             });
-            // Whoever asked went away in the middle: nobody is left to tell.
-            let _ = timeout(CONNECTION, HTTP.serve(stream, handler)).await;
+            let mut connection = Box::pin(HTTP.serve(stream, handler));
+            // Large files take their time; who says nothing meanwhile is stopped there. Whoever asked may have gone
+            // away in the middle: nobody is left to tell.
+            while timeout(CONNECTION, &mut connection).await.is_err() && seen.strong_count() > 1 {}
             drop(permit);
         });
     }
@@ -152,13 +176,15 @@ async fn answer(
     request: http::Request<Incoming>,
     caller: &Caller,
     here: SocketAddr,
-    zone: &watch::Receiver<Arc<Zone>>,
+    facts: &Facts,
 ) -> Response<Full<Bytes>> {
+    let zone = &facts.zone;
     let (parts, body) = request.into_parts();
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     // A page in a browser must not reach us under a name of its own.
-    if host != here.to_string() && host != here.ip().to_string() && host != "peer" {
-        return text(StatusCode::FORBIDDEN, "this is no name of ours\n");
+    let from_page = [header::ORIGIN, header::REFERER].iter().any(|name| parts.headers.contains_key(name));
+    if from_page || host != here.to_string() && host != here.ip().to_string() && host != "peer" {
+        return text(StatusCode::FORBIDDEN, "no page may ask this, nor anybody by another name\n");
     }
     match (&parts.method, parts.uri.path()) {
         // The official client's `ping --peerapi` asks for the head alone.
@@ -176,8 +202,94 @@ async fn answer(
             Ok(question) => resolve(&question.to_bytes(), zone).await,
             Err(_) => text(StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
         },
-        _ => text(StatusCode::NOT_FOUND, "no such page\n"),
+        (_, "/v0/wol") if !caller.wake => text(StatusCode::FORBIDDEN, "you may not wake machines here\n"),
+        (&Method::POST, "/v0/wol") => {
+            let form = Limited::new(body, FORM_MAX).collect().await.map(|form| form.to_bytes()).unwrap_or_default();
+            wake_up(parts.uri.query().unwrap_or_default(), &String::from_utf8_lossy(&form), &facts.tunnel)
+        }
+        (method, path) => match path.strip_prefix("/v0/put/") {
+            Some(name) => {
+                let inbox = facts.inbox.borrow().clone();
+                let Some(inbox) = inbox.filter(|_| caller.files) else {
+                    return text(StatusCode::FORBIDDEN, "no files are taken from you here\n");
+                };
+                match *method {
+                    Method::PUT => put(&inbox, caller, name, &parts.headers, body).await,
+                    Method::GET => sums(inbox, caller.id.clone(), name.to_owned()).await,
+                    _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET or PUT\n"),
+                }
+            }
+            None => text(StatusCode::NOT_FOUND, "no such page\n"),
+        },
     }
+}
+
+/// Wakes the machine that the query or the form names.
+fn wake_up(query: &str, form: &str, tunnel: &str) -> Response<Full<Bytes>> {
+    let mut pairs = query.split('&').chain(form.trim().split('&'));
+    let mac = pairs.find_map(|pair| pair.strip_prefix("mac=")).unwrap_or_default();
+    let mac = mac.replace("%3A", ":").replace("%3a", ":");
+    let Some(mac) = wake::parse(&mac) else { return text(StatusCode::BAD_REQUEST, "bad 'mac' param\n") };
+    json(&wake::send(mac, tunnel))
+}
+
+/// Takes a file.
+async fn put(
+    inbox: &Arc<Inbox>,
+    caller: &Caller,
+    name: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Response<Full<Bytes>> {
+    let offset = match headers.get(header::RANGE) {
+        None => Some(0),
+        // From there to the end.
+        Some(range) => range.to_str().ok().and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()),
+    };
+    let Some(offset) = offset else { return text(StatusCode::BAD_REQUEST, "invalid Range header\n") };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let error = match inbox.take(Offer { from: &caller.id, name, offset, length }, body).await {
+        Ok(()) => {
+            tracing::info!(from = caller.name, "a file arrived");
+            return text(StatusCode::OK, "{}\n");
+        }
+        Err(error) => error,
+    };
+    tracing::info!(from = caller.name, %error, "a file did not arrive");
+    refused(&error)
+}
+
+/// What there is of a file already, for its sender to go on; without a name, which files there are.
+async fn sums(inbox: Arc<Inbox>, from: String, name: String) -> Response<Full<Bytes>> {
+    let read = spawn_blocking(move || {
+        if name.is_empty() {
+            return Ok(serde_json::to_vec(&inbox.partials(&from)?).unwrap_or_default());
+        }
+        inbox.sums(&from, &name)
+    });
+    match read.await {
+        Ok(Ok(bytes)) => Response::new(Full::from(bytes)),
+        Ok(Err(error)) => refused(&error),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+    }
+}
+
+fn refused(error: &DropError) -> Response<Full<Bytes>> {
+    let status = match error {
+        DropError::Name => StatusCode::BAD_REQUEST,
+        DropError::Busy => StatusCode::CONFLICT,
+        DropError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+        DropError::Full => StatusCode::INSUFFICIENT_STORAGE,
+        DropError::Place => StatusCode::RANGE_NOT_SATISFIABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    text(status, &format!("{error}\n"))
+}
+
+fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(serde_json::to_vec(value).unwrap_or_default()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 async fn resolve(question: &[u8], zone: &watch::Receiver<Arc<Zone>>) -> Response<Full<Bytes>> {
@@ -225,8 +337,11 @@ mod tests {
     }
 
     async fn get(at: SocketAddr, path: &str, host: &str) -> String {
+        send(at, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
+    }
+
+    async fn send(at: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(at).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         // A stranger's connection is closed with the request unread, which is a reset.
@@ -237,16 +352,37 @@ mod tests {
     #[tokio::test]
     async fn peers_are_answered_and_others_are_not() {
         let here: IpAddr = "127.0.0.1".parse().unwrap();
-        let caller = Caller { name: "b.t.example.".into(), dns: false };
+        let caller = Caller { name: "b.t.example.".into(), id: "n2".into(), dns: false, files: false, wake: false };
         let (callers, seen) = watch::channel(Arc::new(Callers::from([(here, caller.clone())])));
         let (_zone, zone) = watch::channel(Arc::default());
-        let api = PeerApi::start(&[here], &Facts { callers: seen, zone });
+        let dir = tempfile::tempdir().unwrap();
+        let (_inbox, inbox) = watch::channel(Some(Arc::new(Inbox::new(dir.path().to_owned()))));
+        let api = PeerApi::start(&[here], &Facts { callers: seen, zone, inbox, tunnel: "ts0".into() });
         let at = *api.places().first().unwrap();
         assert!(get(at, "/", &at.to_string()).await.contains("Hello, b.t.example."));
         assert!(get(at, "/", "evil.example").await.starts_with("HTTP/1.1 403 "));
+        let page = format!("GET / HTTP/1.1\r\nHost: {at}\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n");
+        assert!(send(at, &page).await.starts_with("HTTP/1.1 403 "));
         assert!(get(at, "/dns-query?dns=AAAA", &at.to_string()).await.starts_with("HTTP/1.1 403 "));
-        callers.send_replace(Arc::new(Callers::from([(here, Caller { dns: true, ..caller })])));
+        callers.send_replace(Arc::new(Callers::from([(here, Caller { dns: true, ..caller.clone() })])));
         assert!(get(at, "/dns-query?dns=AAAA", &at.to_string()).await.starts_with("HTTP/1.1 400 "));
+        let put = async |name: &str, range: &str, body: &str| {
+            let head = format!("Host: peer\r\nContent-Length: {}\r\n{range}Connection: close\r\n\r\n", body.len());
+            send(at, &format!("PUT /v0/put/{name} HTTP/1.1\r\n{head}{body}")).await
+        };
+        let wake = "POST /v0/wol?mac=nonsense HTTP/1.1\r\nHost: peer\r\nConnection: close\r\n\r\n";
+        assert!(put("f", "", "all of it").await.starts_with("HTTP/1.1 403 "));
+        assert!(get(at, "/v0/put/f", "peer").await.starts_with("HTTP/1.1 403 "));
+        assert!(send(at, wake).await.starts_with("HTTP/1.1 403 "));
+        let friend = Caller { files: true, wake: true, ..caller };
+        callers.send_replace(Arc::new(Callers::from([(here, friend)])));
+        assert!(put("a%20f", "", "all of it").await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(std::fs::read(dir.path().join("a f")).unwrap(), b"all of it");
+        assert!(put("%2e%2e%2ff", "", "x").await.starts_with("HTTP/1.1 400 "));
+        assert!(put("f", "Range: bytes=5-\r\n", "x").await.starts_with("HTTP/1.1 416 "));
+        assert!(put("f", "Range: bytes=5-7\r\n", "x").await.starts_with("HTTP/1.1 400 "));
+        assert!(get(at, "/v0/put/", "peer").await.ends_with("[\"f.n2.taildrop-partial\"]"));
+        assert!(send(at, wake).await.starts_with("HTTP/1.1 400 "));
         callers.send_replace(Arc::default());
         assert_eq!(get(at, "/", &at.to_string()).await, "");
     }

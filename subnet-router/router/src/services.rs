@@ -3,14 +3,17 @@
 use crate::{
     dns::{self, RESOLVER_V4, RESOLVER_V6, Resolver, Zone},
     peer_api::{Caller, Callers, Facts, PeerApi},
-    plan, tsmp,
+    plan,
+    taildrop::Inbox,
+    tsmp,
 };
 use hearthgate_client::{Netmap, Prefs};
-use hearthgate_filter::{Filter, proto};
+use hearthgate_filter::{Filter, granted, proto};
 use hearthgate_plane::Desired;
-use hearthgate_tailcfg::{Node, Service};
+use hearthgate_tailcfg::{FilterRule, Node, Service};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
     sync::Arc,
 };
 use tokio::sync::{mpsc, watch};
@@ -20,11 +23,20 @@ const DNS_PORT: u16 = 53;
 /// Stands for the IPv6 Internet in that question.
 const ANY_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
 
+/// The network has file sharing (`tailcfg.CapabilityFileSharing`).
+const FILE_SHARING: &str = "https://tailscale.com/cap/file-sharing";
+/// A peer may send us files (`tailcfg.PeerCapabilityFileSharingSend`).
+const FILES: &str = "https://tailscale.com/cap/file-send";
+/// A peer may wake machines here (`tailcfg.PeerCapabilityWakeOnLAN`).
+const WAKE: &str = "https://tailscale.com/cap/wake-on-lan";
+
 /// Everything that runs for it.
 pub struct Services {
     zone: watch::Sender<Arc<Zone>>,
     callers: watch::Sender<Arc<Callers>>,
     port: watch::Sender<u16>,
+    inbox: watch::Sender<Option<Arc<Inbox>>>,
+    tunnel: Arc<str>,
     resolver: Option<Resolver>,
     api: Option<(Vec<IpAddr>, PeerApi)>,
     tsmp: tsmp::Listener,
@@ -35,8 +47,8 @@ impl Services {
     pub fn start(interface: &str) -> (Self, mpsc::Receiver<tsmp::Heard>) {
         let (port, seen) = watch::channel(0);
         let (tsmp, heard) = tsmp::start(interface, seen);
-        let (zone, callers) = (watch::Sender::default(), watch::Sender::default());
-        (Self { zone, callers, port, resolver: None, api: None, tsmp }, heard)
+        let (zone, callers, inbox) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
+        (Self { zone, callers, port, inbox, tunnel: interface.into(), resolver: None, api: None, tsmp }, heard)
     }
 
     /// Listens on the tunnel's interface anew: it is another one of the same name.
@@ -51,13 +63,19 @@ impl Services {
         let Some(own) = &map.own else { return self.stop() };
         self.zone.send_replace(Arc::new(Zone::new(map, plan::exit_node(map, prefs))));
         self.callers.send_replace(Arc::new(callers(map, own, prefs, filter)));
+        self.take_files(&prefs.taildrop_dir);
         self.resolve(prefs.accept_dns);
         if self.resolver.is_some() {
             desired.service_addresses = vec![RESOLVER_V4.into(), RESOLVER_V6.into()];
         }
         let addresses: Vec<IpAddr> = own.addresses.iter().map(ipnet::IpNet::addr).collect();
         if self.api.as_ref().is_none_or(|(at, _)| *at != addresses) {
-            let facts = Facts { callers: self.callers.subscribe(), zone: self.zone.subscribe() };
+            let facts = Facts {
+                callers: self.callers.subscribe(),
+                zone: self.zone.subscribe(),
+                inbox: self.inbox.subscribe(),
+                tunnel: self.tunnel.clone(),
+            };
             // The old one lets go of its ports first.
             self.api = None;
             self.api = Some((addresses.clone(), PeerApi::start(&addresses, &facts)));
@@ -76,6 +94,20 @@ impl Services {
         self.resolver = None;
         self.api = None;
         self.port.send_replace(0);
+    }
+
+    /// Files go to this folder from now on; nowhere without one.
+    fn take_files(&self, dir: &str) {
+        self.inbox.send_if_modified(|inbox| {
+            let same = match inbox {
+                Some(inbox) => inbox.dir() == Path::new(dir),
+                None => dir.is_empty(),
+            };
+            if !same {
+                *inbox = (!dir.is_empty()).then(|| Arc::new(Inbox::new(dir.into())));
+            }
+            !same
+        });
     }
 
     fn resolve(&mut self, wanted: bool) {
@@ -108,12 +140,29 @@ impl Services {
 /// Who may call the peer API, and ask it what.
 fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers {
     let mut callers = Callers::new();
+    // Most rules grant nothing, and a network may have thousands.
+    let rules = map.filters.iter().flat_map(|parts| parts.values().flatten());
+    let grants: Vec<&FilterRule> = rules.filter(|rule| !rule.cap_grant.is_empty()).collect();
+    let shares = own.cap_map.as_ref().is_some_and(|caps| caps.contains_key(FILE_SHARING));
     for peer in map.peers.values() {
+        let has = |name: &str| peer.cap_map.as_ref().is_some_and(|caps| caps.contains_key(name));
         let same_owner = peer.user == own.user && peer.tags.is_empty() && own.tags.is_empty();
         for ip in peer.addresses.iter().map(ipnet::IpNet::addr) {
             let outside: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { ANY_V6.into() };
             let may_leave = || prefs.advertise_exit_node && filter.allows(ip, outside, proto::TCP, DNS_PORT);
-            callers.insert(ip, Caller { name: peer.name.clone(), dns: same_owner || may_leave() });
+            let may = |capability: &str| {
+                let here = own.addresses.iter().map(ipnet::IpNet::addr).find(|own| own.is_ipv4() == ip.is_ipv4());
+                let given = |here| granted(grants.iter().copied(), ip, here, capability, has);
+                same_owner || here.is_some_and(given)
+            };
+            let caller = Caller {
+                name: peer.name.clone(),
+                id: peer.stable_id.clone(),
+                dns: same_owner || may_leave(),
+                files: shares && may(FILES),
+                wake: may(WAKE),
+            };
+            callers.insert(ip, caller);
         }
     }
     callers
@@ -122,7 +171,7 @@ fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearthgate_tailcfg::FilterRule;
+    use hearthgate_tailcfg::CapGrant;
 
     #[test]
     fn dns_is_for_ones_own_devices_and_users_of_the_exit_node() {
@@ -146,5 +195,44 @@ mod tests {
         };
         assert_eq!(may(&Prefs::default()), [true, false]);
         assert_eq!(may(&Prefs { advertise_exit_node: true, ..Default::default() }), [true, true]);
+    }
+
+    #[test]
+    fn files_and_waking_are_for_ones_own_devices_and_who_is_granted_it() {
+        let node = |id: u8, user| Node {
+            id: id.into(),
+            user,
+            addresses: vec![format!("100.64.0.{id}/32").parse().unwrap()],
+            ..Default::default()
+        };
+        let mut own = node(1, 7);
+        let grant = |capability: &str| FilterRule {
+            src_ips: vec!["100.64.0.3".into()],
+            cap_grant: vec![CapGrant {
+                dsts: own.addresses.clone(),
+                cap_map: [(capability.to_owned(), None)].into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let rules = vec![grant(FILES), grant(WAKE)];
+        let tagged = Node { tags: vec!["tag:a".into()], ..node(4, 7) };
+        let map = Netmap {
+            own: Some(own.clone()),
+            peers: [(2, node(2, 7)), (3, node(3, 8)), (4, tagged), (5, node(5, 8))].into(),
+            filters: Some(Arc::new([("base".to_owned(), rules)].into())),
+            ..Default::default()
+        };
+        let may = |own: &Node| -> Vec<(bool, bool)> {
+            let callers = callers(&map, own, &Prefs::default(), &Filter::closed());
+            callers.values().map(|caller| (caller.files, caller.wake)).collect()
+        };
+        // The network has no file sharing.
+        assert_eq!(may(&own), [(false, true), (false, true), (false, false), (false, false)]);
+        own.cap_map = Some([(FILE_SHARING.to_owned(), None)].into());
+        assert_eq!(may(&own), [(true, true), (true, true), (false, false), (false, false)]);
+        // A box with a tag has no owner whose devices could be its own.
+        own.tags = vec!["tag:router".into()];
+        assert_eq!(may(&own), [(false, false), (true, true), (false, false), (false, false)]);
     }
 }

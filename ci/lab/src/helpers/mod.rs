@@ -3,6 +3,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod udp;
 
 use crate::outcome::{Failure, Outcome};
 
@@ -12,6 +13,7 @@ pub fn run(words: &[String]) -> Option<Outcome> {
     match role.as_str() {
         http::COMMAND => Some(http::serve(arguments)),
         dns::COMMAND => Some(dns::serve(arguments)),
+        udp::COMMAND => Some(udp::serve(arguments)),
         _ => None,
     }
 }

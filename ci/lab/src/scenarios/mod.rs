@@ -32,6 +32,7 @@ mod router;
 mod router_changes;
 mod router_dns;
 mod router_figures;
+mod router_files;
 mod router_first_packet;
 mod router_greeting;
 mod router_headscale;
@@ -95,6 +96,7 @@ pub const ALL: &[Scenario] = &[
     router_routes::BOX,
     router_dns::SCENARIO,
     router_via::SCENARIO,
+    router_files::SCENARIO,
     router_kernel::SCENARIO,
     router_changes::ROAMING,
     router_changes::REKEY,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::{ffi::OsString, fs};
 
 /// Flags with a value.
-const VALUES: [&str; 13] = [
+const VALUES: [&str; 14] = [
     "login-server",
     "authkey",
     "auth-key",
@@ -14,6 +14,7 @@ const VALUES: [&str; 13] = [
     "advertise-routes",
     "advertise-tags",
     "exit-node",
+    "taildrop-dir",
     "state-dir",
     "interface",
     "port",
@@ -38,7 +39,7 @@ const SWITCHES: [&str; 11] = [
 /// Preferences whose value is a list with commas.
 const LISTS: [&str; 2] = ["advertise-routes", "advertise-tags"];
 /// Preferences whose value is a text.
-const TEXTS: [&str; 3] = ["login-server", "hostname", "exit-node"];
+const TEXTS: [&str; 4] = ["login-server", "hostname", "exit-node", "taildrop-dir"];
 /// Preferences that are on or off.
 const BOOLS: [&str; 7] = [
     "advertise-exit-node",

@@ -37,6 +37,7 @@ hearthgate router: this machine as a member of a network, subnet router and exit
   --exit-node-allow-lan-access  keep our own LAN reachable meanwhile
   --snat-subnet-routes          rewrite sources towards advertised subnets (default: true)
   --nat66                       rewrite IPv6 sources too, where the provider gives no prefix
+  --taildrop-dir DIR            folder for files that others send; empty: none are taken
   --shields-up                  let nobody in
   --state-dir DIR               keys and the last network map
   --interface NAME              name of the tunnel's interface (default: tailscale0)

@@ -191,6 +191,7 @@ fn prefs(config: &RouterConfig, server: &Server) -> Prefs {
         exit_node_allow_lan_access: config.exit_node_allow_lan_access,
         snat_subnet_routes: config.snat_subnet_routes,
         nat66: config.nat66,
+        taildrop_dir: config.taildrop_dir.clone(),
         shields_up: false,
     }
 }
