@@ -90,6 +90,7 @@ pub struct Gateway {
     gate: Arc<Gate>,
     relay: Option<(Front, Arc<Pages>, FrontRelay)>,
     stun_port: u16,
+    turns: outside::Turns,
 }
 
 impl Gateway {
@@ -118,6 +119,7 @@ impl Gateway {
             gate,
             relay,
             stun_port: options.stun_port,
+            turns: outside::Turns::default(),
         }))
     }
 
@@ -210,7 +212,7 @@ impl Gateway {
                 self.members.enter(member);
                 if hello.wishes {
                     // A box that has no more wishes, or none that can be read, is served all the same.
-                    let _ = grant(&caller, remote.ip(), &hello.host).await;
+                    let _ = self.grant(&caller, key, remote.ip(), &hello.host).await;
                 }
                 std::future::pending::<()>().await;
             }
@@ -227,6 +229,17 @@ impl Gateway {
         tracing::info!(%remote, "the tunnel of a box ended");
         drop(pass);
         ended
+    }
+
+    /// Tries from outside what a box wants tried, one after another, while its tunnel holds.
+    async fn grant(&self, caller: &Caller, key: MachinePublic, address: IpAddr, host: &str) -> Result<(), TunnelError> {
+        loop {
+            let wish = caller.wish().await?;
+            sleep(self.turns.next(key)).await;
+            let reached = outside::look(address, host, &wish).await;
+            tracing::info!(%address, tcp = ?reached.tcp, stun = ?reached.stun, "tried whether a box is reached from here");
+            caller.reached(&reached).await?;
+        }
     }
 
     fn invites(&self) -> bool {
@@ -259,17 +272,6 @@ impl Gateway {
                 Err(e) => tracing::error!(error = %e, "the list of boxes stays as it was"),
             }
         }
-    }
-}
-
-/// Tries from outside what a box wants tried, one after another, while its tunnel holds.
-async fn grant(caller: &Caller, address: IpAddr, host: &str) -> Result<(), TunnelError> {
-    loop {
-        let wish = caller.wish().await?;
-        let reached = outside::look(address, host, &wish).await;
-        tracing::info!(%address, tcp = ?reached.tcp, stun = ?reached.stun, "tried whether a box is reached from here");
-        caller.reached(&reached).await?;
-        outside::pause().await;
     }
 }
 

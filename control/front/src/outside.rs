@@ -4,6 +4,7 @@
 //! in a while. So nobody can have it look at somebody else's machine.
 
 use crate::messages::{Outcome, Reached, Wish};
+use hearthgate_keys::MachinePublic;
 use hearthgate_stun::{TxId, parse_response, request};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -13,20 +14,21 @@ use rustls::{
 };
 use serde::Deserialize;
 use std::{
+    collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
-/// Pause behind each test.
-pub(crate) const PAUSE: Duration = Duration::from_secs(10);
+/// Time between two tests of a box.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Time for TCP.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time for TLS and the answer.
@@ -154,7 +156,33 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// Waits as long as a box has to wait between two tests.
-pub(crate) async fn pause() {
-    sleep(PAUSE).await;
+/// When each box had its last test, so that one which dials again does not get round the pause.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(Mutex<HashMap<MachinePublic, Instant>>);
+
+impl Turns {
+    /// How long this box has to wait from now on; the turn is taken.
+    pub(crate) fn next(&self, key: MachinePublic) -> Duration {
+        let (now, mut turns) = (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        // Only paired boxes come here, and only those with a turn of late are remembered.
+        turns.retain(|_, turn| *turn + PAUSE > now);
+        let turn = turns.get(&key).map_or(now, |last| *last + PAUSE);
+        turns.insert(key, turn);
+        turn.saturating_duration_since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_box_waits_for_itself() {
+        let turns = Turns::default();
+        let key = |n| MachinePublic::from_bytes([n; 32]);
+        assert_eq!(turns.next(key(1)), Duration::ZERO);
+        assert_eq!(turns.next(key(2)), Duration::ZERO);
+        let (second, third) = (turns.next(key(1)), turns.next(key(1)));
+        assert!(second > PAUSE / 2 && second <= PAUSE && third > PAUSE, "{second:?} {third:?}");
+    }
 }

@@ -15,34 +15,39 @@
   const localise = (within) => {
     for (const time of within.querySelectorAll("time[datetime]")) {
       const when = new Date(time.dateTime);
-      if (!Number.isNaN(when.valueOf())) time.textContent = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+      const form = { dateStyle: "medium", timeStyle: "short" };
+      if (!Number.isNaN(when.valueOf())) time.textContent = when.toLocaleString(undefined, form);
     }
   };
   localise(document);
   document.querySelector("header nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   // Clipboards exist in secure contexts only: elsewhere the button would do nothing, so it is not there.
   if (navigator.clipboard) for (const b of document.querySelectorAll("button[data-copy]")) b.hidden = false;
-  // The line of a front, scanned with a phone: it stands behind # in the URL, where it is not sent anywhere. It leaves the
-  // address bar at once, waits in this tab until somebody has logged in, and ends in its field.
-  const scanned = /^#front=(hgfront-[A-Za-z0-9_-]{1,500})$/.exec(location.hash);
-  if (scanned) {
-    sessionStorage.setItem("front", scanned[1]);
-    history.replaceState(null, "", location.pathname);
-  }
-  const line = sessionStorage.getItem("front");
-  if (line && document.querySelector("form[action='/admin/logout']")) {
-    const step = document.getElementById("front");
-    if (!step && location.pathname !== "/admin/setup") location.assign("/admin/setup");
-    else {
-      sessionStorage.removeItem("front");
-      const field = document.getElementById("pairing");
-      if (step) step.open = true;
-      if (field) {
-        field.value = line;
-        field.focus();
+  // The line of a front, scanned with a phone: it stands behind # in the URL, where it is not sent anywhere. It leaves
+  // the address bar at once, waits in this tab until somebody has logged in, and ends in its field.
+  const takeLine = () => {
+    const scanned = /^#front=(hgfront-[A-Za-z0-9_-]{1,500})$/.exec(location.hash);
+    if (scanned) {
+      sessionStorage.setItem("front", scanned[1]);
+      history.replaceState(null, "", location.pathname);
+    }
+    const line = sessionStorage.getItem("front");
+    if (line && document.querySelector("form[action='/admin/logout']")) {
+      const step = document.getElementById("front");
+      if (!step && location.pathname !== "/admin/setup") location.assign("/admin/setup");
+      else {
+        sessionStorage.removeItem("front");
+        const field = document.getElementById("pairing");
+        if (step) step.open = true;
+        if (field) {
+          field.value = line;
+          field.focus();
+        }
       }
     }
-  }
+  };
+  // A browser may have no storage; the line can be pasted all the same.
+  try { takeLine(); } catch { }
   // Checks a draft while it is typed, as its button "Check only" does.
   const draft = document.querySelector("textarea[data-check]");
   if (draft) {

@@ -11,7 +11,8 @@
     const asked = await fetch(form.dataset.passkey, {
       method: "POST", body: new URLSearchParams(new FormData(form)), credentials: "same-origin", redirect: "error",
     });
-    if (!asked.ok) throw new Error(await asked.text());
+    const plain = asked.headers.get("content-type")?.startsWith("text/plain");
+    if (!asked.ok) throw new Error(plain ? await asked.text() : form.dataset.failed);
     const question = await asked.json();
     question.challenge = read(question.challenge);
     for (const known of question.excludeCredentials ?? []) known.id = read(known.id);
@@ -25,7 +26,9 @@
       id: credential.rawId, client_data: response.clientDataJSON, attestation: response.attestationObject,
       authenticator_data: response.authenticatorData, signature: response.signature, user_handle: response.userHandle,
     };
-    for (const [name, value] of Object.entries(answer)) if (form.elements[name]) form.elements[name].value = write(value);
+    for (const [name, value] of Object.entries(answer)) {
+      if (form.elements[name]) form.elements[name].value = write(value);
+    }
     for (const secret of form.querySelectorAll("[type=password]")) secret.disabled = true;
     // Not as an event: that would ask again.
     form.submit();
@@ -41,7 +44,8 @@
       try {
         send(form, await ask(form));
       } catch (e) {
-        const words = { NotAllowedError: form.dataset.cancelled, InvalidStateError: form.dataset.known };
+        const { cancelled, known, failed } = form.dataset;
+        const words = { NotAllowedError: cancelled, InvalidStateError: known, TypeError: failed };
         problem.textContent = words[e.name] ?? e.message;
         problem.hidden = false;
         button.disabled = false;

@@ -61,8 +61,8 @@ impl Outside {
         let (address, port, when) = (shown(self.address), self.port, ago(self.ago_s));
         if self.says_nothing() {
             let what = format!(
-                "The front is in the same network as this box, which it sees as {address}: its test {when} says nothing \
-                of the outside."
+                "The front is in the same network as this box, which it sees as {address}: its test {when} says \
+                nothing of the outside."
             );
             return vec![Finding::new(Level::Warn, what, "Run the front on a machine elsewhere.")];
         }
@@ -77,16 +77,16 @@ impl Outside {
                 Level::Warn,
                 format!("From outside, something else than this box answered {at}."),
                 format!(
-                    "Your router leads that port elsewhere, or uses it for its own pages. Forward TCP port {port} to this \
-                    box there, or go on with the front."
+                    "Your router leads that port elsewhere, or uses it for its own pages. Forward TCP port {port} to \
+                    this box there, or go on with the front."
                 ),
             ),
             Answer::Nobody => Finding::new(
                 Level::Warn,
                 format!("From outside, nothing answered {at}. Devices away from home need the front."),
                 format!(
-                    "To do without: forward TCP port {port} to this box on your router. If the provider shares one address \
-                    among customers (CGNAT) that does not help, and the front stays."
+                    "To do without: forward TCP port {port} to this box on your router. If the provider shares one \
+                    address among customers (CGNAT) that does not help, and the front stays."
                 ),
             ),
         }];
@@ -100,7 +100,10 @@ impl Outside {
             // As long as nothing else gets through, this is no news.
             Some(_) if self.server == Answer::Here => out.push(Finding::new(
                 Level::Warn,
-                format!("STUN was not reached from outside at port {port} (UDP): devices use the front's to find direct paths."),
+                format!(
+                    "STUN was not reached from outside at port {port} (UDP): devices use the front's to find direct \
+                    paths."
+                ),
                 format!("To change that, forward UDP port {port} to this box on your router."),
             )),
             _ => {}

@@ -79,6 +79,7 @@ pub const PASSKEY_REMOVE_HINT: &str =
     "It no longer logs you in here. Delete it on the phone or computer, too, so that it is not offered any more.";
 pub const PASSKEY_REMOVE_SURE: &str = "Yes, remove this passkey";
 pub const PASSKEY_CANCELLED: &str = "It was cancelled, or took too long. Try again.";
+pub const PASSKEY_FAILED: &str = "That did not work. Load the page again, then repeat it.";
 pub const PASSKEY_KNOWN: &str = "This device has a passkey for you already.";
 pub const PASSKEY_LOGIN: &str = "Log in with a passkey";
 pub const PASSKEY_LOGIN_HINT: &str = "If you have added one to your account.";

@@ -52,7 +52,7 @@ pub fn login(refused: Option<&str>, name: &str, passkeys: bool) -> String {
             (problem(refused))
             @if passkeys {
                 form.card #passkey method="post" action="/admin/login/passkey" data-passkey="/admin/login/ask"
-                    data-cancelled=(t::PASSKEY_CANCELLED) hidden {
+                    data-cancelled=(t::PASSKEY_CANCELLED) data-failed=(t::PASSKEY_FAILED) hidden {
                     (answer(&["id", "client_data", "authenticator_data", "signature", "user_handle"]))
                     button { (t::PASSKEY_LOGIN) }
                     p.hint { (t::PASSKEY_LOGIN_HINT) }
@@ -142,7 +142,7 @@ fn add(viewer: &Viewer, site: &Site, count: usize) -> Markup {
         } @else {
             noscript { p.note { (t::PASSKEYS_SCRIPT) } }
             form #new-passkey method="post" action="/admin/passkey" data-passkey="/admin/passkey/ask"
-                data-cancelled=(t::PASSKEY_CANCELLED) data-known=(t::PASSKEY_KNOWN) hidden {
+                data-cancelled=(t::PASSKEY_CANCELLED) data-failed=(t::PASSKEY_FAILED) data-known=(t::PASSKEY_KNOWN) hidden {
                 input type="hidden" name="csrf" value=(viewer.csrf);
                 label for="passkey-name" { (t::PASSKEY_NAME) }
                 input #passkey-name name="name" maxlength=(NAME_MAX) autocomplete="off" required
