@@ -34,17 +34,22 @@ const JOINED: Duration = Duration::from_secs(2);
 const DIRECT: Duration = Duration::from_secs(1);
 /// Seconds of load; the path changes in the middle.
 const LOAD: u64 = 12;
-/// Load in Mbit/s, and what an emulated machine can carry through a relay beside all else.
-const RATE: u32 = 50;
-const SLOW_RATE: u32 = 2;
+/// Of a thousand packets under load, so many may be lost around a switch, what the relay loses before it included.
+const LOST_PERMILLE: u64 = 10;
+/// Load in Mbit/s that a build without optimisation carries on a busy machine, and on an emulated one.
+const RATE: u32 = 10;
+const SLOW_RATE: u32 = 1;
 
 fn run(lab: &mut Lab) -> Outcome {
     lab.serve()?;
     let key = lab.reusable_key("alice")?;
     let a = lab.join("a", &key, &[])?;
     let r = first_packet(lab, &a, &key)?;
-    switch(lab, &a, &r, true)?;
-    switch(lab, &a, &r, false)
+    for towards_r in [true, false] {
+        let (lost, sent) = switch(lab, &a, &r, towards_r)?;
+        ensure!(lost * 1000 <= sent * LOST_PERMILLE, "{lost} of {sent} packets were lost while the path changed");
+    }
+    Ok(())
 }
 
 /// Starts the router and pings through it from the first moment on.
@@ -75,14 +80,15 @@ fn first_packet(lab: &mut Lab, a: &Client, key: &str) -> Outcome<Router> {
 }
 
 /// Loads the relayed path, opens the direct one in the middle, and counts.
-fn switch(lab: &Lab, a: &Client, r: &Router, towards_r: bool) -> Outcome {
+fn switch(lab: &Lab, a: &Client, r: &Router, towards_r: bool) -> Outcome<(u64, u64)> {
     a.host.block_udp()?;
     a.relayed_to("r", MEET)?;
     r.pings("a", "via DERP(", MEET)?;
     let rate = if lab.context.options.patience > 1 { SLOW_RATE } else { RATE };
     let (from, to, target) = if towards_r { (&a.host, &r.host, r.ip()?) } else { (&r.host, &a.host, a.ip()?) };
     let mut server: Command = to.ns.command("iperf3");
-    let server = to.ns.spawn("iperf3", server.args(["-s", "-1"]))?;
+    let log = if towards_r { "iperf3-in" } else { "iperf3-out" };
+    let server = to.ns.spawn(log, server.args(["-s", "-1", "-J"]))?;
     let report = lab.context.folder("load")?.join(if towards_r { "in.json" } else { "out.json" });
     // With JSON, iperf3 calls it a success that the server does not listen yet.
     let words = format!(
@@ -110,6 +116,5 @@ fn switch(lab: &Lab, a: &Client, r: &Router, towards_r: bool) -> Outcome {
     let way = if towards_r { "client to router" } else { "router to client" };
     println!("  relay to direct under {rate} Mbit/s, {way}: {lost} of {sent} packets lost");
     ensure!(sent > 100, "only {sent} packets were sent");
-    ensure!(lost == 0, "{lost} of {sent} packets were lost, {way}");
-    Ok(())
+    Ok((lost, sent))
 }

@@ -17,7 +17,7 @@ use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::scenario::Scenario;
-use crate::server_config::PORT;
+use crate::server_config::{self, PORT};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-thousand",
@@ -30,15 +30,18 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 const SOON: Duration = Duration::from_secs(20);
 const CROWD: usize = 1000;
-/// Resident memory without the program's own file, in KiB.
-const MEMORY: u64 = 12 << 10;
+/// Most resident memory without the program's own file, in KiB: with WireGuard in the kernel, and in the program, which
+/// keeps sessions and queues itself then.
+const MEMORY: [(&str, u64); 2] = [("kernel", 12 << 10), ("userspace", 32 << 10)];
 /// From the router's start to the first packet through it.
 const FIRST: Duration = Duration::from_secs(10);
 /// What the router writes to its log each time it tells the kernel of peers.
 const TOLD: &str = "told WireGuard peers=";
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
+    // The crowd is one machine.
+    let config = format!("connections_per_address = 0\n{}", server_config::PLAIN);
+    lab.serve_with(&config, &server_config::url())?;
     let key = lab.reusable_key("alice")?;
     let url = lab.server()?.url.clone();
     let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
@@ -69,12 +72,13 @@ fn run(lab: &mut Lab) -> Outcome {
     lab.pause(Duration::from_secs(10));
     let (whole, data) = memory(r.pid()?)?;
     println!("  memory, KiB: {whole}, without the program's own file {data}");
-    ensure!(data <= MEMORY, "{data} KiB, more than {MEMORY}");
+    let plane = plane(&r)?;
+    let most = MEMORY.iter().find(|(name, _)| *name == plane).map_or(0, |(_, most)| *most);
+    ensure!(data <= most, "{data} KiB, more than {most}");
 
     // A route of one peer: that one is told, and no other.
     let told = |r: &Router| -> Vec<usize> {
-        let numbers = r.log().lines().filter_map(|line| line.split_once(TOLD)?.1.trim().parse().ok()).collect();
-        numbers
+        r.log().lines().filter_map(|line| line.split_once(TOLD)?.1.trim().parse().ok()).collect()
     };
     let before = told(&r);
     a.tailscale(&["set", "--advertise-routes=10.99.0.0/24"], SOON)?.ok()?;
@@ -86,7 +90,7 @@ fn run(lab: &mut Lab) -> Outcome {
         Ok(())
     })?;
     let later: Vec<usize> = told(&r).into_iter().skip(before.len()).collect();
-    if plane(&r)? == "kernel" {
+    if plane == "kernel" {
         println!(
             "  the kernel was told of {} peers at first, after a change of one: {later:?}",
             before.iter().sum::<usize>()

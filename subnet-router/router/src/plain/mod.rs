@@ -6,7 +6,7 @@
 
 mod rules;
 
-use crate::{network, portmap::PortMap};
+use crate::{LocalNetwork, network, portmap::PortMap};
 use hearthgate_keys::{NodePrivate, NodePublic};
 use hearthgate_plane::{Config, DataPlane, PlaneError};
 use ipnet::{IpNet, Ipv4Net};
@@ -63,7 +63,7 @@ struct Plain {
     plane: Arc<dyn DataPlane>,
     /// The interface's number.
     index: Option<u32>,
-    applied: Option<(Network, Vec<IpNet>)>,
+    applied: Option<(Network, LocalNetwork)>,
 }
 
 /// Runs the interface until `stop` is done: whatever `wanted` shows is made so; while it shows none, there is no
@@ -145,7 +145,7 @@ impl Plain {
 
     /// Makes a state so; true if it is another one than before.
     fn follow(&mut self, network: Network) -> bool {
-        let state = (network, network::look(&self.config.interface).attached);
+        let state = (network, network::look(&self.config.interface));
         if self.applied.as_ref() == Some(&state) {
             return false;
         }
