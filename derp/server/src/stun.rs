@@ -1,7 +1,8 @@
 //! The STUN responder (`net/stunserver` of tailscale.com v1.104.5).
 //!
 //! On a host with several addresses an answer has to come from the address that was asked (RFC 8489 section 6.3.1), so
-//! every packet is received and sent with its local address (`IP_PKTINFO`, `IPV6_PKTINFO`).
+//! every packet is received and sent with its local address (`IP_PKTINFO`, `IPV6_PKTINFO`). What waits is received with
+//! one system call and answered with another (`recvmmsg`, `sendmmsg`).
 
 use hearthgate_stun::{parse_request, response};
 use nix::{
@@ -9,7 +10,8 @@ use nix::{
     errno::Errno,
     libc::{in_pktinfo, in6_pktinfo},
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, setsockopt,
+        sockopt,
     },
 };
 use portable_atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,9 +27,11 @@ use std::{
 use tokio::{io::Interest, net::UdpSocket, time::sleep};
 
 /// Requests are 40 bytes; whatever does not fit is not one.
-const PACKET_MAX: usize = 1500;
-/// Packets handled before other tasks get their turn.
-const BURST: usize = 64;
+const PACKET_MAX: usize = 256;
+/// Packets received with one system call.
+const BATCH: usize = 32;
+/// Batches handled before other tasks get their turn.
+const BURST: usize = 8;
 /// Wait after an error that is not one of a single packet.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -97,51 +101,91 @@ pub async fn run_stun(socket: UdpSocket, metrics: Arc<StunMetrics>, stop: impl F
 
 /// Answers what has arrived; `WouldBlock` when nothing has.
 fn answer_some(socket: &UdpSocket, metrics: &StunMetrics) -> io::Result<()> {
-    let mut buf = [0u8; PACKET_MAX];
-    let mut control = cmsg_space!(in_pktinfo, in6_pktinfo);
+    let mut buf = [0u8; PACKET_MAX * BATCH];
+    let mut answers = Vec::with_capacity(BATCH);
     for _ in 0..BURST {
-        let mut parts = [IoSliceMut::new(&mut buf)];
-        let (len, from, to) = match recvmsg::<SockaddrStorage>(
-            socket.as_raw_fd(),
-            &mut parts,
-            Some(&mut control),
-            MsgFlags::MSG_DONTWAIT,
-        ) {
-            Ok(message) => {
-                let to = message.cmsgs().ok().and_then(|mut all| all.find_map(LocalAddr::of));
-                (message.bytes, message.address, to)
-            }
-            Err(Errno::EINTR) => continue,
-            // ICMP errors of earlier answers: they say nothing about the socket.
-            Err(Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => continue,
-            Err(e) => return Err(e.into()),
-        };
-        let Some((from, addr)) = from.and_then(|from| Some((from, socket_addr(&from)?))) else { continue };
-        let Ok(txid) = parse_request(buf.get(..len).unwrap_or_default()) else {
+        let received = receive(socket, metrics, &mut buf, &mut answers);
+        send(socket, metrics, &answers);
+        answers.clear();
+        // A batch that is not full was all there is.
+        if received? < BATCH {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+    }
+    Ok(())
+}
+
+/// An answer: what, to whom, from where.
+struct Answer {
+    bytes: Vec<u8>,
+    to: SockaddrStorage,
+    from: Option<LocalAddr>,
+}
+
+/// Receives one batch; answers to its requests go to `answers`. How many packets there were.
+fn receive(socket: &UdpSocket, metrics: &StunMetrics, buf: &mut [u8], answers: &mut Vec<Answer>) -> io::Result<usize> {
+    // Made anew each time: the kernel writes into these what it used of them.
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(in_pktinfo, in6_pktinfo)));
+    let mut parts: Vec<[IoSliceMut<'_>; 1]> =
+        buf.chunks_exact_mut(PACKET_MAX).map(|packet| [IoSliceMut::new(packet)]).collect();
+    let got = match recvmmsg(socket.as_raw_fd(), &mut headers, parts.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+        Ok(got) => got,
+        // ICMP errors of earlier answers: they say nothing about the socket. As a full batch: there may be more.
+        Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => return Ok(BATCH),
+        Err(e) => return Err(e.into()),
+    };
+    let mut count = 0;
+    for message in got {
+        count += 1;
+        let from = message.cmsgs().ok().and_then(|mut all| all.find_map(LocalAddr::of));
+        let Some((to, addr)) = message.address.and_then(|to| Some((to, socket_addr(&to)?))) else { continue };
+        let Ok(txid) = parse_request(message.iovs().next().unwrap_or_default()) else {
             metrics.not_stun.fetch_add(1, Relaxed);
             continue;
         };
         let v4 = addr.ip().to_canonical().is_ipv4();
         if v4 { &metrics.ipv4 } else { &metrics.ipv6 }.fetch_add(1, Relaxed);
-        if to.is_none() {
+        if from.is_none() {
             metrics.no_local_addr.fetch_add(1, Relaxed);
         }
-        let answer = response(&txid, addr);
-        let control: &[ControlMessage<'_>] = match &to {
-            Some(LocalAddr::V4(info)) => &[ControlMessage::Ipv4PacketInfo(info)],
-            Some(LocalAddr::V6(info)) => &[ControlMessage::Ipv6PacketInfo(info)],
-            None => &[],
-        };
-        // A full send buffer loses the answer, as the network might; the client asks again.
-        match sendmsg(socket.as_raw_fd(), &[IoSlice::new(&answer)], control, MsgFlags::MSG_DONTWAIT, Some(&from)) {
-            Ok(_) => metrics.answered.fetch_add(1, Relaxed),
-            Err(_) => metrics.write_errors.fetch_add(1, Relaxed),
-        };
+        answers.push(Answer { bytes: response(&txid, addr), to, from });
     }
-    Ok(())
+    Ok(count)
+}
+
+/// Sends answers. A full send buffer loses one, as the network might; the client asks again.
+fn send(socket: &UdpSocket, metrics: &StunMetrics, answers: &[Answer]) {
+    // The control message is one for a whole call, so answers from one of our addresses go together.
+    for group in answers.chunk_by(|a, b| a.from == b.from) {
+        let Some(first) = group.first() else { continue };
+        let (control, space): (&[ControlMessage<'_>], _) = match &first.from {
+            Some(LocalAddr::V4(info)) => (&[ControlMessage::Ipv4PacketInfo(info)], Some(cmsg_space!(in_pktinfo))),
+            Some(LocalAddr::V6(info)) => (&[ControlMessage::Ipv6PacketInfo(info)], Some(cmsg_space!(in6_pktinfo))),
+            None => (&[], None),
+        };
+        let mut headers = MultiHeaders::preallocate(group.len(), space);
+        let mut rest = group;
+        while !rest.is_empty() {
+            let parts: Vec<[IoSlice<'_>; 1]> = rest.iter().map(|a| [IoSlice::new(&a.bytes)]).collect();
+            let to: Vec<Option<SockaddrStorage>> = rest.iter().map(|a| Some(a.to)).collect();
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let sent = match sendmmsg(socket.as_raw_fd(), &mut headers, parts.iter(), to, control, flags) {
+                Ok(sent) => sent.count(),
+                Err(_) => 0,
+            };
+            metrics.answered.fetch_add(sent as u64, Relaxed);
+            // The one it stopped at cannot be sent; those behind it may.
+            let stopped = sent < rest.len();
+            if stopped {
+                metrics.write_errors.fetch_add(1, Relaxed);
+            }
+            rest = rest.get(sent + usize::from(stopped)..).unwrap_or_default();
+        }
+    }
 }
 
 /// The address a packet was sent to, in the form that makes an answer come from it.
+#[derive(PartialEq, Eq)]
 enum LocalAddr {
     V4(in_pktinfo),
     V6(in6_pktinfo),

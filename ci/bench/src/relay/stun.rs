@@ -2,11 +2,17 @@
 
 use crate::{Fault, process::cpu_seconds};
 use hearthgate_stun::{TXID_LEN, parse_response, request};
+use nix::{
+    errno::Errno,
+    sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg},
+};
 use std::{
+    io::{ErrorKind, IoSlice, IoSliceMut},
     net::SocketAddr,
+    os::fd::AsRawFd,
     time::{Duration, Instant},
 };
-use tokio::{net::UdpSocket, task::JoinSet, time::timeout};
+use tokio::{io::Interest, net::UdpSocket, task::JoinSet, time::timeout};
 
 /// Sockets that ask.
 const CLIENTS: u8 = 8;
@@ -68,28 +74,60 @@ async fn ask(addr: SocketAddr, client: u8, until: Instant) -> Result<u64, Fault>
     let txid = [client; TXID_LEN];
     let request = request(&txid);
     let (mut answers, mut under_way) = (0, 0);
-    let mut buf = [0; 256];
     while Instant::now() < until {
-        while under_way < WINDOW {
-            socket.send(&request).await?;
-            under_way += 1;
-        }
+        under_way += send(&socket, &request, WINDOW - under_way)?;
         let Ok(got) = timeout(LOST_AFTER, socket.readable()).await else {
             under_way = 0;
             continue;
         };
         got?;
         // Half of them before asking again, so that both sides work in bursts as they would in a reconnect storm.
-        while under_way > WINDOW / 2
-            && let Ok(len) = socket.try_recv(&mut buf)
-        {
-            let (id, _) = parse_response(buf.get(..len).unwrap_or_default())?;
-            if id != txid {
-                return Err("an answer to another request".into());
+        while under_way > WINDOW / 2 {
+            let count = receive(&socket, &txid)?;
+            if count == 0 {
+                break;
             }
-            answers += 1;
-            under_way -= 1;
+            answers += count as u64;
+            under_way = under_way.saturating_sub(count);
         }
     }
     if answers == 0 { Err("no answers".into()) } else { Ok(answers) }
+}
+
+/// Sends so many requests with one system call, so that the generator costs less than what it measures; how many left.
+fn send(socket: &UdpSocket, request: &[u8], count: usize) -> Result<usize, Fault> {
+    let parts = vec![[IoSlice::new(request)]; count];
+    let none: Vec<Option<SockaddrStorage>> = vec![None; count];
+    let control: [ControlMessage<'_>; 0] = [];
+    let mut headers = MultiHeaders::preallocate(count, None);
+    let flags = MsgFlags::MSG_DONTWAIT;
+    match sendmmsg(socket.as_raw_fd(), &mut headers, parts.iter(), none, control, flags) {
+        Ok(sent) => Ok(sent.count()),
+        Err(Errno::EAGAIN) => Ok(0),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Receives what is there with one system call and checks that it answers our requests; how many answers.
+fn receive(socket: &UdpSocket, txid: &[u8; TXID_LEN]) -> Result<usize, Fault> {
+    let mut buf = [0; 256 * WINDOW];
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(WINDOW, None);
+    let mut parts: Vec<[IoSliceMut<'_>; 1]> = buf.chunks_exact_mut(256).map(|b| [IoSliceMut::new(b)]).collect();
+    let got = socket.try_io(Interest::READABLE, || {
+        Ok(recvmmsg(socket.as_raw_fd(), &mut headers, parts.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?)
+    });
+    let got = match got {
+        Ok(got) => got,
+        Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(0),
+        Err(e) => return Err(e.into()),
+    };
+    let mut count = 0;
+    for message in got {
+        let (id, _) = parse_response(message.iovs().next().unwrap_or_default())?;
+        if id != *txid {
+            return Err("an answer to another request".into());
+        }
+        count += 1;
+    }
+    Ok(count)
 }

@@ -75,7 +75,6 @@ pub(super) fn settings(world: &mut World, c: &Context<'_>, caller: &Caller, call
                 ("networkFlowLoggingOn", new.network_flow_logging_on),
                 ("regionalRoutingOn", new.regional_routing_on),
                 ("postureIdentityCollectionOn", new.posture_identity_collection_on),
-                ("httpsEnabled", new.https_enabled),
             ];
             if let Some((name, _)) = absent.iter().find(|(_, on)| *on == Some(true)) {
                 return Err(Failure::bad(format!("{name} cannot be switched on here")));
@@ -91,6 +90,7 @@ pub(super) fn settings(world: &mut World, c: &Context<'_>, caller: &Caller, call
                     "usersRoleAllowedToJoinExternalTailnets",
                     new.users_role_allowed_to_join_external_tailnets.is_some_and(|r| r != "none"),
                 ),
+                ("httpsEnabled", new.https_enabled.is_some_and(|on| on != world.settings().certificate_zone.is_some())),
             ];
             if let Some((name, _)) = words.iter().find(|(_, differs)| *differs) {
                 return Err(Failure::bad(format!("{name} cannot be changed here")));
@@ -116,7 +116,7 @@ pub(super) fn settings(world: &mut World, c: &Context<'_>, caller: &Caller, call
         "networkFlowLoggingOn": false,
         "regionalRoutingOn": false,
         "postureIdentityCollectionOn": false,
-        "httpsEnabled": false,
+        "httpsEnabled": s.certificate_zone.is_some(),
     }))
 }
 
