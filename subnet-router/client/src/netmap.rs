@@ -78,7 +78,7 @@ impl Netmap {
     ///
     /// # Errors
     /// [`ControlError::NoSelf`]: the stream began with a change instead of a whole map.
-    pub fn apply(&mut self, message: MapResponse, now: Timestamp) -> Result<Changes, ControlError> {
+    pub fn apply(&mut self, mut message: MapResponse, now: Timestamp) -> Result<Changes, ControlError> {
         let mut changes = Changes::default();
         if message.keep_alive {
             return Ok(changes);
@@ -86,7 +86,7 @@ impl Netmap {
         if self.own.is_none() && message.node.is_none() {
             return Err(ControlError::NoSelf);
         }
-        self.apply_peers(&message, now, &mut changes);
+        self.apply_peers(&mut message, now, &mut changes);
         if let Some(mut node) = message.node {
             upgrade(&mut node);
             changes.own = self.own.as_ref() != Some(&node);
@@ -139,11 +139,10 @@ impl Netmap {
         self.peers.values().find(|peer| peer.addresses.iter().any(|net| net.addr() == address))
     }
 
-    fn apply_peers(&mut self, message: &MapResponse, now: Timestamp, changes: &mut Changes) {
+    fn apply_peers(&mut self, message: &mut MapResponse, now: Timestamp, changes: &mut Changes) {
         if !message.peers.is_empty() {
             let mut peers = SortedMap::new();
-            for node in message.peers.iter().take(PEERS_MAX) {
-                let mut node = node.clone();
+            for mut node in std::mem::take(&mut message.peers).into_iter().take(PEERS_MAX) {
                 upgrade(&mut node);
                 peers.insert(node.id, node);
             }

@@ -139,7 +139,9 @@ impl Inner {
     fn translate(&mut self, wanted: bool) -> Result<(), PlaneError> {
         if !wanted {
             self.via = None;
-        } else if self.via.is_none() {
+        } else if self.via.as_ref().is_none_or(Via::has_ended) {
+            // The old one lets go of its name first.
+            self.via = None;
             self.via = Some(Via::start(&self.interface)?);
         }
         Ok(())
@@ -164,6 +166,12 @@ impl Inner {
     }
 
     fn heal(&mut self) {
+        if self.via.as_ref().is_some_and(Via::has_ended) {
+            tracing::warn!("the translator's device was taken away by somebody: made anew");
+            if let Err(error) = self.translate(true).and_then(|()| self.write_table()) {
+                tracing::error!(%error, "translator not restored");
+            }
+        }
         match self.nft.count_rules(&firewall::table(&self.interface)) {
             Ok(rules) if rules == self.rules => {}
             Ok(rules) => {

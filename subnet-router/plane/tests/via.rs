@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Net, Node, kernel_mode, open_filter};
+use common::{Net, Node, eventually, kernel_mode, open_filter};
 use hearthgate_plane::{Endpoint, Mode, via_address};
 use ipnet::IpNet;
 use std::{
@@ -90,6 +90,10 @@ fn an_ipv4_host_behind_an_ipv6_address() {
         // Nobody on the LAN begins anything with a client through it.
         lan.run("ip route add 198.19.252.0/22 via 10.20.0.1");
         assert!(!lan.ping("198.19.252.1"), "a stand-in is reached from the LAN");
+
+        net.b.run("ip link del tailscale0-via");
+        let again = || net.a.ping(&host.to_string());
+        eventually("it is made anew when somebody takes it away", LIMIT, again);
 
         router.change(|desired| desired.via.clear());
         assert!(!net.a.ping(&host.to_string()));

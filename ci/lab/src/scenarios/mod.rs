@@ -37,6 +37,7 @@ mod router_first_packet;
 mod router_greeting;
 mod router_headscale;
 mod router_kernel;
+mod router_memory;
 mod router_plain;
 mod router_routes;
 mod router_thousand;
@@ -107,6 +108,7 @@ pub const ALL: &[Scenario] = &[
     router_plain::KERNEL,
     router_plain::USERSPACE,
     router_figures::SCENARIO,
+    router_memory::SCENARIO,
     router_userspace::SCENARIO,
     rust_client::SCENARIO,
     import_headscale::SCENARIO,

@@ -65,7 +65,7 @@ struct Shared {
     offload: bool,
     sockets: Sockets,
     batches: udp::Batches,
-    identity: RwLock<Identity>,
+    identity: RwLock<Arc<Identity>>,
     peers: RwLock<Peers>,
     events: mpsc::Sender<PlaneEvent>,
     wake: InterruptEvent,
@@ -102,7 +102,7 @@ impl Userspace {
             sockets,
             batches,
             // Nobody knows this key: until the first state is applied, no handshake succeeds.
-            identity: RwLock::new(Identity::new(NodePrivate::from_random(key))),
+            identity: RwLock::new(Arc::new(Identity::new(NodePrivate::from_random(key)))),
             peers: RwLock::new(Peers::default()),
             events: sender,
             wake,
@@ -168,7 +168,7 @@ impl DataPlane for Userspace {
             let mut identity = self.shared.identity.write().unwrap_or_else(PoisonError::into_inner);
             let mut peers = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
             if identity.private.secret_bytes() != desired.private_key.secret_bytes() {
-                *identity = Identity::new(desired.private_key.clone());
+                *identity = Arc::new(Identity::new(desired.private_key.clone()));
                 // Sessions belong to a key: with a new one, every peer starts afresh.
                 let endpoints = peers.endpoints();
                 *peers = Peers::default();

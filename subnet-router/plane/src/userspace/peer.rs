@@ -26,7 +26,10 @@ pub(super) struct PeerState {
     key: NodePublic,
     index: u32,
     keepalive: u16,
-    tunnel: Mutex<Tunn>,
+    identity: Arc<Identity>,
+    /// Made for the first packet: it has room for eight sessions, which is 11 KiB, and most of a large network never
+    /// talk to this node.
+    tunnel: Mutex<Option<Box<Tunn>>>,
     endpoint: Mutex<Endpoint>,
     rx: AtomicU64,
     tx: AtomicU64,
@@ -37,8 +40,36 @@ impl PeerState {
         self.key
     }
 
-    pub(super) fn tunnel(&self) -> MutexGuard<'_, Tunn> {
+    fn tunnel(&self) -> MutexGuard<'_, Option<Box<Tunn>>> {
         self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seals a packet, or begins a handshake for it.
+    pub(super) fn seal<'a>(&self, packet: &[u8], room: &'a mut [u8]) -> TunnResult<'a> {
+        self.tunnel().get_or_insert_with(|| Box::new(self.begin())).encapsulate(packet, room)
+    }
+
+    /// Opens a message that names this peer; `first` if it is one that a conversation begins with.
+    pub(super) fn open<'a>(&self, from: IpAddr, message: &[u8], first: bool, plain: &'a mut [u8]) -> TunnResult<'a> {
+        let mut tunnel = self.tunnel();
+        let tunnel = match tunnel.as_mut() {
+            Some(tunnel) => tunnel,
+            None if first => tunnel.insert(Box::new(self.begin())),
+            // Of a session that there never was.
+            None => return TunnResult::Done,
+        };
+        tunnel.decapsulate(Some(from), message, plain)
+    }
+
+    fn begin(&self) -> Tunn {
+        Tunn::new(
+            x25519::StaticSecret::from(*self.identity.private.secret_bytes()),
+            x25519::PublicKey::from(*self.key.as_bytes()),
+            None,
+            (self.keepalive > 0).then_some(self.keepalive),
+            self.index,
+            Some(Arc::clone(&self.identity.limiter)),
+        )
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -59,7 +90,7 @@ impl PeerState {
 
     /// What the timers want sent.
     pub(super) fn tick<'a>(&self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-        match self.tunnel().update_timers(buffer) {
+        match self.tunnel().as_mut()?.update_timers(buffer) {
             TunnResult::WriteToNetwork(message) => Some(message),
             _ => None,
         }
@@ -70,7 +101,7 @@ impl PeerState {
             key: self.key,
             rx_bytes: self.rx.load(Ordering::Relaxed),
             tx_bytes: self.tx.load(Ordering::Relaxed),
-            last_handshake: self.tunnel().stats().0.and_then(moment_ago),
+            last_handshake: self.tunnel().as_ref().and_then(|tunnel| tunnel.stats().0).and_then(moment_ago),
             endpoint: self.endpoint(),
         }
     }
@@ -124,7 +155,7 @@ impl Peers {
     }
 
     /// Makes the peers what they shall be; those that stay keep session and endpoint.
-    pub(super) fn set(&mut self, desired: &Desired, identity: &Identity) -> Result<(), PlaneError> {
+    pub(super) fn set(&mut self, desired: &Desired, identity: &Arc<Identity>) -> Result<(), PlaneError> {
         let mut table = IpNetworkTable::new();
         let mut by_key = HashMap::with_capacity(desired.peers.len());
         let mut by_index = HashMap::with_capacity(desired.peers.len());
@@ -135,22 +166,21 @@ impl Peers {
                 None => {
                     let index = self.free_index().ok_or(PlaneError::UnknownPeer)?;
                     let endpoint = self.by_key.get(&wanted.key).map_or(wanted.endpoint, |old| old.endpoint());
-                    Arc::new(PeerState {
+                    let state = PeerState {
                         key: wanted.key,
                         index,
                         keepalive: wanted.keepalive,
-                        tunnel: Mutex::new(Tunn::new(
-                            x25519::StaticSecret::from(*identity.private.secret_bytes()),
-                            x25519::PublicKey::from(*wanted.key.as_bytes()),
-                            None,
-                            (wanted.keepalive > 0).then_some(wanted.keepalive),
-                            index,
-                            Some(Arc::clone(&identity.limiter)),
-                        )),
+                        identity: Arc::clone(identity),
+                        tunnel: Mutex::new(None),
                         endpoint: Mutex::new(canonical(endpoint)),
                         rx: AtomicU64::new(0),
                         tx: AtomicU64::new(0),
-                    })
+                    };
+                    if state.keepalive > 0 {
+                        // It speaks first.
+                        *state.tunnel() = Some(Box::new(state.begin()));
+                    }
+                    Arc::new(state)
                 }
             };
             for net in &wanted.allowed_ips {

@@ -24,6 +24,8 @@ const BATCHES: usize = 16;
 /// may need. A message too large for its room is a panic in boringtun.
 const ROOM: usize = 3;
 
+/// First byte of a handshake initiation.
+const INITIATION: u8 = 1;
 /// First byte of a cookie reply.
 const COOKIE: u8 = 3;
 
@@ -138,9 +140,7 @@ impl Shared {
     pub(super) fn open(&self, peer: &PeerState, from: SocketAddr, bytes: &[u8], plain: &mut [u8]) -> Option<usize> {
         let mut input = bytes;
         loop {
-            let mut tunnel = peer.tunnel();
-            let result = tunnel.decapsulate(Some(from.ip()), input, plain);
-            drop(tunnel);
+            let result = peer.open(from.ip(), input, bytes.first() == Some(&INITIATION), plain);
             if matches!(result, TunnResult::Err(_)) {
                 return None;
             }

@@ -89,10 +89,7 @@ impl Shared {
         let Some(room) = out.buffer.get_mut(out.used..out.used + room) else {
             return;
         };
-        let mut tunnel = peer.tunnel();
-        let result = tunnel.encapsulate(packet, room);
-        drop(tunnel);
-        if let TunnResult::WriteToNetwork(message) = result {
+        if let TunnResult::WriteToNetwork(message) = peer.seal(packet, room) {
             let length = message.len();
             match peer.endpoint() {
                 Endpoint::Direct(to) => self.gather(&peer, to, length, out),

@@ -78,6 +78,11 @@ impl Via {
         Ok(Self { index, wake, stopped, thread: Some(thread.map_err(PlaneError::Thread)?) })
     }
 
+    /// The device was taken away.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(thread::JoinHandle::is_finished)
+    }
+
     /// The device's number.
     pub(crate) const fn index(&self) -> u32 {
         self.index

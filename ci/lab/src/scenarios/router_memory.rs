@@ -1,0 +1,81 @@
+//! Memory of our router beside few and many peers. For figures of what is delivered, let it run a program of `ci/build`:
+//!
+//!     ci/build x86_64
+//!     cargo build -p hearthgate-lab -p hearthgate-bench
+//!     target/debug/hearthgate-lab router-memory --hearthgate dist/x86_64/hearthgate --client 1.102.5
+//!
+//! ```text
+//!        internet
+//!    ____|____|___________________
+//!   |         |                   |
+//! server      r     simulated peers (hearthgate-bench)
+//! ```
+
+use std::time::Duration;
+
+use super::router_userspace::memory;
+use crate::client::MEET;
+use crate::ensure;
+use crate::internet::SERVER;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::router::Router;
+use crate::scenario::Scenario;
+use crate::server_config::{self, PORT};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "router-memory",
+    summary: "prints resident memory of our router, freshly started, beside 50 and 1,000 simulated peers",
+    limit: Duration::from_secs(240),
+    usual: false,
+    run,
+    ..Scenario::BASE
+};
+
+/// Peers, and how much the router may have resident with them, in KiB. Pages of the program's file do not count: the kernel
+/// reads them ahead into the file cache, and takes them back whenever it needs the room.
+const STEPS: [(usize, u64); 2] = [(50, 6 << 10), (1000, 12 << 10)];
+/// What a start needs is given back by then.
+const SETTLE: Duration = Duration::from_secs(10);
+
+fn run(lab: &mut Lab) -> Outcome {
+    // All simulated peers come from one address.
+    let config = format!("connections_per_address = 0\n{}", server_config::PLAIN);
+    lab.serve_with(&config, &server_config::url())?;
+    let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
+    let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
+    ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
+    let mut r = Router::install(lab.internet()?.host("r")?, "r")?;
+    let flags = ["--login-server", &url, "--authkey", &key, "--hostname", "r"];
+    let mut above = Vec::new();
+    for (peers, limit) in STEPS {
+        let internet = &lab.internet()?.ns;
+        let mut command = internet.command(&bench);
+        command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", &key, "--clients", &peers.to_string()]);
+        let crowd = internet.spawn(&format!("crowd-{peers}"), &mut command)?;
+        lab.context.eventually("the crowd is in", MEET * 4, || {
+            let said = crowd.output();
+            ensure!(said.contains("clients are in"), "{said}");
+            Ok(())
+        })?;
+        r.launch(&flags)?;
+        lab.context.eventually("the router knows them", MEET, || {
+            let count = r.status()?.peer_names().len();
+            ensure!(count >= peers, "{count} peers");
+            Ok(())
+        })?;
+        lab.pause(SETTLE);
+        let (whole, data) = memory(r.pid()?)?;
+        let plane = r.status()?.text("DataPlane");
+        let count = r.status()?.peer_names().len();
+        println!("  {count} peers, {plane}: {whole} KiB resident, {data} of them not pages of the program's own file");
+        if data > limit {
+            above.push(format!("{data} KiB with {count} peers, more than {limit}"));
+        }
+        // Those that went offline stay peers: the next step has a few more.
+        r.stop()?;
+        crowd.kill()?;
+    }
+    ensure!(above.is_empty(), "{}", above.join("; "));
+    Ok(())
+}
