@@ -94,7 +94,8 @@ impl World {
     /// # Errors
     /// It is not switched on.
     pub fn plain_settings(&self) -> Result<&PlainSettings> {
-        let off = || CoreError::conflict("plain WireGuard is off: set `router.wireguard.enabled`, and `router.enabled`");
+        let off =
+            || CoreError::conflict("plain WireGuard is off: set `router.wireguard.enabled`, and `router.enabled`");
         self.settings.plain.as_ref().ok_or_else(off)
     }
 
