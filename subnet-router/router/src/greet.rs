@@ -40,6 +40,11 @@ impl Greeter {
         self.waiting.insert(peer, (now + if straight { PATIENCE } else { ASIDE }, 0));
     }
 
+    /// Our side has lost its session with a peer: it is greeted at once.
+    pub fn again(&mut self, peer: NodePublic, now: Now) {
+        self.waiting.insert(peer, (now, 0));
+    }
+
     /// A peer's direct path is proven.
     pub fn path_found(&mut self, peer: &NodePublic, now: Now) {
         if let Some((at, 0)) = self.waiting.get_mut(peer) {
@@ -102,6 +107,13 @@ mod tests {
         greeter.heard(peer(2), false, at(9000));
         greeter.forget(&peer(2));
         assert_eq!((greeter.due(at(9000)), greeter.next_timer()), (None, None));
+    }
+
+    #[test]
+    fn who_is_greeted_again_need_not_wait() {
+        let mut greeter = Greeter::default();
+        greeter.again(peer(1), at(5000));
+        assert_eq!(greeter.due(at(5000)), Some((peer(1), true)));
     }
 
     #[test]

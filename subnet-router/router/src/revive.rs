@@ -45,7 +45,7 @@ impl Router {
     pub(crate) fn greet_again(&mut self) {
         let now = self.now();
         for peer in &self.awake {
-            self.greeter.heard(*peer, false, now);
+            self.greeter.again(*peer, now);
         }
     }
 }
