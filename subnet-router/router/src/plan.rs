@@ -8,7 +8,7 @@ use hearthgate_paths::{PeerInfo, RegionId};
 use hearthgate_plane::{Desired, Peer};
 use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::Node;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::IpAddr;
 
 /// A control server's wish that a peer gets no heartbeats (`tailcfg.NodeAttrSilentDisco`).
@@ -50,6 +50,7 @@ pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]
     let Some(own) = &map.own else { return desired };
     desired.addresses.clone_from(&own.addresses);
     let exit = exit_node(map, prefs).map(|peer| peer.id);
+    let leaves = !prefs.exit_node.is_empty();
     let attached: SortedSet<IpNet> = attached.iter().map(IpNet::trunc).collect();
     let mut routes = SortedSet::new();
     for peer in map.peers.values().filter(|peer| usable(peer)) {
@@ -68,16 +69,21 @@ pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]
         routes.extend(allowed.iter().copied());
         desired.peers.push(Peer::new(peer.key, allowed));
     }
+    if leaves {
+        // Also without the peer, or without its route of a family: what was to go through it must not go past it. With
+        // no peer to take it, it ends in the tunnel (`routerConfigLocked` in `ipn/ipnlocal/local.go`, v1.102.5).
+        routes.extend([IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]);
+    }
     // Our own networks stay ours when an accepted route covers them; with an exit node only if the operator wants it.
     let covered = |net: &&IpNet| routes.iter().any(|route| route.prefix_len() > 0 && route.contains(*net));
-    let keep_lan = exit.is_none() || prefs.exit_node_allow_lan_access;
-    desired.bypass = attached.iter().filter(|net| covered(net) || exit.is_some() && keep_lan).copied().collect();
+    let keep_lan = !leaves || prefs.exit_node_allow_lan_access;
+    desired.bypass = attached.iter().filter(|net| covered(net) || leaves && keep_lan).copied().collect();
     desired.routes = routes.into_iter().collect();
     desired.via = prefs.routable().into_iter().filter(hearthgate_plane::is_via).collect();
     desired.snat = prefs.snat_subnet_routes;
     desired.snat6 = prefs.nat66;
     // The LAN's devices have no addresses in the network; sites that know each other's LANs switch this off.
-    desired.masquerade_lan = prefs.snat_subnet_routes && (exit.is_some() || prefs.accept_routes);
+    desired.masquerade_lan = prefs.snat_subnet_routes && (leaves || prefs.accept_routes);
     desired.forward = desired.masquerade_lan || !prefs.routable().is_empty();
     desired
 }
@@ -187,6 +193,16 @@ mod tests {
         assert!(plan(&map, &prefs, &lan).bypass.is_empty());
         prefs.exit_node_allow_lan_access = true;
         assert_eq!(plan(&map, &prefs, &lan).bypass, [net("192.168.1.0/24")]);
+    }
+
+    #[test]
+    fn without_the_chosen_exit_node_nothing_goes_past_it() {
+        let prefs = Prefs { exit_node: "p9".into(), ..Default::default() };
+        for map in [map(vec![]), map(vec![node(9, &[])]), map(vec![node(9, &["0.0.0.0/0"])])] {
+            let plan = plan(&map, &prefs, &[net("192.168.1.1/24")]);
+            assert!(plan.routes.contains(&net("0.0.0.0/0")) && plan.routes.contains(&net("::/0")), "{:?}", plan.routes);
+            assert!(plan.peers.iter().all(|p| !p.allowed_ips.contains(&net("::/0"))) && plan.masquerade_lan);
+        }
     }
 
     #[test]

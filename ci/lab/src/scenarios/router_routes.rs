@@ -167,6 +167,18 @@ fn run_exit(lab: &mut Lab) -> Outcome {
     web_sees(&printer, &y.host.address)?;
     printer.ns.run(&["ping", "-c", "1", "-W", "2", "192.168.1.1"], SOON)?.ok()?;
     lab.server()?.wait_online("gw", true, SOON)?;
+    // The exit node is gone: what was to leave through it does not leave beside it.
+    let id = lab.server()?.node_id("y")?;
+    lab.server()?.command(&["nodes", "delete", "-i", &id])?.ok()?;
+    let page = format!("http://{WEB}/");
+    lab.context.eventually("nothing leaves any more", SOON, || {
+        for _ in 0..3 {
+            let output = printer.ns.run(&["curl", "-fsS", "-m", "2", &page], SOON)?;
+            ensure!(!output.success(), "{}", output.stdout);
+        }
+        Ok(())
+    })?;
+    lab.server()?.wait_online("gw", true, SOON)?;
     gw.hearthgate(&["router", "up", "--exit-node="], SOON)?.ok()?;
     web_sees(&printer, &gw.host.address)?;
     gw.check()
