@@ -4,9 +4,7 @@
 //! Tailscale's where it is known.
 
 use crate::{
-    Refusal,
-    compile::FILE_SEND,
-    go_duration,
+    Refusal, go_duration,
     people::PeopleIndex,
     policy::{CheckPeriod, Located, Policy, Selectors, Ssh, SshTest},
     ports::{ALL_PORTS, has_ports, protocol_name},
@@ -18,9 +16,6 @@ use crate::{
 const CHECK_PERIOD_MAX: i64 = 168 * 3_600_000_000_000;
 /// Capabilities of Tailscale's own that a grant may give.
 const TAILSCALE_CAPS: [&str; 6] = ["drive", "relay", "webui", "kubernetes", "tsidp", "secrets"];
-/// Capabilities at a node's peer API that its owner's devices have, and that grants may give to others. Tailscale's own
-/// server has other ways to give them, and refuses them here.
-const PEER_API_CAPS: [&str; 2] = [FILE_SEND, "https://tailscale.com/cap/wake-on-lan"];
 /// What refuses an app connector's grants and others of Tailscale's own domain.
 const TAILSCALE_DOMAIN: &str = "tailscale.com/";
 
@@ -174,9 +169,6 @@ fn grants(policy: &Policy) -> Checked {
 }
 
 fn capability_name(name: &str) -> Result<(), &'static str> {
-    if PEER_API_CAPS.contains(&name) {
-        return Ok(());
-    }
     let form = "capability name must have the form {domain}/{path}";
     let parts =
         name.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty() && !domain.contains(':'));

@@ -150,8 +150,9 @@ impl Rule {
     }
 }
 
-/// Files may be sent to the destination.
-pub(crate) const FILE_SEND: &str = "https://tailscale.com/cap/file-send";
+/// Files may be sent to the destination, a router of ours. The domain is nobody's (ICANN reserves `internal`), so
+/// Tailscale takes the name like any application's.
+const FILE_SEND: &str = "hearthgate.internal/cap/file-send";
 /// Capabilities whose grant gives another one in the other direction.
 const COMPANIONS: [(&str, &str); 3] = [
     // The sender lists as targets those who have the other one.

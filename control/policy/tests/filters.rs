@@ -102,7 +102,7 @@ fn capabilities_and_their_companions() {
     assert_eq!(nodes["bobs"]["packet_filter_rules"], bob);
     assert!(nodes["bobs"]["peers"].get("web").is_some());
     // Who may send files lists those as targets who take them.
-    let files = eval(&text.replace("tailscale.com/cap/drive", "https://tailscale.com/cap/file-send"));
+    let files = eval(&text.replace("tailscale.com/cap/drive", "hearthgate.internal/cap/file-send"));
     let target = &files["bobs"]["packet_filter_rules"][0]["CapGrant"][0]["CapMap"];
     assert_eq!(*target, json!({ "https://tailscale.com/cap/file-sharing-target": null }));
 }

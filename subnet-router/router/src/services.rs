@@ -25,10 +25,11 @@ const ANY_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
 
 /// The network has file sharing (`tailcfg.CapabilityFileSharing`).
 const FILE_SHARING: &str = "https://tailscale.com/cap/file-sharing";
-/// A peer may send us files (`tailcfg.PeerCapabilityFileSharingSend`).
-const FILES: &str = "https://tailscale.com/cap/file-send";
-/// A peer may wake machines here (`tailcfg.PeerCapabilityWakeOnLAN`).
-const WAKE: &str = "https://tailscale.com/cap/wake-on-lan";
+/// A peer may send us files: as Tailscale's server says it (`tailcfg.PeerCapabilityFileSharingSend`), and as policies can,
+/// where Tailscale's own names are refused.
+const FILES: [&str; 2] = ["https://tailscale.com/cap/file-send", "hearthgate.internal/cap/file-send"];
+/// A peer may wake machines here: likewise (`tailcfg.PeerCapabilityWakeOnLAN`).
+const WAKE: [&str; 2] = ["https://tailscale.com/cap/wake-on-lan", "hearthgate.internal/cap/wake-on-lan"];
 
 /// Everything that runs for it.
 pub struct Services {
@@ -150,9 +151,9 @@ fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers 
         for ip in peer.addresses.iter().map(ipnet::IpNet::addr) {
             let outside: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { ANY_V6.into() };
             let may_leave = || prefs.advertise_exit_node && filter.allows(ip, outside, proto::TCP, DNS_PORT);
-            let may = |capability: &str| {
+            let may = |names: [&str; 2]| {
                 let here = own.addresses.iter().map(ipnet::IpNet::addr).find(|own| own.is_ipv4() == ip.is_ipv4());
-                let given = |here| granted(grants.iter().copied(), ip, here, capability, has);
+                let given = |here| names.iter().any(|name| granted(grants.iter().copied(), ip, here, name, has));
                 same_owner || here.is_some_and(given)
             };
             let caller = Caller {
@@ -215,7 +216,7 @@ mod tests {
             }],
             ..Default::default()
         };
-        let rules = vec![grant(FILES), grant(WAKE)];
+        let rules = vec![grant(FILES[0]), grant(WAKE[1])];
         let tagged = Node { tags: vec!["tag:a".into()], ..node(4, 7) };
         let map = Netmap {
             own: Some(own.clone()),

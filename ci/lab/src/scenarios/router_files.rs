@@ -118,7 +118,7 @@ fn run(lab: &mut Lab) -> Outcome {
     // A router with a tag is nobody's own: then the policy says who may.
     let policy = lab.server()?.file("policy.json");
     let grant = |from: &str, to: &str, what: &str| {
-        format!(r#"{{"src":["{from}"],"dst":["{to}"],"app":{{"https://tailscale.com/cap/{what}":[{{}}]}}}}"#)
+        format!(r#"{{"src":["{from}"],"dst":["{to}"],"app":{{"hearthgate.internal/cap/{what}":[{{}}]}}}}"#)
     };
     let grants = [
         r#"{"src":["*"],"dst":["*"],"ip":["*"]}"#.to_owned(),
