@@ -22,6 +22,8 @@ pub struct Scenario {
     pub limit: Duration,
     /// How many different client versions it needs; with fewer it is skipped.
     pub versions: usize,
+    /// Minor number of the oldest client that can do it; with an older one it is skipped.
+    pub oldest: u32,
     /// It is run by `all`; otherwise by its name only.
     pub usual: bool,
     /// Programs it needs beyond [`crate::doctor::ALWAYS`].
@@ -37,7 +39,7 @@ pub enum Verdict {
     Passed,
     /// One did not.
     Failed,
-    /// Too few client versions were given; nothing was run.
+    /// Too few client versions were given, or one that is too old; nothing was run.
     Skipped,
 }
 
@@ -48,6 +50,7 @@ impl Scenario {
         summary: "",
         limit: Duration::from_secs(180),
         versions: 1,
+        oldest: 0,
         usual: true,
         programs: &[],
         run: |_| Err(Failure(String::new())),
@@ -57,6 +60,10 @@ impl Scenario {
     pub fn judge(&self, number: usize, options: &Rc<Options>, janitor: &Rc<Janitor>) -> Verdict {
         if options.versions.len() < self.versions {
             println!("SKIP {}: needs --client with {} versions", self.name, self.versions);
+            return Verdict::Skipped;
+        }
+        if let Some(old) = options.versions.iter().find(|version| minor(version) < self.oldest) {
+            println!("SKIP {}: clients can do it since 1.{}, {old} is older", self.name, self.oldest);
             return Verdict::Skipped;
         }
         if let Some(missing) = crate::doctor::ALWAYS.iter().chain(self.programs).find(|p| !crate::doctor::present(p)) {

@@ -34,7 +34,7 @@ pub(super) const HTTP: Scenario = Scenario {
 };
 
 /// First client to know pins; the server gives older ones `InsecureForTests` instead.
-const KNOWS_PINS: u32 = 82;
+pub(super) const KNOWS_PINS: u32 = 82;
 
 fn run_http(lab: &mut Lab) -> Outcome {
     both(lab, Relay::Http).map(drop)

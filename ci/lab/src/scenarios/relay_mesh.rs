@@ -19,12 +19,13 @@ use crate::outcome::{Failure, Outcome};
 use crate::scenario::Scenario;
 use crate::server_config::{self, PORT};
 
-use super::relayed;
+use super::{relay::KNOWS_PINS, relayed};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "relay-mesh",
     summary: "two meshed relays by themselves, clients on different ones; one relay is killed",
     limit: Duration::from_secs(240),
+    oldest: KNOWS_PINS,
     run,
     ..Scenario::BASE
 };
@@ -32,8 +33,6 @@ pub(super) const SCENARIO: Scenario = Scenario {
 /// Port of the relays.
 const DERP: u16 = 8443;
 const STEP: Duration = Duration::from_secs(15);
-/// The first client that knows pins.
-const KNOWS_PINS: u32 = 82;
 
 fn run(lab: &mut Lab) -> Outcome {
     let (r1, r2) = (lab.internet()?.host("r1")?, lab.internet()?.host("r2")?);
@@ -59,7 +58,6 @@ fn run(lab: &mut Lab) -> Outcome {
 
     let [a, b] =
         relayed::pair(lab, Relay::Tls, None, |host| if host.ns.role == "b" { refuse(host, &r1) } else { Ok(()) })?;
-    ensure!(a.minor >= KNOWS_PINS, "this client knows no pins");
     relayed::meet(&a, &b)?;
 
     for host in [&r1, &r2] {
