@@ -55,7 +55,11 @@ pub async fn handle(app: App, peer: Peer, req: Request<Incoming>) -> Reply {
         (&Method::POST, "/machine/feature/query") => feature_query(&app, peer, req).await,
         (&Method::POST, "/machine/update-health" | "/machine/audit-log") => text(StatusCode::OK, ""),
         (&Method::PATCH, "/machine/set-device-attr") => {
-            text(StatusCode::NOT_IMPLEMENTED, "device attributes are not kept by this server")
+            // Postures would be worth nothing if devices could vouch for themselves.
+            text(
+                StatusCode::FORBIDDEN,
+                "a device does not set its own attributes: whoever looks after it does, by the API",
+            )
         }
         (&Method::POST, "/machine/id-token") => {
             text(StatusCode::NOT_IMPLEMENTED, "this server issues no identity tokens")
