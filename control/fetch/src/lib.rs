@@ -5,8 +5,10 @@
 //! (`ca-certificates`, `ca-bundle`, or the file that `SSL_CERT_FILE` names), which are read once, on the first request
 //! that needs them: a router that never asks anybody needs none.
 
+mod pin;
 mod public;
 
+pub use pin::pinned;
 pub use public::is_public;
 
 use bytes::Bytes;
