@@ -12,9 +12,6 @@ use crate::outcome::{Failure, Outcome};
 /// Replies without a hole between them that say that packets flow again.
 const STEADY: u64 = 20;
 
-/// Seconds of a day.
-const DAY: f64 = 86_400.0;
-
 /// The machine's own `ping`, running.
 pub struct Stream {
     daemon: Daemon,
@@ -65,9 +62,9 @@ impl Stream {
         report(&self.replies(), mark).ok_or_else(|| Failure("no answers".into()))
     }
 
-    /// Time of the first answer after a moment, both in seconds since midnight (UTC).
+    /// Time of the first answer that came after a moment, both as [`now`] has them.
     pub fn first_after(&self, moment: f64) -> Option<f64> {
-        self.replies().into_iter().map(|(_, at)| at.rem_euclid(DAY)).find(|at| *at >= moment)
+        self.replies().into_iter().map(|(_, at)| at).find(|at| *at >= moment)
     }
 
     /// Ends it.
@@ -102,7 +99,7 @@ impl std::fmt::Display for Report {
 }
 
 /// Seconds since 1970, as `ping -D` has them.
-fn now() -> Outcome<f64> {
+pub fn now() -> Outcome<f64> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map(|since| since.as_secs_f64()).map_err(|e| Failure(format!("clock: {e}")))
 }
