@@ -34,7 +34,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Peers, and how much the router may have resident with them, in KiB. Pages of the program's file do not count: the kernel
 /// reads them ahead into the file cache, and takes them back whenever it needs the room.
-const STEPS: [(usize, u64); 2] = [(50, 6 << 10), (1000, 12 << 10)];
+const STEPS: [(usize, u64); 2] = [(50, 2 << 10), (1000, 9 << 10)];
 /// What a start needs is given back by then.
 const SETTLE: Duration = Duration::from_secs(10);
 

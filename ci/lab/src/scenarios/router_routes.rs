@@ -145,6 +145,8 @@ fn run_exit(lab: &mut Lab) -> Outcome {
             ensure!(answer.trim() == format!("from={outside}"), "{answer}");
             Ok(())
         })?;
+    } else {
+        println!("  no IPv6 here: nat66 is not tried");
     }
     a.tailscale(&["set", "--exit-node="], SOON)?.ok()?;
     web_sees(&a.host, &own)?;

@@ -21,7 +21,7 @@ use crate::server_config::{self, PORT};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-thousand",
-    summary: "our router with a thousand peers: prints memory and first packet; a change of one rewrites no other",
+    summary: "our router with a thousand peers: memory, first packet; in the kernel a change of one rewrites no other",
     limit: Duration::from_secs(300),
     usual: false,
     run,
@@ -32,9 +32,10 @@ const SOON: Duration = Duration::from_secs(20);
 /// Peers; an emulated machine would need half an hour to let so many in.
 const CROWD: usize = 1000;
 const SLOW_CROWD: usize = 150;
-/// Most resident memory without the program's own file, in KiB: with WireGuard in the kernel, and in the program, which
-/// keeps sessions and queues itself then.
-const MEMORY: [(&str, u64); 2] = [("kernel", 12 << 10), ("userspace", 32 << 10)];
+/// Most resident memory of a build without optimisation, without the program's own file, in KiB: of itself, and for each
+/// peer, with WireGuard in the kernel and in the program. What is delivered needs half: `router-memory`.
+const MEMORY: u64 = 4 << 10;
+const EACH: [(&str, u64); 2] = [("kernel", 8), ("userspace", 18)];
 /// From the router's start to the first packet through it.
 const FIRST: Duration = Duration::from_secs(10);
 /// What the router writes to its log each time it tells the kernel of peers.
@@ -76,7 +77,8 @@ fn run(lab: &mut Lab) -> Outcome {
     let (whole, data) = memory(r.pid()?)?;
     println!("  memory, KiB: {whole}, without the program's own file {data}");
     let plane = plane(&r)?;
-    let most = MEMORY.iter().find(|(name, _)| *name == plane).map_or(0, |(_, most)| *most);
+    let each = EACH.iter().find(|(name, _)| *name == plane).map_or(0, |(_, each)| *each);
+    let most = MEMORY + each * size as u64;
     ensure!(data <= most, "{data} KiB, more than {most}");
 
     // A route of one peer: that one is told, and no other.
@@ -92,17 +94,18 @@ fn run(lab: &mut Lab) -> Outcome {
         ensure!(routes.contains("10.99.0.0/24"), "no route");
         Ok(())
     })?;
-    let later: Vec<usize> = told(&r).into_iter().skip(before.len()).collect();
+    // In user space nothing is told, so there is nothing to count.
     if plane == "kernel" {
+        let later: Vec<usize> = told(&r).into_iter().skip(before.len()).collect();
         println!(
             "  the kernel was told of {} peers at first, after a change of one: {later:?}",
             before.iter().sum::<usize>()
         );
         ensure!(before.iter().any(|count| *count >= size), "{before:?}: the log does not say what was told");
         ensure!(!later.is_empty(), "the change did not reach the kernel");
+        let sum: usize = later.iter().sum();
+        ensure!(sum <= 5, "a change of one peer made {sum} others be told anew");
     }
-    let sum: usize = later.iter().sum();
-    ensure!(sum <= 5, "a change of one peer made {sum} others be told anew");
     a.reaches(&r.ip()?, MEET)?;
     crowd.kill()?;
     r.check()
