@@ -6,11 +6,11 @@ use hearthgate_core::{
     NewPreAuthKey, NodeId, Snapshot,
     map::{self, Delta},
 };
-use hearthgate_sorted::{SortedMap, SortedSet};
+use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::{FilterRule, MapResponse, Node, SshPolicy};
 use jiff::Timestamp;
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use support::Lab;
 
 /// A client as the official one behaves: it knows what it was told and nothing else.
@@ -18,7 +18,7 @@ struct Client {
     viewer: NodeId,
     cursor: u64,
     own: Option<Node>,
-    peers: SortedMap<i64, Node>,
+    peers: BTreeMap<i64, Node>,
     owners: Vec<i64>,
     filter: Vec<FilterRule>,
     ssh: Option<SshPolicy>,
@@ -30,7 +30,7 @@ impl Client {
             viewer,
             cursor: snap.seq,
             own: None,
-            peers: SortedMap::new(),
+            peers: BTreeMap::new(),
             owners: Vec::new(),
             filter: Vec::new(),
             ssh: None,
@@ -112,7 +112,7 @@ impl Client {
     fn check(&self, snap: &Snapshot, now: Timestamp) {
         let me = snap.node(self.viewer).unwrap();
         let class = snap.policy.class_of(me);
-        let expected: SortedMap<i64, Node> = snap
+        let expected: BTreeMap<i64, Node> = snap
             .nodes()
             .filter(|n| n.id != self.viewer && snap.policy.sees(class, n))
             .map(|n| map::peer_node(snap, class, n, now))
@@ -213,7 +213,7 @@ proptest! {
         let (_, key) = lab.key(NewPreAuthKey { user: Some(user), reusable: true, ..Default::default() });
         let other = lab.user("bob");
         let (_, others) = lab.key(NewPreAuthKey { user: Some(other), reusable: true, ..Default::default() });
-        let mut streams: SortedMap<u8, Client> = SortedMap::new();
+        let mut streams: BTreeMap<u8, Client> = BTreeMap::new();
         let known = |lab: &Lab, n: u8| lab.world.nodes().any(|x| x.node_key == support::node_key(n));
         for step in steps.into_iter().chain([Step::Publish]) {
             match step {

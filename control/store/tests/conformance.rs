@@ -1,11 +1,11 @@
 //! What every engine has to do, run on all of them.
 
-use hearthgate_sorted::SortedMap;
 use hearthgate_store::{
     BATCH_MAX, Batch, EngineKind, KEY_MAX, Store, StoreError, VALUE_MAX, backup, open, read_backup, restore,
     write_backup,
 };
 use proptest::{collection::vec, prelude::*};
+use std::collections::BTreeMap;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 fn built() -> impl Iterator<Item = EngineKind> {
@@ -350,7 +350,7 @@ proptest! {
         for engine in built() {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Some(open(dir.path(), engine).unwrap());
-            let mut model: SortedMap<Vec<u8>, Vec<u8>> = SortedMap::new();
+            let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
             for step in &steps {
                 match step {
                     Step::Commit(ops) => {
@@ -369,7 +369,7 @@ proptest! {
                         store = Some(open(dir.path(), engine).unwrap());
                     }
                 }
-                let got: SortedMap<_, _> = store.as_ref().unwrap().scan(b"k").unwrap().into_iter().collect();
+                let got: BTreeMap<_, _> = store.as_ref().unwrap().scan(b"k").unwrap().into_iter().collect();
                 prop_assert_eq!(&got, &model);
             }
         }
