@@ -1,16 +1,15 @@
 //! Which boxes a front serves, and which pairing lines are open: one small JSON file in the front's state folder.
 //!
 //! Both the running front and its command line change the file, one at a time (a lock file), whole (written beside and
-//! renamed). Time is handed in.
+//! renamed). Time is handed in. How root opens files in a folder that is somebody else's: [`own`].
+
+mod own;
 
 use crate::{line::PairingSecret, messages::Hello};
-use hearthgate_derp::identity::{IdentityError, write_private};
 use hearthgate_keys::MachinePublic;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -38,9 +37,6 @@ pub enum BoxesError {
         /// What happened.
         source: io::Error,
     },
-    /// It could not be written.
-    #[error(transparent)]
-    Write(#[from] IdentityError),
     /// Somebody edited it.
     #[error(
         "{} is not as a front writes it ({source}): restore it, or remove it and pair all boxes again",
@@ -112,7 +108,7 @@ impl Boxes {
     /// It cannot be read, or is no such file.
     pub fn load(state_dir: &Path) -> Result<Self, BoxesError> {
         let path = state_dir.join(FILE);
-        match fs::read(&path) {
+        match own::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|source| BoxesError::Content { path, source }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(BoxesError::Io { path, source }),
@@ -125,18 +121,16 @@ impl Boxes {
     /// The file cannot be read or written.
     pub fn change<T>(state_dir: &Path, f: impl FnOnce(&mut Self) -> T) -> Result<(Self, T), BoxesError> {
         let path = state_dir.join(LOCK);
-        let locked = File::create(&path).and_then(|file| {
-            give(state_dir, &path)?;
-            file.lock().map(|()| file)
-        });
+        let locked = own::lock(state_dir, &path);
         let _lock = locked.map_err(|source| BoxesError::Io { path, source })?;
         let before = Self::load(state_dir)?;
         let mut after = before.clone();
         let result = f(&mut after);
         if after != before {
             let path = state_dir.join(FILE);
-            write_private(&path, &serde_json::to_string_pretty(&after).unwrap_or_default())?;
-            give(state_dir, &path).map_err(|source| BoxesError::Io { path, source })?;
+            let written = serde_json::to_vec_pretty(&after).map_err(io::Error::other);
+            let written = written.and_then(|text| own::write(state_dir, &path, &text));
+            written.map_err(|source| BoxesError::Io { path, source })?;
         }
         Ok((after, result))
     }
@@ -221,19 +215,6 @@ impl Boxes {
     }
 }
 
-/// Gives a file to whom the folder belongs: root's command line must not take it from a front that runs as somebody else.
-fn give(folder: &Path, file: &Path) -> io::Result<()> {
-    let (owner, now) = (fs::metadata(folder)?, fs::metadata(file)?);
-    if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
-        return Ok(());
-    }
-    match std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid())) {
-        // Only root can, and for everybody else the file is their own.
-        Err(e) if e.kind() != io::ErrorKind::PermissionDenied => Err(e),
-        _ => Ok(()),
-    }
-}
-
 /// The host in small letters and without brackets, if it is a name or an address.
 fn host_of(text: &str) -> Option<String> {
     let host = text.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
@@ -244,6 +225,7 @@ fn host_of(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, os::unix::fs::MetadataExt};
 
     fn key(n: u8) -> MachinePublic {
         MachinePublic::from_bytes([n; 32])
@@ -307,6 +289,58 @@ mod tests {
             let file = fs::metadata(dir.path().join(file)).unwrap();
             assert_eq!((file.uid(), file.gid()), (folder.uid(), folder.gid()));
         }
+    }
+
+    #[test]
+    fn a_link_in_the_folder_leads_nowhere() {
+        use std::os::unix::fs::{chown, symlink};
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = PairingSecret::from_random([3; 16]);
+        let (theirs, target) = (chown(dir.path(), Some(12345), Some(12345)).is_ok(), elsewhere.path().join("shadow"));
+        fs::write(&target, "{\"address\":\"not ours\"}").unwrap();
+        let before = fs::metadata(&target).unwrap().uid();
+        for name in [LOCK, FILE] {
+            let link = dir.path().join(name);
+            symlink(&target, &link).unwrap();
+            let done = Boxes::change(dir.path(), |b| b.invite(&secret, 1));
+            assert!(matches!(done, Err(BoxesError::Io { .. })), "{name}: {done:?}");
+            fs::remove_file(&link).unwrap();
+            // A lock file that does not exist yet is not made at the other end of a link either.
+            symlink(elsewhere.path().join("new"), &link).unwrap();
+            assert!(Boxes::change(dir.path(), |b| b.invite(&secret, 1)).is_err(), "{name}");
+            fs::remove_file(&link).unwrap();
+        }
+        assert!(!elsewhere.path().join("new").exists());
+        // The name that is written beside is emptied first: whatever is there, is not what is written to.
+        symlink(&target, dir.path().join("front_boxes.new")).unwrap();
+        Boxes::change(dir.path(), |b| b.invite(&secret, 1)).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "{\"address\":\"not ours\"}");
+        assert_eq!(fs::metadata(&target).unwrap().uid(), before);
+        assert!(!theirs || fs::metadata(dir.path().join(FILE)).unwrap().uid() == 12345);
+    }
+
+    #[test]
+    fn a_second_name_of_somebody_elses_file_is_not_given_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("other");
+        fs::write(&other, "").unwrap();
+        fs::hard_link(&other, dir.path().join(LOCK)).unwrap();
+        if std::os::unix::fs::chown(dir.path(), Some(12345), Some(12345)).is_err() {
+            return; // Only root can give files away, and nobody else is asked to.
+        }
+        let owner = fs::metadata(&other).unwrap().uid();
+        Boxes::change(dir.path(), |_| ()).unwrap();
+        assert_eq!(fs::metadata(&other).unwrap().uid(), owner);
+    }
+
+    #[test]
+    fn what_never_ends_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&dir.path().join(FILE), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(Boxes::load(dir.path()), Err(BoxesError::Io { .. })));
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        fs::write(dir.path().join(FILE), vec![b' '; 4 << 20]).unwrap();
+        assert!(matches!(Boxes::load(dir.path()), Err(BoxesError::Io { .. })));
     }
 
     #[test]
