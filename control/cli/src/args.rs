@@ -46,6 +46,7 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("hostname", None),
     ("listen-addr", None),
     ("stun-listen-addr", None),
+    ("public-networks", None),
     ("metrics-listen-addr", None),
     ("verify-client-url", None),
     ("state-dir", None),

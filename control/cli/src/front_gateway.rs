@@ -5,6 +5,7 @@ use hearthgate_derp::{StunMetrics, run_stun};
 use hearthgate_front::{Boxes, Gateway, GatewayOptions, Line, PairingSecret};
 use hearthgate_http::spawn;
 use hearthgate_web::reach::{Scope, scope};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::{
     future::pending,
@@ -86,7 +87,8 @@ async fn front(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::Failed(format!("listening for STUN on {stun_listen}: {e}")))?;
     let stun_port = socket.local_addr()?.port();
     let stun = Arc::new(StunMetrics::default());
-    let options = GatewayOptions { state_dir: state_dir.clone(), stun_port, relay: !args.has("without-relay") };
+    let relay = !args.has("without-relay");
+    let options = GatewayOptions { state_dir: state_dir.clone(), stun_port, relay, internet: networks(args)? };
     let gateway = Gateway::new(&options, stun.clone())?;
     let (boxes, ()) = Boxes::change(&state_dir, |b| b.address.clone_from(&public))?;
     spawn(run_stun(socket, stun, pending()));
@@ -114,6 +116,12 @@ async fn front(args: &Args) -> Result<(), Failure> {
     tracing::info!("stopping");
     accepting.abort();
     Ok(())
+}
+
+/// Networks that count as the Internet, where a laboratory plays it.
+fn networks(args: &Args) -> Result<Vec<IpNet>, Failure> {
+    let wrong = |text: &str| Failure::Usage(format!("--public-networks {text:?}: write it like 10.77.0.0/24"));
+    args.list("public-networks").iter().map(|text| text.parse().map_err(|_| wrong(text))).collect()
 }
 
 /// Host and port that boxes dial: as given, or this machine's address if the world reaches that.

@@ -23,6 +23,7 @@ use hearthgate_derp::{
 };
 use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePrivate, MachinePublic, NodePublic};
+use ipnet::IpNet;
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -80,6 +81,9 @@ pub struct GatewayOptions {
     pub stun_port: u16,
     /// It has a relay of its own, for nodes of its boxes.
     pub relay: bool,
+    /// Networks that count as the Internet when a box is tried from outside, though their addresses are private: where
+    /// a laboratory plays the Internet.
+    pub internet: Vec<IpNet>,
 }
 
 /// A front.
@@ -90,6 +94,7 @@ pub struct Gateway {
     gate: Arc<Gate>,
     relay: Option<(Front, Arc<Pages>, FrontRelay)>,
     stun_port: u16,
+    internet: Vec<IpNet>,
     turns: outside::Turns,
 }
 
@@ -119,6 +124,7 @@ impl Gateway {
             gate,
             relay,
             stun_port: options.stun_port,
+            internet: options.internet.clone(),
             turns: outside::Turns::default(),
         }))
     }
@@ -236,8 +242,8 @@ impl Gateway {
         loop {
             let wish = caller.wish().await?;
             sleep(self.turns.next(key)).await;
-            let reached = outside::look(address, host, &wish).await;
-            tracing::info!(%address, tcp = ?reached.tcp, stun = ?reached.stun, "tried whether a box is reached from here");
+            let reached = outside::look(address, &self.internet, host, &wish).await;
+            tracing::info!(%address, public = reached.public, tcp = ?reached.tcp, stun = ?reached.stun, "tried whether a box is reached from here");
             caller.reached(&reached).await?;
         }
     }

@@ -83,6 +83,10 @@ pub struct Wish {
 pub struct Reached {
     /// The address that was tried.
     pub address: IpAddr,
+    /// The front takes it for one of the Internet. Nothing else is tried; fronts that do not say this are older and try
+    /// all.
+    #[serde(default)]
+    pub public: bool,
     /// The port that was wished for.
     pub tcp_port: u16,
     /// What came of TCP, TLS and `/key`.

@@ -1,12 +1,14 @@
 //! The front as a witness: whether a box is reached from outside without the front.
 //!
 //! It knocks at one address only, the one that the box's own tunnel comes from, at the ports that the box names, once
-//! in a while. So nobody can have it look at somebody else's machine.
+//! in a while. So nobody can have it look at somebody else's machine. And only at addresses of the Internet: a box in
+//! the front's own network, or one that comes from its NAT, would learn nothing of the outside and much of the inside.
 
 use crate::messages::{Outcome, Reached, Wish};
-use hearthgate_fetch::pinned;
+use hearthgate_fetch::{is_public, pinned};
 use hearthgate_keys::MachinePublic;
 use hearthgate_stun::{TxId, parse_response, request};
+use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use std::{
@@ -36,16 +38,23 @@ const ANSWER_MAX: u64 = 4096;
 /// Longest key that is passed on: `mkey:` and 64 digits are 69.
 const KEY_MAX: usize = 80;
 
-/// Tries the ports of `wish` at `address`. `host` is the name in the box's URL.
-pub(crate) async fn look(address: IpAddr, host: &str, wish: &Wish) -> Reached {
+/// Tries the ports of `wish` at `address`, if it is one of the Internet or within `internet`. `host` is the name in the
+/// box's URL.
+pub(crate) async fn look(address: IpAddr, internet: &[IpNet], host: &str, wish: &Wish) -> Reached {
+    let Wish { tcp_port, stun_port } = *wish;
+    let public = is_public(&address) || internet.iter().any(|net| net.contains(&address));
+    if !public {
+        let (tcp, stun) = (Outcome::Skipped, Outcome::Skipped);
+        return Reached { address, public, tcp_port, tcp, key: String::new(), stun_port, stun };
+    }
     let stun = async {
-        match wish.stun_port {
+        match stun_port {
             0 => Outcome::Skipped,
             port => stun(SocketAddr::new(address, port)).await.unwrap_or_else(|e| of(&e)),
         }
     };
-    let ((tcp, key), stun) = tokio::join!(server(SocketAddr::new(address, wish.tcp_port), host), stun);
-    Reached { address, tcp_port: wish.tcp_port, tcp, key, stun_port: wish.stun_port, stun }
+    let ((tcp, key), stun) = tokio::join!(server(SocketAddr::new(address, tcp_port), host), stun);
+    Reached { address, public, tcp_port, tcp, key, stun_port, stun }
 }
 
 fn of(error: &io::Error) -> Outcome {
@@ -124,6 +133,28 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn nothing_in_the_fronts_own_network_is_knocked_at() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let home = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let wish = Wish {
+            tcp_port: listener.local_addr().unwrap().port(),
+            stun_port: home.local_addr().unwrap().port(),
+        };
+        for inside in ["127.0.0.1", "::ffff:127.0.0.1", "192.168.1.1", "10.0.0.1", "100.64.0.9", "fe80::1", "fd00::1"] {
+            let seen = look(inside.parse().unwrap(), &[], "a.example", &wish).await;
+            assert_eq!((seen.public, seen.tcp, seen.stun), (false, Outcome::Skipped, Outcome::Skipped), "{inside}");
+        }
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "somebody knocked");
+        assert_eq!(home.try_recv(&mut [0; 64]).unwrap_err().kind(), io::ErrorKind::WouldBlock, "somebody asked");
+        // Where a laboratory plays the Internet, it is.
+        drop(listener);
+        let lab = ["127.0.0.0/8".parse().unwrap()];
+        let seen = look("127.0.0.1".parse().unwrap(), &lab, "a.example", &Wish { stun_port: 0, ..wish }).await;
+        assert_eq!((seen.public, seen.tcp), (true, Outcome::Refused));
+    }
 
     #[test]
     fn each_box_waits_for_itself() {

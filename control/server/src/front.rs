@@ -285,7 +285,7 @@ fn outside(app: &App, view: &View) -> Option<Outside> {
     let ours = reached.key == app.noise_key.public().to_string();
     Some(Outside {
         address: reached.address,
-        own: crate::admin::own_addresses(&app.admin).contains(&reached.address.to_canonical()),
+        public: reached.public,
         port: reached.tcp_port,
         server: if reached.tcp == Outcome::Answered && !ours { Answer::Other } else { answer(reached.tcp) },
         stun_port: reached.stun_port,

@@ -24,7 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A front on this machine, and a line of it.
 async fn front(dir: &std::path::Path) -> (SocketAddr, Line) {
-    let options = GatewayOptions { state_dir: dir.into(), stun_port: 3478, relay: true };
+    front_that_tries(dir, &[]).await
+}
+
+/// One to which these networks are the Internet.
+async fn front_that_tries(dir: &std::path::Path, internet: &[&str]) -> (SocketAddr, Line) {
+    let internet = internet.iter().map(|n| n.parse().unwrap()).collect();
+    let options = GatewayOptions { state_dir: dir.into(), stun_port: 3478, relay: true, internet };
     let gateway = Gateway::new(&options, Arc::new(StunMetrics::default())).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -118,7 +124,7 @@ async fn local(server: &TestServer, method: &str, path: &str) -> serde_json::Val
 #[tokio::test(flavor = "multi_thread")]
 async fn the_front_tells_who_answers_at_the_address_of_the_box() {
     let dir = tempfile::tempdir().unwrap();
-    let (address, line) = front(dir.path()).await;
+    let (address, line) = front_that_tries(dir.path(), &["127.0.0.0/8"]).await;
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let other = TestServer::start().await;
     // One whose URL has the port it listens on, and one whose port leads to another box.
@@ -143,12 +149,37 @@ async fn the_front_tells_who_answers_at_the_address_of_the_box() {
         let seen = &told["outside"];
         assert_eq!((&seen["tcp"], &seen["ours"]), (&"answered".into(), &ours.into()), "{told}");
         assert_eq!((&seen["stun"], &seen["port"]), (&"skipped".into(), &url_port.into()));
-        assert_eq!(seen["reachable"], false, "a front on the same machine is no witness of the outside");
+        assert_eq!(seen["reachable"], ours, "{told}");
         server.stop().await;
         // Its name is free for the next.
         Boxes::change(dir.path(), |b| b.revoke("derp.invalid")).unwrap();
     }
     other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_in_the_same_network_is_no_witness() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, line) = front(dir.path()).await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let server = TestServer::start_with(|o| {
+        o.settings.server_url = format!("https://derp.invalid:{port}");
+        o.listen = ([127, 0, 0, 1], port).into();
+        o.front = Some(line.reveal());
+    })
+    .await;
+    let up = timeout(PATIENCE, async {
+        while ask(address, "/health").await.is_none() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    up.await.expect("the tunnel is up");
+    let told = local(&server, "POST", "/api/v1/front/test").await;
+    let seen = &told["outside"];
+    assert_eq!((&seen["tcp"], &seen["stun"]), (&"skipped".into(), &"skipped".into()), "{told}");
+    assert_eq!((&seen["reachable"], &seen["ours"]), (&false.into(), &false.into()), "{told}");
+    assert!(seen["findings"].to_string().contains("says nothing of the outside"), "{told}");
+    server.stop().await;
 }
 
 async fn pair(server: &TestServer, line: &Line) {

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 pub struct Outside {
     /// That address.
     pub address: IpAddr,
-    /// It is an address of the box's own.
-    pub own: bool,
+    /// The front takes it for one of the Internet; fronts that do not say so are older than this.
+    pub public: bool,
     /// Port of the URL.
     pub port: u16,
     /// Who answered there.
@@ -50,9 +50,10 @@ impl Outside {
         self.server == Answer::Here && !self.says_nothing()
     }
 
-    /// Front and box are in the same network: nothing lies between them.
+    /// The front sees an address that the Internet does not lead to, so what it found there, if it looked, is no news
+    /// of the outside: it is in the same network as this box, or in one that both are customers of.
     fn says_nothing(&self) -> bool {
-        self.own && scope(self.address) != Scope::Global
+        !self.public && scope(self.address) != Scope::Global
     }
 
     /// What there is to say.
@@ -61,8 +62,8 @@ impl Outside {
         let (address, port, when) = (shown(self.address), self.port, ago(self.ago_s));
         if self.says_nothing() {
             let what = format!(
-                "The front is in the same network as this box, which it sees as {address}: its test {when} says \
-                nothing of the outside."
+                "The front sees this box as {address}, which is no address of the Internet: it is in the same network, \
+                or behind the same provider's NAT, and its test {when} says nothing of the outside."
             );
             return vec![Finding::new(Level::Warn, what, "Run the front on a machine elsewhere.")];
         }
@@ -157,7 +158,7 @@ mod tests {
 
     fn seen(server: Answer, stun: Option<Answer>) -> Outside {
         let address = "203.0.113.7".parse().unwrap();
-        Outside { address, own: false, port: 443, server, stun_port: 3478, stun, ago_s: 200 }
+        Outside { address, public: true, port: 443, server, stun_port: 3478, stun, ago_s: 200 }
     }
 
     #[test]
@@ -178,11 +179,16 @@ mod tests {
 
     #[test]
     fn a_front_at_home_is_no_witness() {
-        let address: IpAddr = "192.168.1.5".parse().unwrap();
-        let here = Outside { address, own: true, ..seen(Answer::Here, None) };
-        assert!(!here.reachable() && here.findings()[0].level == Level::Warn);
-        let public = Outside { own: true, ..seen(Answer::Here, None) };
-        assert!(public.reachable(), "a box with a public address of its own");
+        for inside in ["192.168.1.5", "10.9.9.9", "100.64.0.7", "127.0.0.1", "fd00::5", "fe80::1"] {
+            let address: IpAddr = inside.parse().unwrap();
+            let here = Outside { address, public: false, ..seen(Answer::Here, None) };
+            let found = here.findings();
+            assert!(!here.reachable() && found.len() == 1 && found[0].level == Level::Warn, "{inside}");
+            // Where a laboratory plays the Internet, the front says so.
+            assert!(Outside { public: true, ..here }.reachable(), "{inside}");
+        }
+        let older = Outside { public: false, ..seen(Answer::Here, None) };
+        assert!(older.reachable(), "a front that does not say so, and an address of the Internet");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) const ACME: Scenario = Scenario {
 
 /// Port of a URL without one, and of the front.
 const HTTPS: u16 = 443;
+/// What plays the Internet here has private addresses, which a front would else not take for it.
+const INTERNET: &str = "10.77.0.0/24";
 /// A public address of a client.
 const PUBLIC: &str = "203.0.113.5";
 const STEP: Duration = Duration::from_secs(15);
@@ -186,7 +188,8 @@ fn start(lab: &Lab, host: &Host) -> Outcome<Daemon> {
 fn start_with(lab: &Lab, host: &Host, flags: &[&str]) -> Outcome<Daemon> {
     let state = lab.context.folder("front/state")?;
     let mut command = host.ns.command(&lab.context.options.hearthgate);
-    command.args(["front", "--hostname", &host.address, "--state-dir"]).arg(state).args(flags);
+    command.args(["front", "--hostname", &host.address, "--public-networks", INTERNET, "--state-dir"]);
+    command.arg(state).args(flags);
     let mut daemon = host.ns.spawn("front", &mut command)?;
     lab.context.eventually("the front listens", STEP, || {
         daemon.check()?;
