@@ -3,6 +3,7 @@
 
 use crate::{CoreError, Node, Result, Settings, names};
 use hearthgate_tailcfg::SetDnsRequest;
+use jiff::Timestamp;
 
 /// What stands before a name in the name of its challenge.
 const PREFIX: &str = "_acme-challenge.";
@@ -25,11 +26,15 @@ pub fn cert_domain(settings: &Settings, node: &Node) -> Option<String> {
     (within && fits && !node.waiting).then(|| told.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Checks what a node wants in DNS: the name of its own challenge, and an answer to one. Answers with the record's name.
+/// Checks what a node wants in DNS at the time `now`: the name of its own challenge, and an answer to one. Answers with
+/// the record's name.
 ///
 /// # Errors
-/// Something else is wanted, or nothing can be written for this node.
-pub fn challenge_record(settings: &Settings, node: &Node, request: &SetDnsRequest) -> Result<String> {
+/// Something else is wanted, nothing can be written for this node, or its key has expired.
+pub fn challenge_record(settings: &Settings, node: &Node, request: &SetDnsRequest, now: Timestamp) -> Result<String> {
+    if node.is_expired(now) {
+        return Err(CoreError::denied("the key of this device has expired: log in again first"));
+    }
     let Some(domain) = cert_domain(settings, node) else {
         return Err(CoreError::denied(if settings.certificate_zone.is_none() {
             "HTTPS certificates are not set up on this server: its owner has to name a domain (dns.base_domain) and who \

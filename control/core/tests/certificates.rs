@@ -84,7 +84,7 @@ fn only_the_answer_to_ones_own_challenge_may_be_written() {
     let (settings, node) = (lab.world.settings(), node(&lab, id));
     let ask = |name: &str, kind: &str, value: &str| {
         let request = SetDnsRequest { name: name.into(), kind: kind.into(), value: value.into(), ..Default::default() };
-        challenge_record(settings, &node, &request)
+        challenge_record(settings, &node, &request, lab.now.wall)
     };
     let own = "_acme-challenge.host1.net.example.org";
     assert_eq!(ask(own, "TXT", ANSWER).as_deref(), Ok(own));
@@ -102,8 +102,14 @@ fn only_the_answer_to_ones_own_challenge_may_be_written() {
     for value in ["", "v=spf1 -all", &ANSWER[1..], &format!("{}=", &ANSWER[1..]), &"a".repeat(4096)] {
         assert!(matches!(ask(own, "TXT", value), Err(CoreError::Invalid(_))), "{value}");
     }
-    let off = self::settings("net.example.org", None);
+    let mut expired = Node::clone(&node);
+    expired.record.expiry = Some(lab.now.wall);
     let request = SetDnsRequest { name: own.into(), kind: "TXT".into(), value: ANSWER.into(), ..Default::default() };
-    let said = challenge_record(&off, &node, &request).unwrap_err().to_string();
+    let before = lab.now.wall - jiff::SignedDuration::from_secs(1);
+    assert!(challenge_record(settings, &expired, &request, before).is_ok());
+    let said = challenge_record(settings, &expired, &request, lab.now.wall);
+    assert!(matches!(said, Err(CoreError::Denied(why)) if why.contains("expired")));
+    let off = self::settings("net.example.org", None);
+    let said = challenge_record(&off, &node, &request, lab.now.wall).unwrap_err().to_string();
     assert!(said.contains("certificates.provider") && said.contains("dns.base_domain"), "{said}");
 }

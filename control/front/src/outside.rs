@@ -139,10 +139,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let home = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let wish = Wish {
-            tcp_port: listener.local_addr().unwrap().port(),
-            stun_port: home.local_addr().unwrap().port(),
-        };
+        let wish =
+            Wish { tcp_port: listener.local_addr().unwrap().port(), stun_port: home.local_addr().unwrap().port() };
         for inside in ["127.0.0.1", "::ffff:127.0.0.1", "192.168.1.1", "10.0.0.1", "100.64.0.9", "fe80::1", "fd00::1"] {
             let seen = look(inside.parse().unwrap(), &[], "a.example", &wish).await;
             assert_eq!((seen.public, seen.tcp, seen.stun), (false, Outcome::Skipped, Outcome::Skipped), "{inside}");

@@ -64,7 +64,12 @@ impl Drop for Front {
 async fn front(dir: &Path, at: &str) -> Front {
     let listener = TcpListener::bind(at).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let options = GatewayOptions { state_dir: dir.into(), stun_port: 3478, relay: true, internet: vec!["127.0.0.0/8".parse().unwrap()] };
+    let options = GatewayOptions {
+        state_dir: dir.into(),
+        stun_port: 3478,
+        relay: true,
+        internet: vec!["127.0.0.0/8".parse().unwrap()],
+    };
     let gateway = Gateway::new(&options, Arc::new(StunMetrics::default())).unwrap();
     Front { address, task: tokio::spawn(gateway.serve(listener)) }
 }

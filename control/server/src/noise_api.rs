@@ -166,7 +166,8 @@ async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         Ok(node) => node,
         Err(reply) => return *reply,
     };
-    let name = match challenge_record(&app.control.current().settings, &node, &request) {
+    let now = jiff::Timestamp::now();
+    let name = match challenge_record(&app.control.current().settings, &node, &request, now) {
         Ok(name) => name,
         Err(CoreError::Denied(why)) => return text(StatusCode::FORBIDDEN, &why),
         Err(e) => return refused(&e),
