@@ -289,6 +289,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     }
     let (try_hook, tries) = tokio::sync::mpsc::channel(webhooks::HOOKS_MAX);
     let events = facts.subscribe();
+    let device_certificates = Arc::new(certificates::Certificates::new(control.clone()));
     let app = App::new(Parts {
         control,
         oidc,
@@ -299,7 +300,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         relay,
         certificates,
         acme: Arc::default(),
-        device_certificates: Arc::default(),
+        device_certificates,
         derp_maps: derp_maps.clone(),
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,
@@ -317,6 +318,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         bootstrap_dns: BootstrapDns::new(),
     });
     app.device_certificates.configure(options.certificates.clone());
+    app.device_certificates.resume().await;
     let mut tasks = Vec::new();
     let tcp = listener::bind_tcp(options.listen)?;
     let listen = tcp.local_addr().map_err(StartError::io("listening on", options.listen.to_string()))?;

@@ -180,6 +180,8 @@ async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
                 CertificateError::Off => StatusCode::FORBIDDEN,
                 CertificateError::Spent(_) => StatusCode::TOO_MANY_REQUESTS,
                 CertificateError::Slow | CertificateError::Provider(_) => StatusCode::BAD_GATEWAY,
+                CertificateError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+                CertificateError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
             text(status, &e.to_string())
         }

@@ -1,18 +1,25 @@
 //! HTTPS certificates for devices: a device answers an authority's DNS-01 challenge (RFC 8555 section 8.4) with a TXT
 //! record that this server writes for it, through the provider of the configuration. What may be written is
-//! `hearthgate_core::challenge_record`'s word; how often, [`Budget`]'s. A record is taken away after [`LIFE`].
+//! `hearthgate_core::challenge_record`'s word; how often, [`Budget`]'s. A record is taken away after [`LIFE`], by the
+//! provider that it was given to, also after a restart.
 
 mod budget;
 mod httpreq;
+mod pending;
 mod rfc2136;
 #[cfg(test)]
 mod tests;
 
-use crate::options::{CertificateOptions, Provider};
+use crate::{
+    options::{CertificateOptions, Provider},
+    writer::{Control, Unavailable},
+};
 use budget::{Budget, Spent};
-use hearthgate_core::NodeId;
+use hearthgate_core::{CoreError, NodeId};
 use hearthgate_fetch::Fetch;
 use hearthgate_http::spawn;
+use jiff::{SignedDuration, Timestamp};
+use pending::Pending;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -55,10 +62,17 @@ pub(crate) enum CertificateError {
     /// The provider's word, or that it cannot be reached.
     #[error("the record could not be written: {0}")]
     Provider(String),
+    /// What has to be taken away cannot be noted.
+    #[error(transparent)]
+    Full(#[from] CoreError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Unavailable),
 }
 
 /// Writes records.
 pub struct Certificates {
+    control: Control,
     options: Mutex<Option<Arc<CertificateOptions>>>,
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
@@ -66,9 +80,26 @@ pub struct Certificates {
     life: [Duration; 4],
 }
 
-impl Default for Certificates {
-    fn default() -> Self {
+#[derive(Default)]
+struct State {
+    budget: Budget,
+    /// What is at a name because of us: the records of `pending`, and who wrote them if that was since the start.
+    there: BTreeMap<String, Held>,
+}
+
+/// A record that is there.
+#[derive(Clone)]
+struct Held {
+    value: String,
+    place: String,
+    by: Option<Arc<CertificateOptions>>,
+}
+
+impl Certificates {
+    /// Writes nothing until it is told how. `control` keeps what has to be taken away.
+    pub(crate) fn new(control: Control) -> Self {
         Self {
+            control,
             options: Mutex::default(),
             state: Mutex::default(),
             turn: <_>::default(),
@@ -76,29 +107,40 @@ impl Default for Certificates {
             life: LIFE,
         }
     }
-}
 
-#[derive(Default)]
-struct State {
-    budget: Budget,
-    /// What is at a name because of us: as many as the budget allows within all of [`LIFE`].
-    there: BTreeMap<String, String>,
-}
-
-impl Certificates {
     /// Records are written in this way from now on.
     pub(crate) fn configure(&self, options: Option<CertificateOptions>) {
         *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options.map(Arc::new);
     }
 
+    /// Goes on with what was there before a restart; once, before anything is set.
+    pub(crate) async fn resume(self: &Arc<Self>) {
+        let Ok(all) = self.control.call(|world, _| pending::all(world)).await else { return };
+        let now = Timestamp::now();
+        for Pending { name, value, place, due } in all {
+            self.state().there.insert(name.clone(), Held { value: value.clone(), place, by: None });
+            // Whatever became of the clock, it waits no longer than a new one.
+            let left = Duration::try_from(due.duration_since(now)).unwrap_or_default().min(self.life[0]);
+            let own = self.clone();
+            spawn(async move { own.remove_later(&name, &value, left).await });
+        }
+    }
+
     /// Puts `value` alone at `name` for `node`, and sees to it that it is taken away later.
     pub(crate) async fn set(self: &Arc<Self>, node: NodeId, name: &str, value: &str) -> Result<(), CertificateError> {
         let options = self.options().ok_or(CertificateError::Off)?;
-        let before = {
-            let mut state = self.state();
-            state.budget.spend(node, Instant::now().into_std())?;
-            state.there.insert(name.to_owned(), value.to_owned())
-        };
+        self.state().budget.spend(node, Instant::now().into_std())?;
+        let place = pending::place(&options);
+        let life = SignedDuration::try_from(self.life[0]).unwrap_or_default();
+        let (noted_name, noted_value, noted_place) = (name.to_owned(), value.to_owned(), place.clone());
+        // Before it is there: what is lost in a power cut must not stay for ever.
+        let noted = self.control.call(move |world, c| {
+            let due = c.now.wall.checked_add(life).unwrap_or(c.now.wall);
+            pending::note(world, &Pending { name: noted_name, value: noted_value, place: noted_place, due })
+        });
+        noted.await??;
+        let held = Held { value: value.to_owned(), place, by: Some(options.clone()) };
+        let before = self.state().there.insert(name.to_owned(), held);
         // A task of its own: who asked may go away in the middle, and the record has to go in the end all the same.
         let (own, at, text, how) = (self.clone(), name.to_owned(), value.to_owned(), options.clone());
         let (tell, told) = oneshot::channel();
@@ -107,7 +149,7 @@ impl Certificates {
             // Nobody may be waiting any more.
             let _ = tell.send(done.unwrap_or(Err(CertificateError::Slow)));
             // Whatever was said, it may be there.
-            own.remove_later(&at, &text).await;
+            own.remove_later(&at, &text, own.life[0]).await;
         });
         told.await.unwrap_or(Err(CertificateError::Slow))?;
         tracing::info!(%node, name, "wrote the answer to a certificate's challenge into DNS");
@@ -120,37 +162,60 @@ impl Certificates {
         options: &CertificateOptions,
         name: &str,
         value: &str,
-        before: Option<String>,
+        before: Option<Held>,
     ) -> Result<(), CertificateError> {
         let _turn = self.turn.lock().await;
-        // A dynamic update replaces by itself. A program may keep several values at a name; one left over does no harm.
-        if let Some(before) = before.filter(|b| b != value && matches!(options.provider, Provider::Httpreq(_))) {
-            let _ = self.change(options, name, &before, Change::Remove).await;
+        // A dynamic update replaces by itself, where it is made. A program may keep several values at a name, and what
+        // another provider has stays there; one left over does no harm to the new one.
+        let replaces =
+            |b: &Held| matches!(options.provider, Provider::Rfc2136(_)) && b.place == pending::place(options);
+        if let Some(before) = before.filter(|b| b.value != value && !replaces(b))
+            && let Some(by) = self.writer_of(&before)
+        {
+            let _ = self.change(&by, name, &before.value, Change::Remove).await;
         }
         self.change(options, name, value, Change::Set).await.map_err(CertificateError::Provider)
     }
 
-    async fn remove_later(&self, name: &str, value: &str) {
-        for pause in self.life {
+    /// How to take away what is there: by the provider that has it, with its secrets of today if it is the same.
+    fn writer_of(&self, held: &Held) -> Option<Arc<CertificateOptions>> {
+        self.options().filter(|now| pending::place(now) == held.place).or_else(|| held.by.clone())
+    }
+
+    /// Takes a record away after a pause, and tries again if that fails, with the pauses of a record's life.
+    async fn remove_later(&self, name: &str, value: &str, first: Duration) {
+        let mut gone = false;
+        for pause in [first].into_iter().chain(self.life.into_iter().skip(1)) {
             sleep(pause).await;
-            if self.state().there.get(name).is_none_or(|now| now != value) {
-                // Replaced meanwhile: whoever did will take that one away.
-                return;
-            }
-            let Some(options) = self.options() else { continue };
+            let held = self.state().there.get(name).filter(|now| now.value == value).cloned();
+            // Replaced meanwhile: whoever did will take that one away.
+            let Some(held) = held else { return };
+            let Some(by) = self.writer_of(&held) else { continue };
             let turn = self.turn.lock().await;
-            let done = timeout(CHANGE_WITHIN, self.change(&options, name, value, Change::Remove)).await;
+            let done = timeout(CHANGE_WITHIN, self.change(&by, name, value, Change::Remove)).await;
             drop(turn);
             match done {
-                Ok(Ok(())) => break,
+                Ok(Ok(())) => {
+                    gone = true;
+                    break;
+                }
                 Ok(Err(error)) => tracing::warn!(name, %error, "a challenge's record could not be taken out of DNS"),
                 Err(_) => tracing::warn!(name, "taking a challenge's record out of DNS took too long"),
             }
         }
-        let mut state = self.state();
-        if state.there.get(name).is_some_and(|now| now == value) {
+        {
+            let mut state = self.state();
+            if state.there.get(name).is_none_or(|now| now.value != value) {
+                return;
+            }
             state.there.remove(name);
         }
+        if !gone {
+            tracing::warn!(name, "a challenge's record stays in DNS: take it away by hand, or let it be replaced");
+        }
+        let (name, value) = (name.to_owned(), value.to_owned());
+        // A store that cannot be written says so itself; at the next start this is tried again.
+        let _ = self.control.call(move |world, _| pending::done(world, &name, &value)).await;
     }
 
     async fn change(

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::options::HttpreqOptions;
+use hearthgate_core::{AllowAll, Now, Settings, Stored, World};
 use hearthgate_keys::Secret;
+use hearthgate_tailcfg::DerpMap;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -30,15 +32,46 @@ async fn program(status: &'static str) -> (SocketAddr, mpsc::Receiver<String>) {
     (address, told)
 }
 
-fn certificates(address: SocketAddr, life: u64) -> Arc<Certificates> {
-    let all = Certificates { life: [Duration::from_millis(life); 4], ..Certificates::default() };
+fn options(address: SocketAddr) -> CertificateOptions {
     let provider = Provider::Httpreq(HttpreqOptions {
         endpoint: format!("http://{address}/acme/"),
         username: "box".into(),
         password: Secret::new("pass".into()),
     });
-    all.configure(Some(CertificateOptions { provider, wait: Duration::ZERO }));
+    CertificateOptions { provider, wait: Duration::ZERO }
+}
+
+/// A server's memory, as it is after a start.
+fn memory(folder: &tempfile::TempDir) -> (Control, crate::writer::WriterThread) {
+    let store = hearthgate_store::open(&folder.path().join("store"), hearthgate_store::EngineKind::Log).expect("store");
+    let mut stored = Stored::default();
+    for prefix in Stored::PREFIXES {
+        for (key, value) in store.scan(prefix.as_bytes()).expect("records") {
+            stored.add(&String::from_utf8_lossy(&key), &value).expect("a record");
+        }
+    }
+    let now = Now { wall: Timestamp::now(), mono_ms: 0 };
+    let world = World::load(stored, Settings::default(), Arc::new(AllowAll), DerpMap::default(), now);
+    crate::writer::start(world, store, tokio::sync::broadcast::channel(16).0).expect("a writer")
+}
+
+fn certificates(control: Control, address: SocketAddr, life: u64) -> Arc<Certificates> {
+    let all = Certificates { life: [Duration::from_millis(life); 4], ..Certificates::new(control) };
+    all.configure(Some(options(address)));
     Arc::new(all)
+}
+
+async fn kept(control: &Control) -> Vec<Pending> {
+    control.call(|world, _| pending::all(world)).await.expect("a store")
+}
+
+async fn until_nothing_is_kept(control: &Control) {
+    let gone = async {
+        while !kept(control).await.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.expect("something stays");
 }
 
 const NAME: &str = "_acme-challenge.a.net.example.org";
@@ -46,7 +79,9 @@ const NAME: &str = "_acme-challenge.a.net.example.org";
 #[tokio::test]
 async fn a_record_is_written_and_taken_away_again() {
     let (address, mut told) = program("200 OK").await;
-    let all = certificates(address, 50);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, _writer) = memory(&folder);
+    let all = certificates(control.clone(), address, 50);
     all.set(NodeId(1), NAME, "one").await.expect("written");
     let asked = told.recv().await.expect("a request").to_ascii_lowercase();
     assert!(asked.starts_with("post /acme/present http/1.1\r\n"), "{asked}");
@@ -55,15 +90,16 @@ async fn a_record_is_written_and_taken_away_again() {
     assert!(asked.ends_with("{\"fqdn\":\"_acme-challenge.a.net.example.org.\",\"value\":\"one\"}"), "{asked}");
     let asked = told.recv().await.expect("a request");
     assert!(asked.starts_with("POST /acme/cleanup ") && asked.contains("\"one\""), "{asked}");
-    while !all.state().there.is_empty() {
-        sleep(Duration::from_millis(5)).await;
-    }
+    until_nothing_is_kept(&control).await;
+    assert!(all.state().there.is_empty());
 }
 
 #[tokio::test]
 async fn a_second_value_replaces_the_first_and_only_it_is_taken_away_at_the_end() {
     let (address, mut told) = program("204 No Content").await;
-    let all = certificates(address, 200);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, _writer) = memory(&folder);
+    let all = certificates(control, address, 200);
     all.set(NodeId(1), NAME, "one").await.expect("written");
     all.set(NodeId(1), NAME, "two").await.expect("written");
     for (path, value) in [("present", "one"), ("cleanup", "one"), ("present", "two"), ("cleanup", "two")] {
@@ -76,7 +112,9 @@ async fn a_second_value_replaces_the_first_and_only_it_is_taken_away_at_the_end(
 #[tokio::test]
 async fn a_refusal_is_told_and_a_device_in_a_circle_is_stopped() {
     let (address, mut told) = program("403 Forbidden").await;
-    let all = certificates(address, 60_000);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, _writer) = memory(&folder);
+    let all = certificates(control, address, 60_000);
     tokio::spawn(async move { while told.recv().await.is_some() {} });
     let mut last = String::new();
     for _ in 0..6 {
@@ -87,4 +125,78 @@ async fn a_refusal_is_told_and_a_device_in_a_circle_is_stopped() {
     assert!(matches!(stopped, Err(CertificateError::Spent(_))), "{stopped:?}");
     all.configure(None);
     assert!(matches!(all.set(NodeId(2), NAME, "one").await, Err(CertificateError::Off)));
+}
+
+#[tokio::test]
+async fn a_restart_forgets_no_record() {
+    let (address, mut told) = program("200 OK").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, writer) = memory(&folder);
+    let all = certificates(control.clone(), address, 60_000);
+    all.set(NodeId(1), NAME, "one").await.expect("written");
+    assert!(told.recv().await.expect("a request").contains("/present "));
+    assert_eq!(kept(&control).await.len(), 1);
+    drop(all);
+    control.stop().await;
+    writer.join();
+
+    let (control, _writer) = memory(&folder);
+    let again = certificates(control.clone(), address, 100);
+    again.resume().await;
+    let asked = told.recv().await.expect("a request");
+    assert!(asked.contains("/cleanup ") && asked.contains("\"one\""), "{asked}");
+    until_nothing_is_kept(&control).await;
+}
+
+#[tokio::test]
+async fn who_has_a_record_is_asked_to_take_it_away_and_nobody_else() {
+    let ((first, mut told), (second, mut other)) = (program("200 OK").await, program("200 OK").await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, writer) = memory(&folder);
+    let all = certificates(control.clone(), first, 300);
+    all.set(NodeId(1), NAME, "one").await.expect("written");
+    assert!(told.recv().await.expect("a request").contains("/present "));
+    // The owner goes elsewhere, and later switches certificates off.
+    all.configure(Some(options(second)));
+    assert!(told.recv().await.expect("a request").contains("/cleanup "));
+    all.set(NodeId(1), NAME, "two").await.expect("written");
+    assert!(other.recv().await.expect("a request").contains("\"two\""));
+    all.configure(None);
+    let asked = other.recv().await.expect("a request");
+    assert!(asked.contains("/cleanup ") && asked.contains("\"two\""), "{asked}");
+    until_nothing_is_kept(&control).await;
+
+    // After a restart without the provider nobody can be asked: it is given up, not asked of another.
+    all.configure(Some(options(first)));
+    all.set(NodeId(1), NAME, "three").await.expect("written");
+    assert!(told.recv().await.expect("a request").contains("\"three\""));
+    drop(all);
+    control.stop().await;
+    writer.join();
+    let (control, _writer) = memory(&folder);
+    let again = certificates(control.clone(), second, 20);
+    again.resume().await;
+    assert_eq!(kept(&control).await.len(), 1);
+    until_nothing_is_kept(&control).await;
+    assert!(other.try_recv().is_err() && again.state().there.is_empty());
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, _writer) = memory(&folder);
+    let pending = |n: usize| Pending {
+        name: format!("_acme-challenge.a{n}.net.example.org"),
+        value: "one".into(),
+        place: "rfc2136 a b".into(),
+        due: Timestamp::UNIX_EPOCH,
+    };
+    let job = move |world: &mut World, _: &mut crate::writer::Context<'_>| {
+        for n in 0..pending::PENDING_MAX {
+            pending::note(world, &pending(n)).expect("room");
+        }
+        assert!(matches!(pending::note(world, &pending(pending::PENDING_MAX)), Err(CoreError::Full(_))));
+        assert!(pending::note(world, &pending(7)).is_ok(), "in place of one of the same name");
+    };
+    control.call(job).await.expect("a store");
 }
