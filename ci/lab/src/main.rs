@@ -9,6 +9,7 @@ mod command;
 mod context;
 mod daemon;
 mod doctor;
+mod flow;
 mod headscale;
 mod helpers;
 mod internet;

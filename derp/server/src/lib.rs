@@ -28,6 +28,7 @@ mod metrics;
 mod outbox;
 mod packet;
 mod proxies;
+mod queue;
 mod registry;
 mod relay;
 mod serve;

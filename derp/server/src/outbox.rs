@@ -1,9 +1,12 @@
-//! What waits to be written to one connection: bounded, and losing the oldest packet first.
+//! What waits to be written to one connection: bounded, and losing the oldest packet first (`queue.rs`).
 //!
 //! Anybody may put something in, without ever waiting; only the connection's own task takes out. It is woken only when
 //! it found nothing before, so a busy connection costs its senders no wake-ups.
 
-use crate::packet::{Kind, Packet};
+use crate::{
+    packet::{Kind, Packet},
+    queue::Queue,
+};
 use hearthgate_derp_frame::{FrameType, frame};
 use portable_atomic::{AtomicBool, Ordering::Relaxed};
 use std::{
@@ -13,8 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Packets that may wait per queue, as in the official server: a longer queue only makes packets late.
-pub(crate) const QUEUE_PACKETS: usize = 32;
 /// Frames other than packets that may wait for a client; more are lost, which costs it a retry.
 const CONTROL_MAX: usize = 256;
 /// The same for a watcher of the mesh, which must not miss any: beyond it the connection is closed and begins anew.
@@ -33,16 +34,30 @@ pub(crate) struct Dropped {
     pub(crate) other_bytes: u64,
 }
 
+impl Dropped {
+    fn count(&mut self, packet: &Packet) {
+        let (count, bytes) = if packet.kind == Kind::Disco {
+            (&mut self.disco, &mut self.disco_bytes)
+        } else {
+            (&mut self.other, &mut self.other_bytes)
+        };
+        *count += 1;
+        *bytes += packet.bytes().len() as u64;
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     control: VecDeque<Vec<u8>>,
     pong: Option<[u8; 8]>,
-    disco: VecDeque<Packet>,
-    other: VecDeque<Packet>,
+    disco: Queue,
+    other: Queue,
     /// Whether the next packet comes from the disco queue, if it has one.
     disco_turn: bool,
     /// When the oldest packets of now were put in.
     since: Option<Instant>,
+    /// What was dropped since it was told last.
+    dropped: Dropped,
     /// The task found nothing and has to be woken.
     dry: bool,
     waker: Option<Waker>,
@@ -60,26 +75,15 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts packets in, emptying `run`.
+    /// Puts packets in, emptying `run`. Tells what was dropped since the last time.
     pub(crate) fn push(&self, run: &mut Vec<Packet>) -> Dropped {
-        let mut dropped = Dropped::default();
         let mut state = self.state();
+        let State { disco, other, dropped, .. } = &mut *state;
         for packet in run.drain(..) {
-            let disco = packet.kind == Kind::Disco;
-            let queue = if disco { &mut state.disco } else { &mut state.other };
-            if queue.len() >= QUEUE_PACKETS
-                && let Some(oldest) = queue.pop_front()
-            {
-                let (count, bytes) = if disco {
-                    (&mut dropped.disco, &mut dropped.disco_bytes)
-                } else {
-                    (&mut dropped.other, &mut dropped.other_bytes)
-                };
-                *count += 1;
-                *bytes += oldest.bytes().len() as u64;
-            }
-            queue.push_back(packet);
+            let queue = if packet.kind == Kind::Disco { &mut *disco } else { &mut *other };
+            queue.push(packet, Instant::now, |lost| dropped.count(&lost));
         }
+        let dropped = std::mem::take(dropped);
         if state.since.is_none() {
             state.since = Some(Instant::now());
         }
@@ -140,6 +144,14 @@ impl Outbox {
     pub(crate) fn fill(&self, batch: &mut Vec<Packet>) -> Option<Duration> {
         let mut state = self.state();
         let mut bytes = 0;
+        // A clock read for a batch, and only with something to write.
+        let now = state.since.map(|_| Instant::now());
+        let State { disco, other, dropped, .. } = &mut *state;
+        if let Some(now) = now {
+            for queue in [disco, other] {
+                queue.settle(now, |lost| dropped.count(&lost));
+            }
+        }
         if let Some(data) = state.pong.take() {
             batch.push(Packet::control(frame(FrameType::Pong, &data)));
         }
@@ -150,7 +162,7 @@ impl Outbox {
                 state.disco_turn = !state.disco_turn;
                 let State { disco, other, disco_turn, .. } = &mut *state;
                 let (first, second) = if *disco_turn { (disco, other) } else { (other, disco) };
-                let Some(packet) = first.pop_front().or_else(|| second.pop_front()) else { break };
+                let Some(packet) = first.pop().or_else(|| second.pop()) else { break };
                 packet
             };
             bytes += next.bytes().len();
@@ -159,14 +171,14 @@ impl Outbox {
         if batch.is_empty() {
             state.dry = true;
             // Rings are given back while nothing flows: most clients are idle most of the time.
-            state.disco = VecDeque::new();
-            state.other = VecDeque::new();
+            state.disco = Queue::default();
+            state.other = Queue::default();
             state.control = VecDeque::new();
         }
         let empty = state.disco.is_empty() && state.other.is_empty();
-        let since = if empty { state.since.take() } else { state.since.replace(Instant::now()) };
+        let since = if empty { state.since.take() } else { std::mem::replace(&mut state.since, now) };
         drop(state);
-        since.map(|since| since.elapsed())
+        since.zip(now).map(|(since, now)| now.saturating_duration_since(since))
     }
 
     /// Packets that never left, by queue, for the statistics.
@@ -221,7 +233,7 @@ mod tests {
         let big = Packet::received(&NodePublic::ZERO, &[0; 60_000]);
         let mut run: Vec<Packet> = std::iter::once(big).chain((0..40).map(|_| packet(true))).collect();
         let dropped = outbox.push(&mut run);
-        assert_eq!((dropped.disco, dropped.other), (8, 0));
+        assert_eq!((dropped.disco, dropped.other), (0, 0));
         let mut sizes = Vec::new();
         loop {
             let mut batch = Vec::new();
@@ -231,7 +243,7 @@ mod tests {
             }
             sizes.push(batch.len());
         }
-        assert_eq!(sizes.iter().sum::<usize>(), 33);
+        assert_eq!(sizes.iter().sum::<usize>(), 41);
         assert!(sizes.len() > 1 && sizes.iter().all(|n| *n <= BATCH_FRAMES), "{sizes:?}");
     }
 

@@ -1,10 +1,12 @@
 //! The UDP port: one socket for each family, marked so that its packets never go into the tunnel.
 
 use crate::{PlaneError, host::BYPASS_MARK};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    os::fd::AsFd,
     time::Duration,
 };
 
@@ -85,6 +87,16 @@ impl Sockets {
     }
 }
 
+/// Asks for socket buffers in the name of the system's administrator, so that the system's own limit (a quarter of a
+/// second's packets at 10 Mbit/s) does not count; in a container it does, and bursts are lost earlier.
+pub(crate) fn roomy(socket: &impl AsFd, bytes: usize) {
+    let forced = setsockopt(socket, sockopt::RcvBufForce, &bytes).and(setsockopt(socket, sockopt::SndBufForce, &bytes));
+    if forced.is_err() {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &bytes);
+        let _ = setsockopt(socket, sockopt::SndBuf, &bytes);
+    }
+}
+
 fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     let domain = if addr.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
@@ -92,9 +104,7 @@ fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
         socket.set_only_v6(true)?;
     }
     socket.set_mark(BYPASS_MARK)?;
-    // The system may grant less: then bursts are lost earlier.
-    let _ = socket.set_recv_buffer_size(BUFFER);
-    let _ = socket.set_send_buffer_size(BUFFER);
+    roomy(&socket, BUFFER);
     socket.set_read_timeout(Some(READ_TIMEOUT))?;
     socket.bind(&addr.into())?;
     Ok(socket.into())

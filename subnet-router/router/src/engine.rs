@@ -214,7 +214,11 @@ impl Router {
                 Some(done) = self.done.recv() => self.finish(done),
                 Some(place) = self.port_mapped.recv() => self.tell(Event::PortMapped(place)),
                 Some((from, disco)) = self.tunnel_disco.recv() => self.take_disco(from, disco),
-                Some(event) = self.plane_events.recv() => self.plane_burst(event),
+                Some(event) = self.plane_events.recv() => {
+                    self.plane_burst(event);
+                    // The relays' tasks have short queues: they take theirs before the next burst.
+                    tokio::task::yield_now().await;
+                }
                 Some(event) = self.relay_events.recv() => self.relay_burst(event),
             }
             self.act();

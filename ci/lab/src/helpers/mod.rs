@@ -2,6 +2,7 @@
 //! inside a namespace, in one of these roles.
 
 pub mod dns;
+pub mod flow;
 pub mod http;
 pub mod udp;
 
@@ -13,6 +14,8 @@ pub fn run(words: &[String]) -> Option<Outcome> {
     match role.as_str() {
         http::COMMAND => Some(http::serve(arguments)),
         dns::COMMAND => Some(dns::serve(arguments)),
+        flow::SEND => Some(flow::send(arguments)),
+        flow::RECEIVE => Some(flow::receive(arguments)),
         udp::COMMAND => Some(udp::serve(arguments)),
         _ => None,
     }

@@ -40,6 +40,7 @@ mod router_kernel;
 mod router_memory;
 mod router_plain;
 mod router_routes;
+mod router_switch;
 mod router_thousand;
 mod router_userspace;
 mod router_via;
@@ -104,6 +105,7 @@ pub const ALL: &[Scenario] = &[
     router_changes::DEVICE,
     router_greeting::SCENARIO,
     router_first_packet::SCENARIO,
+    router_switch::SCENARIO,
     router_thousand::SCENARIO,
     router_plain::KERNEL,
     router_plain::USERSPACE,

@@ -69,6 +69,7 @@ fn run(lab: &mut Lab) -> Outcome {
         let plane = r.status()?.text("DataPlane");
         let count = r.status()?.peer_names().len();
         println!("  {count} peers, {plane}: {whole} KiB resident, {data} of them not pages of the program's own file");
+        println!("    {}", parts(r.pid()?)?);
         if data > limit {
             above.push(format!("{data} KiB with {count} peers, more than {limit}"));
         }
@@ -78,4 +79,33 @@ fn run(lab: &mut Lab) -> Outcome {
     }
     ensure!(above.is_empty(), "{}", above.join("; "));
     Ok(())
+}
+
+/// What a process has resident, by kind of mapping, in KiB.
+fn parts(pid: u32) -> Outcome<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps"))?;
+    let mut kinds: Vec<(String, u64)> = Vec::new();
+    let mut kind = String::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [range, rights, _, _, _, name @ ..] if range.contains('-') => {
+                kind = match name {
+                    [] => "anonymous".into(),
+                    [name] if name.starts_with('[') => (*name).into(),
+                    _ => format!("file {rights}"),
+                };
+            }
+            ["Rss:", size, ..] => {
+                let size = size.parse().unwrap_or(0);
+                match kinds.iter_mut().find(|entry| entry.0 == kind) {
+                    Some(entry) => entry.1 += size,
+                    None => kinds.push((kind.clone(), size)),
+                }
+            }
+            _ => {}
+        }
+    }
+    let words = kinds.iter().filter(|(_, size)| *size > 0).map(|(kind, size)| format!("{kind} {size}"));
+    Ok(words.collect::<Vec<_>>().join(", "))
 }

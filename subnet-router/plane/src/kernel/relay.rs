@@ -7,6 +7,7 @@
 //! is reached straight, a relayed packet is therefore written with the direct address as its source: the kernel sees no
 //! change.
 
+use crate::port::roomy;
 use nix::{
     cmsg_space,
     libc::{in_addr, in_pktinfo},
@@ -46,8 +47,7 @@ impl Loopback {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         // Nobody outside may hand in relayed packets.
         socket.bind_device(Some(b"lo"))?;
-        let _ = socket.set_recv_buffer_size(BUFFER);
-        let _ = socket.set_send_buffer_size(BUFFER);
+        roomy(&socket, BUFFER);
         socket.set_read_timeout(Some(READ_TIMEOUT))?;
         socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;

@@ -39,6 +39,9 @@ use tun_rs::{DeviceBuilder, InterruptEvent, SyncDevice};
 const HANDSHAKES_PER_SECOND: u64 = 100;
 /// The pace of WireGuard's timers; the protocol's own resolution is a second.
 const TIMER_TICK: Duration = Duration::from_millis(250);
+/// Packets that wait for the thread which reads the device: 200 ms at 50 Mbit/s. The kernel's own 500 are lost sooner than
+/// a busy processor comes round.
+const TUN_QUEUE: u32 = 1000;
 /// Stack of each thread: buffers are on the heap.
 const STACK: usize = 256 << 10;
 
@@ -138,7 +141,7 @@ impl Userspace {
 
 /// Makes the TUN device, whose reads do not wait. Tells whether it has offloads.
 fn device(name: &str) -> io::Result<(SyncDevice, bool)> {
-    let with = |offload: bool| DeviceBuilder::new().name(name).offload(offload).build_sync();
+    let with = |offload| DeviceBuilder::new().name(name).tx_queue_len(TUN_QUEUE).offload(offload).build_sync();
     let (tun, offload) = match with(true) {
         Ok(tun) => (tun, true),
         Err(error) => {

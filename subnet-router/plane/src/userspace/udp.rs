@@ -4,7 +4,7 @@
 //! datagrams go one by one.
 
 use super::receive::MAX_DATAGRAM;
-use crate::port::Sockets;
+use crate::port::{Sockets, roomy};
 use nix::{
     cmsg_space,
     errno::Errno,
@@ -23,7 +23,7 @@ use std::{
 pub(super) const SEGMENTS_MAX: usize = 64;
 /// Bytes in one such buffer: with the longest headers it is an IP packet.
 pub(super) const BYTES_MAX: usize = MAX_DATAGRAM - 48;
-/// Socket buffer asked for in the name of the system's administrator, so the system's own limit does not count.
+/// Socket buffer asked for: data comes here, not only disco.
 const SOCKET_BUFFER: usize = 2 << 20;
 
 /// What was received.
@@ -48,9 +48,7 @@ impl Batches {
             // Older kernels know neither.
             sends &= setsockopt(socket, sockopt::UdpGsoSegment, &0).is_ok();
             let joined = setsockopt(socket, sockopt::UdpGroSegment, &true).is_ok();
-            // In a container, the smaller buffers stay.
-            let _ = setsockopt(socket, sockopt::RcvBufForce, &SOCKET_BUFFER);
-            let _ = setsockopt(socket, sockopt::SndBufForce, &SOCKET_BUFFER);
+            roomy(socket, SOCKET_BUFFER);
             tracing::debug!(sends, joined, "batches of datagrams");
         }
         Self { sends: AtomicBool::new(sends) }

@@ -1,0 +1,177 @@
+//! What is lost when a relayed path becomes a direct one under load, and where: before, meanwhile, and after.
+//!
+//! ```text
+//!        internet
+//!    ____|____|______|______|____
+//!   |        #      |      |     |      # = UDP from the network is dropped, for a time
+//! server     a      b      r     q      (a, b: official clients; r, q: hearthgate router up)
+//! ```
+
+use std::time::Duration;
+
+use crate::client::{Client, MEET};
+use crate::ensure;
+use crate::flow::{self, Fate, Flow, Load};
+use crate::internet::Host;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::router::Router;
+use crate::scenario::Scenario;
+use crate::status::Status;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "router-switch",
+    summary: "counts what a relayed path and its switch to a direct one lose under load, ours beside official clients",
+    limit: Duration::from_secs(400),
+    usual: false,
+    run,
+    ..Scenario::BASE
+};
+
+const SOON: Duration = Duration::from_secs(30);
+/// Seconds of load; the way becomes free after a third.
+const LOAD: u64 = 12;
+/// Load in Mbit/s, and what an emulated machine carries.
+const RATE: u64 = 50;
+const SLOW_RATE: u64 = 2;
+/// Seconds before and after the direct path was first seen that count as the switch: it is looked for four times a second.
+const SWITCH: (f64, f64) = (0.7, 1.0);
+
+/// One of both kinds of member.
+enum Member<'a> {
+    Client(&'a Client),
+    Router(&'a Router),
+}
+
+fn run(lab: &mut Lab) -> Outcome {
+    lab.serve()?;
+    let key = lab.reusable_key("alice")?;
+    let url = lab.server()?.url.clone();
+    let a = lab.join("a", &key, &[])?;
+    let b = lab.join("b", &key, &[])?;
+    let r = Router::join(lab.internet()?.host("r")?, "r", &url, &key, &[])?;
+    let q = Router::join(lab.internet()?.host("q")?, "q", &url, &key, &[])?;
+    let (a, b, r, q) = (Member::Client(&a), Member::Client(&b), Member::Router(&r), Member::Router(&q));
+    let mut above = Vec::new();
+    for (from, to) in [(&a, &r), (&r, &a), (&r, &q), (&a, &b)] {
+        let lost = switch(lab, from, to)?;
+        let ours = matches!(from, Member::Router(_)) || matches!(to, Member::Router(_));
+        if ours && lost > 0 {
+            above.push(format!("{} to {}: {lost} packets", from.name(), to.name()));
+        }
+    }
+    ensure!(above.is_empty(), "lost while the path changed: {}", above.join(", "));
+    Ok(())
+}
+
+impl Member<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Client(client) => &client.name,
+            Self::Router(router) => &router.name,
+        }
+    }
+
+    fn host(&self) -> &Host {
+        match self {
+            Self::Client(client) => &client.host,
+            Self::Router(router) => &router.host,
+        }
+    }
+
+    fn status(&self) -> Outcome<Status> {
+        match self {
+            Self::Client(client) => client.status(),
+            Self::Router(router) => router.status(),
+        }
+    }
+
+    fn ip(&self) -> Outcome<String> {
+        match self {
+            Self::Client(client) => client.ip(),
+            Self::Router(router) => router.ip(),
+        }
+    }
+
+    fn relayed_to(&self, peer: &str) -> Outcome {
+        match self {
+            Self::Client(client) => client.relayed_to(peer, MEET),
+            Self::Router(router) => router.pings(peer, "via DERP(", MEET),
+        }
+    }
+
+    fn is_direct_to(&self, peer: &str) -> Outcome<bool> {
+        let status = self.status()?;
+        Ok(status.peer(peer).is_some_and(|peer| peer["CurAddr"].as_str().is_some_and(|at| !at.is_empty())))
+    }
+
+    fn what(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "official",
+            Self::Router(_) => "ours",
+        }
+    }
+}
+
+/// Loads the relayed path, opens the direct one, and tells what was lost meanwhile.
+fn switch(lab: &Lab, from: &Member<'_>, to: &Member<'_>) -> Outcome<u64> {
+    let context = &lab.context;
+    from.host().block_udp()?;
+    from.relayed_to(to.name())?;
+    to.relayed_to(from.name())?;
+    let name = format!("{}-{}", from.name(), to.name());
+    let rate = if context.options.patience > 1 { SLOW_RATE } else { RATE };
+    let seen = |member: &Member<'_>| flow::thrown_away(member.host());
+    let before = (seen(from)?, seen(to)?);
+    let load = Load::megabits(rate, LOAD);
+    let dropped = relay_drops(lab)?;
+    let flow = Flow::start(context, &name, from.host(), to.host(), &to.ip()?, load)?;
+    lab.pause(Duration::from_secs(LOAD / 3));
+    let open = flow::now()?;
+    from.host().unblock_udp()?;
+    context.eventually("the path is direct under load", SOON, || {
+        ensure!(from.is_direct_to(to.name())?, "relayed");
+        Ok(())
+    })?;
+    let direct = flow::now()?;
+    let fate = flow.finished(context.within(SOON * 2))?;
+    let after = (seen(from)?, seen(to)?);
+    println!("  {} to {} ({name}), {rate} Mbit/s: {}", from.what(), to.what(), show(&fate, open, direct));
+    let lost = fate.lost();
+    if !lost.is_empty() {
+        println!("    lost, when after the path was direct, and how many: {}", fate.runs(direct));
+        let grown = |before, after| flow::grown(before, after).join(", ");
+        let (there, here) = (grown(&before.0, &after.0), grown(&before.1, &after.1));
+        println!("    thrown away by the kernel of the sender: {there}; of the receiver: {here}");
+        let relay = flow::grown(&dropped, &relay_drops(lab)?).join(", ");
+        println!("    thrown away by the relay: {relay}");
+    }
+    ensure!(fate.sent == load.per_second * LOAD, "{} packets were sent", fate.sent);
+    ensure!(!fate.arrivals.is_empty(), "none came");
+    Ok(fate.lost_within(direct - SWITCH.0, direct + SWITCH.1))
+}
+
+/// Packets that the relay has dropped so far, by its own account.
+fn relay_drops(lab: &Lab) -> Outcome<Vec<(String, u64)>> {
+    let url = format!("{}/metrics", lab.running()?.url);
+    let words = ["curl", "-sS", "-m", "5", &url];
+    let text = lab.running()?.host.ns.run(&words, SOON)?.ok()?.stdout;
+    let lines = text.lines().filter_map(|line| line.strip_prefix("derp_packets_dropped")?.rsplit_once(' '));
+    Ok(lines.map(|(name, count)| (name.to_owned(), count.parse().unwrap_or(0))).collect())
+}
+
+fn show(fate: &Fate, open: f64, direct: f64) -> String {
+    let (begin, end) = (direct - SWITCH.0, direct + SWITCH.1);
+    let phases = [("relayed", 0.0, begin), ("switch", begin, end), ("direct", end, f64::MAX)];
+    let words = phases.map(|(name, from, to)| {
+        let (lost, slowest) = (fate.lost_within(from, to), fate.slowest(from, to) * 1e3);
+        format!("{name} {lost} lost, slowest {slowest:.0} ms")
+    });
+    let (doubled, overtaken) = (fate.doubled(), fate.overtaken());
+    format!(
+        "of {} packets, {}; {doubled} came twice, {overtaken} late; direct {:.1} s after it could",
+        fate.sent,
+        words.join("; "),
+        direct - open
+    )
+}

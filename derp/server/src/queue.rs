@@ -1,0 +1,182 @@
+//! Packets that wait for one connection: few for long, many for a moment.
+//!
+//! The official server lets 32 wait (`derp/derpserver/derpserver.go` of tailscale.com v1.102.5); a longer queue only makes
+//! packets late. But one read can bring three times as many before the receiver's task had its turn, and at 50 Mbit/s 32
+//! packets are 6 ms. So more may wait as long as the queue gets short again in between; one that does not is a slow
+//! receiver's, and is cut back until it has been empty.
+
+use crate::packet::Packet;
+use portable_atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// Packets that may wait for as long as it takes.
+pub(crate) const QUEUE_PACKETS: usize = 32;
+/// Packets that may wait for a moment.
+pub(crate) const BURST_PACKETS: usize = 256;
+/// How long a queue may be longer than [`QUEUE_PACKETS`].
+const MOMENT: Duration = Duration::from_millis(100);
+/// Bytes beyond [`QUEUE_PACKETS`] in the queues of all connections together.
+const BURST_BYTES: usize = 1 << 20;
+
+static BURSTS: AtomicUsize = AtomicUsize::new(0);
+
+/// A queue that loses its oldest packets first.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// Those behind the first [`QUEUE_PACKETS`] take their bytes of [`BURST_BYTES`].
+    packets: VecDeque<Packet>,
+    /// Since when it has been long.
+    long_since: Option<Instant>,
+    /// Its receiver is slow.
+    slow: bool,
+}
+
+impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// Puts a packet in; those that have to go for it are given to `lost`. `now` is asked only when the queue gets long.
+    pub(crate) fn push(&mut self, packet: Packet, now: fn() -> Instant, mut lost: impl FnMut(Packet)) {
+        loop {
+            if self.len() < QUEUE_PACKETS {
+                return self.packets.push_back(packet);
+            }
+            if !self.slow && self.len() < BURST_PACKETS && take(packet.bytes().len()) {
+                self.long_since.get_or_insert_with(now);
+                return self.packets.push_back(packet);
+            }
+            if let Some(oldest) = self.pop() {
+                lost(oldest);
+            }
+        }
+    }
+
+    /// Takes the oldest out.
+    pub(crate) fn pop(&mut self) -> Option<Packet> {
+        let packet = self.packets.pop_front()?;
+        if let Some(next) = self.packets.get(QUEUE_PACKETS - 1) {
+            // It moves up among the first.
+            BURSTS.fetch_sub(next.bytes().len(), Relaxed);
+        }
+        if self.len() <= QUEUE_PACKETS {
+            self.long_since = None;
+        }
+        Some(packet)
+    }
+
+    /// Called when the connection can take more, before it takes: cuts back a queue that has been long for too long.
+    pub(crate) fn settle(&mut self, now: Instant, mut lost: impl FnMut(Packet)) {
+        if self.is_empty() {
+            self.slow = false;
+        }
+        if self.long_since.is_some_and(|since| now.saturating_duration_since(since) > MOMENT) {
+            self.slow = true;
+            while self.len() > QUEUE_PACKETS {
+                if let Some(oldest) = self.pop() {
+                    lost(oldest);
+                }
+            }
+        }
+    }
+
+    /// Gives its room back.
+    pub(crate) fn clear(&mut self) {
+        while self.pop().is_some() {}
+        self.packets = VecDeque::new();
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Takes room for a packet of a burst, if there is any.
+fn take(bytes: usize) -> bool {
+    let room = |used: usize| used.checked_add(bytes).filter(|used| *used <= BURST_BYTES);
+    BURSTS.fetch_update(Relaxed, Relaxed, room).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_keys::NodePublic;
+    use std::sync::{Mutex, PoisonError};
+
+    /// The room for bursts is the process's.
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    fn packet(len: usize) -> Packet {
+        Packet::received(&NodePublic::ZERO, &vec![0; len])
+    }
+
+    fn push(queue: &mut Queue, count: usize, len: usize) -> usize {
+        let mut lost = 0;
+        for _ in 0..count {
+            queue.push(packet(len), Instant::now, |_| lost += 1);
+        }
+        lost
+    }
+
+    #[test]
+    fn a_burst_finds_room_and_a_flood_does_not() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = Queue::default();
+        assert_eq!(push(&mut queue, BURST_PACKETS, 1200), 0);
+        assert_eq!(push(&mut queue, 10, 1200), 10);
+        assert_eq!(queue.len(), BURST_PACKETS);
+        queue.clear();
+        assert_eq!(BURSTS.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn all_bursts_together_are_bounded_in_bytes() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues: Vec<Queue> = (0..8).map(|_| Queue::default()).collect();
+        for queue in &mut queues {
+            push(queue, 2 * BURST_PACKETS, 60_000);
+        }
+        let beyond: usize = queues.iter().map(|queue| queue.len() - QUEUE_PACKETS).sum();
+        assert!(beyond > 0 && beyond * 60_000 <= BURST_BYTES, "{beyond}");
+        drop(queues);
+        assert_eq!(BURSTS.load(Relaxed), 0, "what was dropped gives its room back");
+    }
+
+    #[test]
+    fn a_queue_that_stays_long_is_cut_back_until_it_was_empty() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = Queue::default();
+        push(&mut queue, 100, 1200);
+        let mut lost = 0;
+        queue.settle(Instant::now(), |_| lost += 1);
+        assert_eq!(lost, 0, "it is long, but not for long");
+        queue.settle(Instant::now() + 2 * MOMENT, |_| lost += 1);
+        assert_eq!((lost, queue.len()), (100 - QUEUE_PACKETS, QUEUE_PACKETS));
+        assert_eq!(push(&mut queue, 10, 1200), 10, "its receiver is slow");
+        while queue.pop().is_some() {}
+        queue.settle(Instant::now(), |_| lost += 1);
+        assert_eq!(push(&mut queue, 100, 1200), 0);
+    }
+
+    #[test]
+    fn a_queue_that_gets_short_in_between_is_not_slow() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = Queue::default();
+        push(&mut queue, 60, 1200);
+        for _ in 0..30 {
+            queue.pop();
+        }
+        let mut lost = 0;
+        queue.settle(Instant::now() + 2 * MOMENT, |_| lost += 1);
+        assert_eq!((lost, push(&mut queue, 100, 1200)), (0, 0));
+    }
+}
