@@ -3,8 +3,9 @@
 
 use crate::{Failure, client, setup};
 use hearthgate_config::{CliConfig, Config};
+use hearthgate_core::host_of;
 use hearthgate_fetch::Fetch;
-use hearthgate_web::reach::{Scope, host_of, scope};
+use hearthgate_web::reach::{Scope, scope};
 use http::{Request, header};
 use serde_json::Value;
 use std::net::IpAddr;

@@ -2,6 +2,7 @@
 
 use crate::{AdminConfig, CertificatesConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
 use hearthgate_sorted::SortedMap;
+use hearthgate_tailcfg::{TAILNET_V4, TAILNET_V6};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use std::{
@@ -182,9 +183,9 @@ impl PolicyConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prefixes {
-    /// IPv4 pool, within 100.64.0.0/10.
+    /// IPv4 pool, within [`TAILNET_V4`].
     pub v4: Option<Ipv4Net>,
-    /// IPv6 pool, within `fd7a:115c:a1e0::/48`.
+    /// IPv6 pool, within [`TAILNET_V6`].
     pub v6: Option<Ipv6Net>,
     /// `sequential` or `random`.
     pub allocation: String,
@@ -192,11 +193,7 @@ pub struct Prefixes {
 
 impl Default for Prefixes {
     fn default() -> Self {
-        let (v4, v6) = (
-            Ipv4Net::new(Ipv4Addr::new(100, 64, 0, 0), 10),
-            Ipv6Net::new(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0), 48),
-        );
-        Self { v4: v4.ok(), v6: v6.ok(), allocation: "sequential".into() }
+        Self { v4: Some(TAILNET_V4), v6: Some(TAILNET_V6), allocation: "sequential".into() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From file text and environment to a configuration, with all mistakes that were found.
 
 use crate::{Config, KEYS, Problem, Severity, env::value_of, env_name, parse_duration};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use hearthgate_tailcfg::{TAILNET_V4, TAILNET_V6};
 use std::net::SocketAddr;
 
 /// Keys of Headscale's file that have no meaning here, and what to do instead.
@@ -203,12 +203,13 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
             format!("{:?} is no way to pick addresses: sequential or random", c.prefixes.allocation),
         );
     }
-    let within = |net: IpNet, all: &str| all.parse::<IpNet>().is_ok_and(|all| all.contains(&net));
-    if c.prefixes.v4.is_some_and(|p: Ipv4Net| !within(p.into(), "100.64.0.0/10")) {
-        wrong("prefixes.v4", "clients take only addresses within 100.64.0.0/10 for their own network".into());
+    let outside =
+        |all: &dyn std::fmt::Display| format!("clients take only addresses within {all} for their own network");
+    if c.prefixes.v4.is_some_and(|p| !TAILNET_V4.contains(&p)) {
+        wrong("prefixes.v4", outside(&TAILNET_V4));
     }
-    if c.prefixes.v6.is_some_and(|p: Ipv6Net| !within(p.into(), "fd7a:115c:a1e0::/48")) {
-        wrong("prefixes.v6", "clients take only addresses within fd7a:115c:a1e0::/48 for their own network".into());
+    if c.prefixes.v6.is_some_and(|p| !TAILNET_V6.contains(&p)) {
+        wrong("prefixes.v6", outside(&TAILNET_V6));
     }
     if c.prefixes.v4.is_none() && c.prefixes.v6.is_none() {
         wrong("prefixes.v4", "nodes need addresses of one family at least".into());

@@ -5,7 +5,7 @@ use hearthgate_policy::{
     Comparison, Engine, Machine, Person, Policy as PolicyFile, Refusal, Role, TESTS_FAILED, Tailnet, TestReport,
 };
 use hearthgate_sorted::{SortedMap, SortedSet};
-use hearthgate_tailcfg::{CapMap, FilterRule, SshAction, SshPolicy};
+use hearthgate_tailcfg::{CapMap, FilterRule, SshAction, SshPolicy, TAILNET};
 use ipnet::IpNet;
 use std::{collections::HashMap, sync::Arc};
 
@@ -163,8 +163,7 @@ pub fn tailnet_of(facts: &Facts<'_>) -> Tailnet {
 
 /// Ranges that lie outside Tailscale's own.
 fn own_ranges(ranges: [Option<IpNet>; 2]) -> Vec<IpNet> {
-    let usual = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"].map(|t| t.parse::<IpNet>());
-    let inside = |r: &IpNet| usual.iter().flatten().any(|u| u.contains(r));
+    let inside = |r: &IpNet| TAILNET.iter().any(|u| u.contains(r));
     ranges.into_iter().flatten().filter(|r| !inside(r)).collect()
 }
 

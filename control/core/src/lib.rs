@@ -43,6 +43,7 @@ mod report;
 mod routes;
 mod settings;
 mod snapshot;
+mod url;
 mod users;
 mod world;
 
@@ -72,5 +73,6 @@ pub use register::{Registered, Registration};
 pub use routes::is_exit_route;
 pub use settings::{AddressAllocation, Settings};
 pub use snapshot::{Change, ChangeBits, PAGE_NODES, Page, Snapshot, TICKS_KEPT, Tick};
+pub use url::host_of;
 pub use users::NewUser;
 pub use world::{Batch, Fact, World};

@@ -4,9 +4,10 @@
 //! device's private key is made here, shown once in its configuration and forgotten; the interface's own is kept, so
 //! that configurations outlive a change of hardware. Form of the configuration: `wg-quick(8)`.
 
-use crate::{CoreError, Entropy, Now, Result, World};
+use crate::{CoreError, Entropy, Now, Result, World, host_of};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearthgate_keys::{NodePrivate, NodePublic, Secret};
+use hearthgate_tailcfg::TAILNET_V4;
 use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -184,16 +185,6 @@ fn new_key(rng: &mut dyn Entropy) -> NodePrivate {
     NodePrivate::from_random(bytes)
 }
 
-/// The host of a URL, with the brackets of an IPv6 address.
-fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rfind(']') {
-        Some(end) => authority.get(..=end).unwrap_or(authority),
-        None => authority.split(':').next().unwrap_or_default(),
-    }
-}
-
 fn configuration(
     settings: &PlainSettings,
     server_url: &str,
@@ -201,16 +192,14 @@ fn configuration(
     key: &NodePrivate,
     own: &NodePublic,
 ) -> String {
-    let host = match settings.endpoint.as_str() {
-        "" => host_of(server_url).to_owned(),
-        literal if literal.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{literal}]"),
-        name => name.to_owned(),
-    };
+    let host = if settings.endpoint.is_empty() { host_of(server_url) } else { &settings.endpoint };
+    let v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
+    let host = if v6 { format!("[{host}]") } else { host.to_owned() };
     let allowed: Vec<String> = if device.access.internet {
         vec!["0.0.0.0/0".into()]
     } else {
         let lan = settings.lan.iter().filter(|net| device.access.lan && net.addr().is_ipv4()).map(ToString::to_string);
-        lan.chain(device.access.tailnet.then(|| "100.64.0.0/10".to_owned())).collect()
+        lan.chain(device.access.tailnet.then(|| TAILNET_V4.to_string())).collect()
     };
     let mut text = String::from("[Interface]\n");
     // Writing to a String cannot fail.

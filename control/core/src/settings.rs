@@ -2,7 +2,7 @@
 
 use crate::PlainSettings;
 use hearthgate_sorted::SortedMap;
-use hearthgate_tailcfg::DnsRecord;
+use hearthgate_tailcfg::{DnsRecord, TAILNET_V4, TAILNET_V6};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 /// How addresses are picked from the prefixes.
@@ -66,8 +66,8 @@ impl Default for Settings {
         Self {
             server_url: "http://127.0.0.1:8080".into(),
             base_domain: "hearthgate.internal".into(),
-            prefix_v4: "100.64.0.0/10".parse().ok(),
-            prefix_v6: "fd7a:115c:a1e0::/48".parse().ok(),
+            prefix_v4: Some(TAILNET_V4),
+            prefix_v6: Some(TAILNET_V6),
             allocation: AddressAllocation::Sequential,
             magic_dns: true,
             override_local_dns: false,

@@ -155,7 +155,7 @@ impl Boxes {
     /// # Errors
     /// Why it is not served.
     pub fn admit(&mut self, key: MachinePublic, hello: &Hello, now: u64) -> Result<(), Refused> {
-        let host = host_of(&hello.host).ok_or(Refused::Host)?;
+        let host = plain_host(&hello.host).ok_or(Refused::Host)?;
         let known = self.boxes.iter().position(|b| b.key == key);
         let invitation = PairingSecret::parse(&hello.secret)
             .map(|s| s.hash())
@@ -216,7 +216,7 @@ impl Boxes {
 }
 
 /// The host in small letters and without brackets, if it is a name or an address.
-fn host_of(text: &str) -> Option<String> {
+fn plain_host(text: &str) -> Option<String> {
     let host = text.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':');
     (!host.is_empty() && host.len() <= HOST_MAX && host.bytes().all(good)).then_some(host)

@@ -1,7 +1,7 @@
 //! `nodeAttrs`: flags and values in the capability map of machines, and address pools.
 
 use crate::{Policy, ipset::IpSet, resolve::Resolver};
-use hearthgate_tailcfg::CapMap;
+use hearthgate_tailcfg::{CapMap, TAILNET_V4};
 use ipnet::IpNet;
 use std::collections::HashMap;
 
@@ -24,9 +24,9 @@ impl Attributes {
 
 /// Whether addresses may be given out of a pool.
 pub(crate) fn pool_allowed(net: IpNet) -> bool {
-    let inside = |text: &str| text.parse::<IpNet>().is_ok_and(|outer| outer.contains(&net));
     let meets = |text: &str| text.parse::<IpNet>().is_ok_and(|other| other.contains(&net) || net.contains(&other));
-    inside("100.64.0.0/10") && !["100.100.0.0/24", "100.100.100.0/24", "100.115.92.0/23"].into_iter().any(meets)
+    IpNet::V4(TAILNET_V4).contains(&net)
+        && !["100.100.0.0/24", "100.100.100.0/24", "100.115.92.0/23"].into_iter().any(meets)
 }
 
 /// The capability map of machines that these entries are for.

@@ -1,6 +1,7 @@
 //! Sets of addresses as sorted ranges, printed the way Tailscale's filters print them: an address alone, a prefix
 //! where the range is exactly one, else `a-b`.
 
+use hearthgate_tailcfg::{TAILNET, TAILNET_V4};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -210,22 +211,16 @@ fn v6(first: u16, second: u16, third: u16, len: u8) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0), len))
 }
 
-/// What `*` means: the tailnet's ranges, without the part of 100.64.0.0/10 that ChromeOS uses for its own machines.
+/// What `*` means: the tailnet's ranges, without the part of the first that ChromeOS uses for its own machines.
 pub(crate) fn tailnet() -> IpSet {
-    IpSet::of([v4([100, 64, 0, 0], 10), v6(0xfd7a, 0x115c, 0xa1e0, 48)])
-        .without(&IpSet::of([v4([100, 115, 92, 0], 23)]))
+    IpSet::of(TAILNET).without(&IpSet::of([v4([100, 115, 92, 0], 23)]))
 }
 
 /// What `autogroup:internet` means: public addresses.
 pub(crate) fn internet() -> IpSet {
-    let private = [
-        ([10, 0, 0, 0], 8),
-        ([172, 16, 0, 0], 12),
-        ([192, 168, 0, 0], 16),
-        ([100, 64, 0, 0], 10),
-        ([169, 254, 0, 0], 16),
-    ];
-    IpSet::of([v4([0, 0, 0, 0], 0), v6(0x2000, 0, 0, 3)]).without(&IpSet::of(private.map(|(a, l)| v4(a, l))))
+    let private = [([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16), ([169, 254, 0, 0], 16)];
+    let private = private.into_iter().map(|(a, l)| v4(a, l)).chain([IpNet::V4(TAILNET_V4)]);
+    IpSet::of([v4([0, 0, 0, 0], 0), v6(0x2000, 0, 0, 3)]).without(&IpSet::of(private))
 }
 
 /// Everything.

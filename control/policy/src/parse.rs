@@ -248,7 +248,7 @@ fn node_attr(value: &Value) -> Result<NodeAttr, Refusal> {
         if !crate::attrs::pool_allowed(net) {
             return Err(Refusal::new(
                 t.at,
-                format!("ipPool {net} must be within 100.64.0.0/10 and outside Tailscale's reserved ranges"),
+                format!("ipPool {net} must be within {TAILNET_V4} and outside Tailscale's reserved ranges"),
             ));
         }
     }
@@ -295,3 +295,4 @@ fn ssh_test(value: &Value) -> Result<SshTest, Refusal> {
         check: users("check")?,
     })
 }
+use hearthgate_tailcfg::TAILNET_V4;

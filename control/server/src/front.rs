@@ -12,6 +12,7 @@ use crate::{
     reply::{Reply, json},
     state::App,
 };
+use hearthgate_core::host_of;
 use hearthgate_derp::identity::{IdentityError, load_or_make, write_private};
 use hearthgate_front::{
     CannotTry, Home, Line, LineError, Passed, Seen, State, Status, View, keep,
@@ -22,7 +23,6 @@ use hearthgate_keys::{MachinePrivate, NodePublic};
 use hearthgate_web::{
     front::{Front, Tunnel},
     outside::{Answer, Outside},
-    reach::host_of,
 };
 use http::{Method, StatusCode};
 use serde::Deserialize;

@@ -1,10 +1,9 @@
 //! What people set on the pages and through the API goes before the configuration file, so that somebody without a
 //! shell can set it: the network's name, DNS, how long keys live.
 
-use hearthgate_core::{CoreError, Settings, World, names};
+use hearthgate_core::{CoreError, Settings, World, host_of, names};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DnsRecord;
-use hearthgate_web::reach::host_of;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 

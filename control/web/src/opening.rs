@@ -1,7 +1,8 @@
 //! At which address somebody opens the pages: the URL for clients where the gate lets it through, else an address of this
 //! machine on its LAN, else its loopback address through an SSH tunnel.
 
-use crate::{gate::Gate, reach::host_of};
+use crate::gate::Gate;
+use hearthgate_core::host_of;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What to do to see the pages.

@@ -1,6 +1,7 @@
 //! How the world reaches this box, from what the box can see of itself: its addresses and the URL that clients use.
 //! It says what is known and no more: an address of its own is not yet a way through a firewall.
 
+use hearthgate_core::host_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How good a finding is.
@@ -55,17 +56,6 @@ pub fn scope(ip: IpAddr) -> Scope {
         IpAddr::V6(v6) if v6.is_loopback() => Scope::Loopback,
         IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified() => Scope::Local,
         IpAddr::V6(_) => Scope::Global,
-    }
-}
-
-/// The host of a URL, without brackets or port.
-#[must_use]
-pub fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, r)| r);
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
     }
 }
 

@@ -3,21 +3,13 @@
 //! Source: `ipn/ipnlocal/local.go` (`shrinkDefaultRoute`, `removeFromDefaultRoute`) of tailscale.com v1.102.5.
 
 use crate::{Range, range};
+use hearthgate_tailcfg::TAILNET;
 use ipnet::IpNet;
 
-/// What an exit node's users do not reach through the default route: private, link-local, multicast and tailnet
-/// addresses.
-const NOT_INTERNET: [&str; 9] = [
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "169.254.0.0/16",
-    "224.0.0.0/4",
-    "100.64.0.0/10",
-    "fe80::/10",
-    "ff00::/8",
-    "fd7a:115c:a1e0::/48",
-];
+/// What an exit node's users do not reach through the default route besides addresses of the tailnet: private, link-local
+/// and multicast ones.
+const NOT_INTERNET: [&str; 7] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "224.0.0.0/4", "fe80::/10", "ff00::/8"];
 
 /// The destinations for [`crate::compile`]: `own` addresses and `advertised` routes. A default route among them stands
 /// for the Internet: without private networks, and without `attached`, the networks of the host's interfaces; the
@@ -27,7 +19,7 @@ pub fn local_nets(own: &[IpNet], advertised: &[IpNet], attached: &[IpNet], host:
     let (default, plain): (Vec<&IpNet>, Vec<&IpNet>) = advertised.iter().partition(|net| net.prefix_len() == 0);
     let mut all: Vec<Range> = own.iter().chain(plain).map(|net| Range::from(net.trunc())).collect();
     if !default.is_empty() {
-        let private = NOT_INTERNET.iter().filter_map(|text| text.parse::<IpNet>().ok()).map(Range::from);
+        let private = NOT_INTERNET.iter().filter_map(|text| text.parse::<IpNet>().ok()).chain(TAILNET).map(Range::from);
         let except = private.chain(attached.iter().map(|net| Range::from(net.trunc()))).collect();
         all.extend(range::without(default.iter().map(|net| Range::from(**net)).collect(), except));
         let families: Vec<bool> = default.iter().map(|net| net.addr().is_ipv4()).collect();

@@ -5,7 +5,7 @@ use crate::LocalNetwork;
 use hearthgate_filter::{Filter, ParseError, Range, compile, local_nets};
 use hearthgate_keys::NodePrivate;
 use hearthgate_plane::{Desired, Peer};
-use hearthgate_tailcfg::{FilterRule, NetPortRange, PortRange};
+use hearthgate_tailcfg::{FilterRule, NetPortRange, PortRange, TAILNET_V4};
 use ipnet::{IpNet, Ipv4Net};
 use std::{
     collections::BTreeSet,
@@ -14,9 +14,6 @@ use std::{
 
 /// Whether a device may reach a kind of place.
 type Ticked = fn(&Device) -> bool;
-
-/// Addresses of networks of this kind, IPv4.
-const TAILNET: &str = "100.64.0.0/10";
 
 /// Port of DNS, the one service of this machine that devices have.
 const DNS: PortRange = PortRange { first: 53, last: 53 };
@@ -44,7 +41,7 @@ fn filter(network: &Network, local: &LocalNetwork) -> Result<Filter, ParseError>
         .filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(ip.to_bits()) } else { None })
         .chain([network.address.addr().to_bits()])
         .collect();
-    let tailnet: Vec<IpNet> = TAILNET.parse().into_iter().collect();
+    let tailnet = [IpNet::V4(TAILNET_V4)];
     let except: Vec<IpNet> = local.attached.iter().chain(&network.lan).copied().collect();
     let internet = local_nets(&[], &[IpNet::V4(Ipv4Net::default())], &except, &[]);
     let plain = |nets: &[IpNet]| -> Vec<Range> { nets.iter().map(|net| Range::from(net.trunc())).collect() };
