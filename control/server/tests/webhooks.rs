@@ -94,6 +94,8 @@ async fn a_hook_is_made_changed_rotated_and_removed() {
         assert_eq!(ask(&server, "PATCH", &one, bad).await.0, 400);
     }
     assert_eq!(ask(&server, "GET", &one, Value::Null).await.1["subscriptions"], change["subscriptions"]);
+    let log = server.audit_log().await;
+    assert!(log.contains("added webhook") && log.contains("127.0.0.1") && !log.contains("/x"), "{log}");
     assert_eq!(ask(&server, "DELETE", &one, Value::Null).await.0, 200);
     for method in ["GET", "DELETE"] {
         assert_eq!(ask(&server, method, &one, Value::Null).await.0, 404);

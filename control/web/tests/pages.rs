@@ -125,6 +125,17 @@ fn pages_obey_their_own_policy_for_content() {
 }
 
 #[test]
+fn only_owners_see_where_a_webhook_leads() {
+    let (world, user) = world();
+    let url = "https://hooks.chat.example/services/T0/B0/SeCrEt?key=SeCrEt".to_owned();
+    let hooks = [Hook { url, ..hook() }];
+    for (role, whole) in [(Role::Owner, true), (Role::Admin, false), (Role::Auditor, false)] {
+        let shown = page::operation::events(&viewer(role, Some(&user)), &world, &hooks, None);
+        assert_eq!((shown.contains("hooks.chat.example"), shown.contains("SeCrEt")), (true, whole), "{role:?}");
+    }
+}
+
+#[test]
 fn roles_see_what_is_theirs() {
     let (world, user) = world();
     let node = world.node(hearthgate_core::NodeId(7)).expect("the node").clone();

@@ -141,7 +141,7 @@ pub(super) async fn webhook(app: &App, request: &Page, viewer: &Viewer, rest: &[
             };
             let made = app.control.call(move |world, c| {
                 let (hook, secret) = webhooks::create(world, new, &actor, c.now.wall, c.rng)?;
-                world.audit(&actor, "added webhook", &hook.url, c.now);
+                world.audit(&actor, "added webhook", hook.host(), c.now);
                 Ok(secret)
             });
             match made.await {

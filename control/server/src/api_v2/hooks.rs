@@ -52,7 +52,7 @@ pub(super) fn all(world: &mut World, c: &mut Context<'_>, caller: &Caller, call:
                 provider: new.provider_type,
             };
             let (hook, secret) = webhooks::create(world, new, &caller.name, c.now.wall, c.rng)?;
-            world.audit(&caller.name, "added webhook", &hook.url, c.now);
+            world.audit(&caller.name, "added webhook", hook.host(), c.now);
             Ok(with_secret(&hook, secret.reveal()))
         }
         _ => Err(wrong_method()),

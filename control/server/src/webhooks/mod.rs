@@ -13,7 +13,7 @@ mod tests;
 pub(crate) use message::Provider;
 pub use send::{Outcomes, run};
 
-use hearthgate_core::{CoreError, Entropy, EventKind, World};
+use hearthgate_core::{CoreError, Entropy, EventKind, World, host_of};
 use hearthgate_keys::{Secret, encode};
 use http::Uri;
 use jiff::Timestamp;
@@ -58,6 +58,14 @@ pub(crate) struct Hook {
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hook").field("id", &self.id).field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+impl Hook {
+    /// Whose it is. What else stands in its URL is often what lets one in (chat services), so this is what logs and
+    /// everybody but owners are told.
+    pub(crate) fn host(&self) -> &str {
+        host_of(&self.url)
     }
 }
 

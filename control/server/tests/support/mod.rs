@@ -53,6 +53,16 @@ impl TestServer {
         json["publicKey"].as_str().unwrap().parse().unwrap()
     }
 
+    /// The audit log, as JSON over the socket of the command line.
+    pub async fn audit_log(&self) -> String {
+        let mut stream = tokio::net::UnixStream::connect(&self.options.unix_socket).await.unwrap();
+        let request = b"GET /api/v1/audit HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     pub async fn stop(self) {
         self.running.stop().await;
     }

@@ -2,6 +2,7 @@
 
 use super::layout::{Viewer, confirm, form, post_button, when};
 use crate::text as t;
+use hearthgate_core::host_of;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -103,7 +104,8 @@ pub(super) fn webhooks(viewer: &Viewer, hooks: &[Hook], fresh: Option<&str>) -> 
             ul.list #hooks {
                 @for hook in hooks {
                     li {
-                        p { code { (hook.url) } br; span.soft.small {
+                        // What stands behind the host is often all that is needed to write there.
+                        p { code { @if viewer.role.is_owner() { (hook.url) } @else { (host_of(&hook.url)) } } br; span.soft.small {
                             (hook.events.join(", ")) " · since " (when(Some(hook.created), "")) }
                             br; span.small { (hook.last.as_deref().unwrap_or(t::WEBHOOK_QUIET)) } }
                         @if viewer.role.is_owner() {
