@@ -251,6 +251,12 @@ pub const WEBHOOKS: &str = "Webhooks";
 pub const WEBHOOKS_HINT: &str = "Other servers hear of events: each gets a POST in Tailscale's form, signed with its secret, tried four times within a quarter of an hour.";
 pub const WEBHOOK_SECRET: &str = "The secret that its requests are signed with. Copy it now: it is not shown again.";
 pub const WEBHOOK_QUIET: &str = "Nothing was sent since the start.";
+pub const WEBHOOK_LOST: &str = "Requests that it never got since the start:";
+pub const WEBHOOK_FAILING: &str =
+    "Look whether it is there and takes requests, then send a test on the page of events.";
+pub const WEBHOOKS_MISSED: &str =
+    "More happened at once than webhooks can be told of. Not told since the start, at most:";
+pub const WEBHOOKS_MISSED_HINT: &str = "The log of changes below Events has them all.";
 pub const WEBHOOK_TEST: &str = "Send a test";
 pub const WEBHOOK_LOCAL: &str = "it may be on this box or the local network, without https";
 pub const WEBHOOK_EVENTS: [(&str, &str); 6] = [

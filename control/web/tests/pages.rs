@@ -49,7 +49,15 @@ fn oauth() -> Oauth {
 
 fn hook() -> Hook {
     let words = || EVIL.to_owned();
-    Hook { id: words(), url: words(), events: vec![words()], created: NOW.wall, last: Some(words()) }
+    Hook {
+        id: words(),
+        url: words(),
+        events: vec![words()],
+        created: NOW.wall,
+        last: Some(words()),
+        lost: 2,
+        failing: true,
+    }
 }
 
 fn viewer(role: Role, user: Option<&User>) -> Viewer {
@@ -91,7 +99,7 @@ fn hostile_texts_stay_texts() {
         ),
         page::routes::routes(&owner, &world, NOW),
         page::operation::events(&owner, &world, &[hook()], Some(EVIL)),
-        page::operation::health(&owner, &world, &found, &History::default(), NOW),
+        page::operation::health(&owner, &page::tools::findings(&[hook()], 3), &found, &History::default()),
         page::setup::setup(&owner, &world, EVIL, &found, Some(&front)),
         page::account::claim(Some(EVIL), EVIL),
         page::account::login(Some(EVIL), EVIL, true),

@@ -53,7 +53,9 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["dns"] if all => page::dns::dns(&viewer, &world),
         ["relays"] if all => page::operation::relays(&viewer, &world, load(app)),
         ["health"] if all => {
-            page::operation::health(&viewer, &world, &reach(app, &world), &app.own_router.history(), now)
+            let mut found = hearthgate_web::health::findings(&world, now);
+            found.extend(page::tools::findings(&tools::hooks(app, &world), app.hooks.missed()));
+            page::operation::health(&viewer, &found, &reach(app, &world), &app.own_router.history())
         }
         ["events"] if all => page::operation::events(&viewer, &world, &tools::hooks(app, &world), None),
         ["system"] if all => {

@@ -31,12 +31,10 @@ pub(super) fn clients(world: &World) -> Oauth {
 
 /// Webhooks, as the page shows them.
 pub(super) fn hooks(app: &App, world: &World) -> Vec<Hook> {
-    let shown = |h: webhooks::Hook| Hook {
-        last: app.hooks.of(&h.id),
-        id: h.id,
-        url: h.url,
-        events: h.events,
-        created: h.created,
+    let shown = |h: webhooks::Hook| {
+        let webhooks::Outcome { last, lost, failing } = app.hooks.of(&h.id);
+        let last = Some(last).filter(|words| !words.is_empty());
+        Hook { id: h.id, url: h.url, events: h.events, created: h.created, last, lost, failing }
     };
     webhooks::hooks(world).into_iter().map(shown).collect()
 }

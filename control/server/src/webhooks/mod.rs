@@ -11,6 +11,7 @@ mod send;
 mod tests;
 
 pub(crate) use message::Provider;
+pub(crate) use send::Outcome;
 pub use send::{Outcomes, run};
 
 use hearthgate_core::{CoreError, Entropy, EventKind, World, host_of};

@@ -22,6 +22,17 @@ pub(super) struct Waiting {
     due: Instant,
 }
 
+/// What becomes of a request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It is tried again.
+    Waits,
+    /// It is tried again, and the oldest of too many that wait was dropped for it.
+    Crowded,
+    /// It was the last try.
+    GivenUp,
+}
+
 /// The queue of one hook.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -56,13 +67,12 @@ impl Queue {
         }
     }
 
-    /// Keeps a request that failed for another try; false when there were enough.
-    pub(super) fn again(&self, mut failed: Waiting) -> bool {
-        let Some(pause) = PAUSES.get(failed.tries) else { return false };
+    /// Keeps a request that failed for another try, if there were not enough.
+    pub(super) fn again(&self, mut failed: Waiting) -> Again {
+        let Some(pause) = PAUSES.get(failed.tries) else { return Again::GivenUp };
         failed.tries += 1;
         failed.due = Instant::now() + *pause;
-        self.put(failed);
-        true
+        if self.put(failed) { Again::Waits } else { Again::Crowded }
     }
 
     fn put(&self, one: Waiting) -> bool {
@@ -90,13 +100,13 @@ mod tests {
         queue.push("one".into());
         let mut one = queue.next().await;
         for after in [10, 70, 670] {
-            assert!(queue.again(one));
+            assert_eq!(queue.again(one), Again::Waits);
             queue.push("new".into());
             assert_eq!(queue.next().await.body, "new");
             one = queue.next().await;
             assert_eq!((one.body.as_ref(), start.elapsed().as_secs()), (&b"one"[..], after));
         }
-        assert!(!queue.again(one), "given up");
+        assert_eq!(queue.again(one), Again::GivenUp);
     }
 
     #[tokio::test]
@@ -106,7 +116,10 @@ mod tests {
             assert!(queue.push(n.to_string().into()));
         }
         assert!(!queue.push("last".into()));
-        assert_eq!(queue.next().await.body, "1");
-        assert_eq!(queue.all().len(), WAITING_MAX - 1);
+        let failed = queue.next().await;
+        assert_eq!((failed.body.as_ref(), queue.all().len()), (&b"1"[..], WAITING_MAX - 1));
+        queue.push("while it was tried".into());
+        assert_eq!(queue.again(failed), Again::Crowded, "it is told that the oldest was dropped for it");
+        assert_eq!(queue.next().await.body, "3");
     }
 }

@@ -1,7 +1,10 @@
 //! Sends events to the hooks that want them: gathered for a moment, signed, tried a few times, then given up. Each hook has a
 //! task and a queue of its own, and gets one request at a time.
 
-use super::{Hook, hook, hooks, message, queue::Queue};
+use super::{
+    Hook, hook, hooks, message,
+    queue::{Again, Queue},
+};
 use crate::state::App;
 use bytes::Bytes;
 use hearthgate_core::{Event, Fact};
@@ -9,6 +12,7 @@ use hearthgate_fetch::{Fetch, FetchError};
 use hearthgate_http::spawn;
 use http::{Request, header};
 use jiff::Timestamp;
+use portable_atomic::{AtomicU64, Ordering::Relaxed};
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -28,23 +32,58 @@ const EVENTS_MAX: usize = 64;
 /// Largest answer that is read; nothing in it matters.
 const ANSWER_MAX: usize = 16 * 1024;
 
-/// How the last request to each hook ended, for the pages. In memory only.
+/// How it went with one hook since the start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outcome {
+    /// How the last request ended, in words; empty when nothing was sent yet.
+    pub(crate) last: String,
+    /// Requests that it never got: given up, refused by it, or dropped because too many waited.
+    pub(crate) lost: u64,
+    /// The last one that ended is among them.
+    pub(crate) failing: bool,
+}
+
+/// How it goes with the hooks, for the pages. In memory only.
 #[derive(Debug, Default)]
-pub struct Outcomes(Mutex<HashMap<String, String>>);
+pub struct Outcomes {
+    hooks: Mutex<HashMap<String, Outcome>>,
+    missed: AtomicU64,
+}
 
 impl Outcomes {
-    /// In words; `None` when nothing was sent yet.
-    pub(crate) fn of(&self, hook: &str) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hook).cloned()
+    /// One hook's.
+    pub(crate) fn of(&self, hook: &str) -> Outcome {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).get(hook).cloned().unwrap_or_default()
     }
 
-    fn note(&self, hook: &str, words: String) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Events that no hook was told of, because more happened at once than is kept.
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed.load(Relaxed)
+    }
+
+    fn miss(&self, events: u64) {
+        if events > 0 {
+            tracing::warn!(events, "more happened at once than webhooks can be told of");
+            self.missed.fetch_add(events, Relaxed);
+        }
+    }
+
+    fn note(&self, hook: &str, change: impl FnOnce(&mut Outcome)) {
+        let mut all = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= super::HOOKS_MAX * 2 && !all.contains_key(hook) {
             // Hooks that are gone.
             all.clear();
         }
-        all.insert(hook.to_owned(), words);
+        change(all.entry(hook.to_owned()).or_default());
+    }
+
+    /// A request was dropped before it was sent, or in between two tries.
+    fn dropped(&self, hook: &Hook) {
+        tracing::warn!(hook = hook.id, host = hook.host(), "too much waits for a webhook: the oldest is dropped");
+        self.note(&hook.id, |o| {
+            o.lost += 1;
+            o.failing = true;
+        });
     }
 }
 
@@ -75,11 +114,12 @@ pub async fn run(app: App, mut facts: broadcast::Receiver<Fact>, mut tests: mpsc
         tokio::select! {
             fact = facts.recv() => match fact {
                 Ok(Fact::Happened(first)) => {
-                    let events = gather(*first, &mut facts).await;
+                    let (events, missed) = gather(*first, &mut facts).await;
+                    app.hooks.miss(missed);
                     enqueue(&app, &events, None, &mut targets, &asks).await;
                 }
                 Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(n)) => tracing::warn!(n, "events were not told to webhooks"),
+                Err(broadcast::error::RecvError::Lagged(n)) => app.hooks.miss(n),
                 Err(broadcast::error::RecvError::Closed) => return,
             },
             asked = tests.recv() => match asked {
@@ -90,19 +130,20 @@ pub async fn run(app: App, mut facts: broadcast::Receiver<Fact>, mut tests: mpsc
     }
 }
 
-/// The event, and those that come right after it.
-async fn gather(first: Event, facts: &mut broadcast::Receiver<Fact>) -> Vec<Event> {
-    let mut events = vec![first];
+/// The event, and those that come right after it; and how many facts, events perhaps, came too fast in between.
+async fn gather(first: Event, facts: &mut broadcast::Receiver<Fact>) -> (Vec<Event>, u64) {
+    let (mut events, mut missed) = (vec![first], 0);
     let end = Instant::now() + GATHER;
     while events.len() < EVENTS_MAX {
         match tokio::time::timeout_at(end, facts.recv()).await {
             Ok(Ok(Fact::Happened(next))) => events.push(*next),
             Ok(Ok(_)) => {}
-            // The time is over, or the next turn finds out what is wrong.
-            Ok(Err(_)) | Err(_) => break,
+            Ok(Err(broadcast::error::RecvError::Lagged(n))) => missed += n,
+            // The next turn finds out as well.
+            Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => break,
         }
     }
-    events
+    (events, missed)
 }
 
 /// Puts events into the queues of the hooks that want them, and a test into that of the hook which is tried.
@@ -134,7 +175,7 @@ async fn enqueue(
             Target { queue, task }
         });
         if !target.queue.push(message::body(hook.provider, &told).to_string().into()) {
-            tracing::warn!(hook = hook.id, "too much waits for a webhook: the oldest is dropped");
+            app.hooks.dropped(&hook);
         }
     }
 }
@@ -147,19 +188,55 @@ async fn serve(app: App, id: String, queue: Arc<Queue>, asks: Arc<Asks>) {
         // Removed meanwhile: nobody waits for it. Address and secret are those of now.
         let Ok(Ok(hook)) = app.control.call(move |world, _| hook(world, &wanted)).await else { continue };
         let fetch = if hook.local { &asks.anywhere } else { &asks.public };
-        let (words, again) = match post(fetch, &hook, next.body.clone()).await {
-            Ok(status) if (200..300).contains(&status) => (format!("delivered, {status}"), false),
+        let (words, end) = match post(fetch, &hook, next.body.clone()).await {
+            Ok(status) if (200..300).contains(&status) => (format!("delivered, {status}"), End::Delivered),
             // Its own verdict, or a redirect: trying again changes nothing.
-            Ok(status) => (format!("refused with {status}"), status >= 500 || status == 429),
-            Err(e) => (e.to_string(), true),
+            Ok(status) if status < 500 && status != 429 => (format!("refused with {status}"), End::Lost),
+            Ok(status) => (format!("refused with {status}"), End::of(queue.again(next))),
+            // The URL is not for everybody's eyes.
+            Err(FetchError::Url(_)) => ("its address is no URL".to_owned(), End::Lost),
+            Err(e) => (e.to_string(), End::of(queue.again(next))),
         };
-        let end = match again {
-            false => "",
-            true if queue.again(next) => "; tried again soon",
-            true => "; given up",
+        let host = hook.host();
+        let after = match end {
+            End::Delivered => "",
+            End::Later | End::Crowded => "; tried again soon",
+            End::Lost => "; given up",
         };
-        app.hooks.note(&hook.id, format!("{}: {words}{end}", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")));
-        tracing::debug!(hook = hook.id, words, "webhook");
+        match end {
+            End::Lost => tracing::warn!(hook = hook.id, host, words, "a webhook was not told: given up"),
+            _ => tracing::debug!(hook = hook.id, host, words, "webhook"),
+        }
+        app.hooks.note(&hook.id, |o| {
+            o.last = format!("{}: {words}{after}", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"));
+            match end {
+                End::Delivered => o.failing = false,
+                End::Lost => (o.failing, o.lost) = (true, o.lost + 1),
+                End::Later | End::Crowded => {}
+            }
+        });
+        if end == End::Crowded {
+            app.hooks.dropped(&hook);
+        }
+    }
+}
+
+/// How one try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Delivered,
+    Later,
+    Crowded,
+    Lost,
+}
+
+impl End {
+    fn of(again: Again) -> Self {
+        match again {
+            Again::Waits => Self::Later,
+            Again::Crowded => Self::Crowded,
+            Again::GivenUp => Self::Lost,
+        }
     }
 }
 
@@ -172,4 +249,36 @@ async fn post(fetch: &Fetch, hook: &Hook, body: Bytes) -> Result<u16, FetchError
         .body(body)
         .map_err(|_| FetchError::Url(hook.url.clone()))?;
     Ok(fetch.request(request).await?.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_core::EventKind;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_too_fast_is_counted_and_does_not_end_the_gathering() {
+        let (tell, mut facts) = broadcast::channel(2);
+        let event = || Event { kind: EventKind::PolicyUpdate, node: None };
+        for _ in 0..5 {
+            tell.send(Fact::Happened(Box::new(event()))).expect("a listener");
+        }
+        let (events, missed) = gather(event(), &mut facts).await;
+        assert_eq!((events.len(), missed), (3, 3));
+    }
+
+    #[test]
+    fn what_a_hook_never_got_is_remembered_until_it_gets_something() {
+        let outcomes = Outcomes::default();
+        outcomes.note("a", |o| (o.failing, o.lost) = (true, o.lost + 1));
+        outcomes.note("a", |o| o.failing = false);
+        assert!(!outcomes.of("a").failing && outcomes.of("a").lost == 1 && outcomes.of("b").lost == 0);
+        outcomes.miss(0);
+        outcomes.miss(2);
+        assert_eq!(outcomes.missed(), 2);
+        for n in 0..100 {
+            outcomes.note(&n.to_string(), |o| o.lost += 1);
+        }
+        assert!(outcomes.hooks.lock().expect("a lock").len() <= super::super::HOOKS_MAX * 2);
+    }
 }

@@ -5,8 +5,8 @@ use super::{
     setup::findings,
     tools::Hook,
 };
-use crate::{health, reach::Finding, text as t, traffic::History};
-use hearthgate_core::{Now, World};
+use crate::{reach::Finding, text as t, traffic::History};
+use hearthgate_core::World;
 use maud::{Markup, html};
 
 /// Relays. `load` is the number of connections to the built-in one, when it runs.
@@ -41,10 +41,9 @@ pub fn relays(viewer: &Viewer, world: &World, load: Option<u64>) -> String {
     )
 }
 
-/// What is wrong, and how much goes through.
+/// What is wrong (`found`), how much goes through, and how the world reaches this box (`reach`).
 #[must_use]
-pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], history: &History, now: Now) -> String {
-    let found = health::findings(world, now);
+pub fn health(viewer: &Viewer, found: &[Finding], reach: &[Finding], history: &History) -> String {
     page(
         Some(viewer),
         "health",
@@ -53,7 +52,7 @@ pub fn health(viewer: &Viewer, world: &World, reach: &[Finding], history: &Histo
         html! {
             section.card #health data-live aria-labelledby="health-title" {
                 h2 #health-title { "The network" }
-                @if found.is_empty() { p.good { "All is well." } } @else { (findings(&found)) }
+                @if found.is_empty() { p.good { "All is well." } } @else { (findings(found)) }
             }
             (super::chart::traffic(history))
             section.card aria-labelledby="reach-title" { h2 #reach-title { "How the world reaches this box" } (findings(reach)) }

@@ -1,7 +1,10 @@
 //! What other programs get: OAuth clients on the page of keys, webhooks on the page of events.
 
 use super::layout::{Viewer, confirm, form, post_button, when};
-use crate::text as t;
+use crate::{
+    reach::{Finding, Level},
+    text as t,
+};
 use hearthgate_core::host_of;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -43,6 +46,23 @@ pub struct Hook {
     pub created: Timestamp,
     /// How the last request ended, if one was sent since the start.
     pub last: Option<String>,
+    /// Requests that it never got since the start.
+    pub lost: u64,
+    /// The last one is among them.
+    pub failing: bool,
+}
+
+/// What is wrong with webhooks. `missed` is how many events none of them was told of.
+#[must_use]
+pub fn findings(hooks: &[Hook], missed: u64) -> Vec<Finding> {
+    let failing = hooks.iter().filter(|h| h.failing).map(|h| {
+        let last = h.last.as_deref().unwrap_or(t::WEBHOOK_QUIET);
+        let what = format!("The webhook to {} does not get its events. {last}", host_of(&h.url));
+        Finding::new(Level::Warn, what, t::WEBHOOK_FAILING)
+    });
+    let missed = (missed > 0 && !hooks.is_empty())
+        .then(|| Finding::new(Level::Warn, format!("{} {missed}.", t::WEBHOOKS_MISSED), t::WEBHOOKS_MISSED_HINT));
+    failing.chain(missed).collect()
 }
 
 /// The part about OAuth clients.
@@ -107,7 +127,8 @@ pub(super) fn webhooks(viewer: &Viewer, hooks: &[Hook], fresh: Option<&str>) -> 
                         // What stands behind the host is often all that is needed to write there.
                         p { code { @if viewer.role.is_owner() { (hook.url) } @else { (host_of(&hook.url)) } } br; span.soft.small {
                             (hook.events.join(", ")) " · since " (when(Some(hook.created), "")) }
-                            br; span.small { (hook.last.as_deref().unwrap_or(t::WEBHOOK_QUIET)) } }
+                            br; span.small { (hook.last.as_deref().unwrap_or(t::WEBHOOK_QUIET)) }
+                            @if hook.lost > 0 { br; span.small.bad { (t::WEBHOOK_LOST) " " (hook.lost) "." } } }
                         @if viewer.role.is_owner() {
                             div.row {
                                 (post_button(viewer, &format!("/admin/webhook/{}/test", hook.id), "quiet", t::WEBHOOK_TEST, &[]))
