@@ -35,6 +35,8 @@ struct Call {
     query: api_v1::Query,
     body: Value,
     then: String,
+    /// What is wrong with the form: it is told where the call would have led.
+    wrong: Option<CoreError>,
 }
 
 impl Call {
@@ -45,6 +47,15 @@ impl Call {
             query: Vec::new(),
             body,
             then: then.to_owned(),
+            wrong: None,
+        }
+    }
+
+    /// A call that needs a number from the form.
+    fn with<T>(number: Result<T, CoreError>, then: &str, call: impl FnOnce(T) -> Self) -> Self {
+        match number {
+            Ok(n) => call(n),
+            Err(e) => Self { wrong: Some(e), ..Self::post(&[], Value::Null, then) },
         }
     }
 
@@ -54,6 +65,9 @@ impl Call {
     }
 
     fn carry_out(&self, world: &mut World, c: &mut Context<'_>, actor: &str) -> Answer {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
         let body = Bytes::from(if self.body.is_null() { String::new() } else { self.body.to_string() });
         let answer = api_v1::perform(world, c, actor, &self.method, &self.parts, &self.query, &body);
         answer.unwrap_or_else(|| Err(CoreError::NotFound("this action".into())))
@@ -133,11 +147,8 @@ fn may(viewer: &Viewer, world: &World, path: &str, form: &Form) -> bool {
 fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
     let parts: Vec<&str> = path.split('/').collect();
     let tags = || form.get("tags").split(',').map(str::trim).filter(|t| !t.is_empty()).collect::<Vec<_>>();
-    let hours = |n: i64| {
-        now.checked_add(SignedDuration::from_hours(n.clamp(1, HOURS_MAX))).unwrap_or(Timestamp::MAX).to_string()
-    };
-    // So many days from now; nothing when the field is empty.
-    let days = |text: &str| text.trim().parse().ok().map(|n: i64| hours(n.clamp(1, HOURS_MAX / 24) * 24));
+    let days = || later(form.get("days"), 24, "days", now);
+    let device = |id: &str| format!("/admin/device/{id}");
     Some(match parts.as_slice() {
         ["device", id, "rename"] => {
             Call::post(&["node", id, "rename", form.get("name").trim()], Value::Null, &format!("/admin/device/{id}"))
@@ -153,19 +164,21 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
             Call::post(&["node", id, "tags"], json!({ "tags": tags() }), &format!("/admin/device/{id}"))
         }
         ["device", id, "expire"] => {
-            let body = match form.get("how") {
-                "never" => json!({ "disableExpiry": true }),
-                "days" => json!({ "expiry": days(form.get("days"))? }),
-                _ => json!({}),
-            };
-            Call::post(&["node", id, "expire"], body, &format!("/admin/device/{id}"))
+            let post = |body| Call::post(&["node", id, "expire"], body, &device(id));
+            match form.get("how") {
+                "never" => post(json!({ "disableExpiry": true })),
+                "days" => Call::with(days().and_then(needed), &device(id), |at| post(json!({ "expiry": at }))),
+                _ => post(json!({})),
+            }
         }
         ["device", id, "attribute"] => {
             let text = form.get("value").trim();
             let value = if form.get("how") == "remove" { Value::Null } else { value_of(text) };
             let name = form.get("name").trim();
-            let body = json!({ "attributes": { name: value }, "expiry": days(form.get("days")) });
-            Call::post(&["node", id, "attributes"], body, &format!("/admin/device/{id}"))
+            Call::with(days(), &device(id), |at| {
+                let body = json!({ "attributes": { name: value }, "expiry": at });
+                Call::post(&["node", id, "attributes"], body, &device(id))
+            })
         }
         ["check", verdict @ ("approve" | "reject")] => {
             Call::post(&["auth", verdict], json!({ "authId": form.get("id") }), "/admin/devices")
@@ -191,22 +204,24 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
         ["user", id, "role"] => Call::post(&["user", id, "role"], json!({ "role": form.get("role") }), "/admin/users"),
         ["user", id, "delete"] => Call::delete(&["user", id], None, "/admin/users"),
         ["key"] => {
-            let body = json!({
-                "user": form.get("user"),
-                "reusable": form.get("reusable") == "1",
-                "ephemeral": form.get("ephemeral") == "1",
-                "preauthorized": form.get("preauthorized") == "1",
-                "aclTags": tags(),
-                "expiration": hours(form.get("hours").parse().unwrap_or(1)),
-            });
-            Call::post(&["preauthkey"], body, "/admin/keys")
+            let until = later(form.get("hours"), 1, "hours", now).and_then(needed);
+            Call::with(until, "/admin/keys", |until| {
+                let body = json!({
+                    "user": form.get("user"),
+                    "reusable": form.get("reusable") == "1",
+                    "ephemeral": form.get("ephemeral") == "1",
+                    "preauthorized": form.get("preauthorized") == "1",
+                    "aclTags": tags(),
+                    "expiration": until,
+                });
+                Call::post(&["preauthkey"], body, "/admin/keys")
+            })
         }
         ["key", id, "expire"] => Call::post(&["preauthkey", "expire"], json!({ "id": id }), "/admin/keys"),
         ["key", id, "delete"] => Call::delete(&["preauthkey"], Some(id), "/admin/keys"),
-        ["apikey"] => {
-            let days: i64 = form.get("days").parse().unwrap_or(90);
-            Call::post(&["apikey"], json!({ "expiration": hours(days.clamp(1, HOURS_MAX / 24) * 24) }), "/admin/keys")
-        }
+        ["apikey"] => Call::with(days().and_then(needed), "/admin/keys", |until| {
+            Call::post(&["apikey"], json!({ "expiration": until }), "/admin/keys")
+        }),
         ["apikey", id, "expire"] => Call::post(&["apikey", "expire"], json!({ "id": id }), "/admin/keys"),
         ["apikey", id, "delete"] => Call::delete(&["apikey", "-"], Some(id), "/admin/keys"),
         ["policy", "rollback"] => {
@@ -218,6 +233,23 @@ fn call(path: &str, form: &Form, now: Timestamp) -> Option<Call> {
         ["account", name, "delete"] => Call::delete(&["account", name], None, "/admin/users"),
         _ => return None,
     })
+}
+
+/// So many `units` of `hours` hours from now; nothing when the field is empty.
+fn later(text: &str, hours: i64, units: &str, now: Timestamp) -> Result<Option<String>, CoreError> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let max = HOURS_MAX / hours;
+    let count = text.trim().parse().ok().filter(|n| (1..=max).contains(n));
+    let count: i64 = count
+        .ok_or_else(|| CoreError::Invalid(format!("{text:?} is no number of {units}: write one from 1 to {max}")))?;
+    Ok(Some(now.checked_add(SignedDuration::from_hours(count * hours)).unwrap_or(Timestamp::MAX).to_string()))
+}
+
+/// A time that has to be given.
+fn needed(time: Option<String>) -> Result<String, CoreError> {
+    time.ok_or_else(|| CoreError::Invalid("Say for how long.".into()))
 }
 
 async fn run(app: &App, request: &Page, viewer: &Viewer, call: Call) -> Reply {
@@ -435,5 +467,35 @@ async fn rename_network(app: &App, request: &Page, viewer: &Viewer) -> Reply {
     match done.await {
         Ok(done) => finish(app, request, done, "/admin/setup"),
         Err(e) => unavailable(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_cannot_be_read_is_refused_and_is_not_for_ever() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let call = |path: &str, form: &str| call(path, &Form::read(form.as_bytes()), now).expect("a call");
+        for (path, form) in [
+            ("device/1/attribute", "name=custom:x&value=1&days="),
+            ("device/1/expire", "how=days&days="),
+            ("key", "user=1&hours="),
+            ("apikey", "days="),
+        ] {
+            for bad in ["soon", "-1", "0", "1.5", "99999999", "9223372036854775807", "1e3"] {
+                let call = call(path, &format!("{form}{bad}"));
+                let said = call.wrong.as_ref().map(ToString::to_string).unwrap_or_default();
+                assert!(said.contains(bad) && said.contains("write one from 1 to"), "{path} {bad}: {said}");
+                assert!(call.then.starts_with("/admin/") && call.parts.is_empty());
+            }
+            assert!(call(path, &format!("{form}+7 ")).wrong.is_none(), "{path}");
+            // Only a value of a device may be there for ever.
+            assert_eq!(call(path, form).wrong.is_none(), path.ends_with("attribute"), "{path}");
+        }
+        let week = call("device/1/attribute", "name=custom:x&value=1&days=7").body;
+        assert_eq!(week["expiry"], "2026-01-08T00:00:00Z");
+        assert!(call("device/1/attribute", "name=custom:x&value=1").body["expiry"].is_null());
     }
 }

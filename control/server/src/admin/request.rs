@@ -34,7 +34,7 @@ const PROXY_HEADERS: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-h
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    fn read(bytes: &[u8]) -> Self {
+    pub(super) fn read(bytes: &[u8]) -> Self {
         Self(form_urlencoded::parse(bytes).take(FIELDS_MAX).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
     }
 
