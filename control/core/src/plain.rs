@@ -22,6 +22,9 @@ const DEVICE: &str = "wireguard/device/";
 pub const PLAIN_DEVICES_MAX: usize = 64;
 /// Longest name of a device, in bytes.
 const NAME_MAX: usize = 64;
+/// What to do about a key that cannot be read.
+const KEY_BROKEN: &str = "the stored key of the plain WireGuard interface (record part/wireguard/interface) is broken: \
+    restore a backup. If there is none, remove all these devices and add them again, which makes a new key";
 /// Seconds between signs of life, so that the LAN reaches a device behind NAT.
 const KEEPALIVE_S: u32 = 25;
 
@@ -109,17 +112,23 @@ impl World {
     }
 
     /// The interface's key, once there was a device.
-    #[must_use]
-    pub fn plain_key(&self) -> Option<NodePrivate> {
-        let stored: Interface = self.record(INTERFACE)?;
-        let bytes = STANDARD.decode(stored.private_key).ok()?;
-        Some(NodePrivate::from_bytes(bytes.try_into().ok()?))
+    ///
+    /// # Errors
+    /// What is stored is no key. It must not be replaced in silence: every device knows the public half of the true one.
+    pub fn plain_key(&self) -> Result<Option<NodePrivate>> {
+        if !self.has_record(INTERFACE) {
+            return Ok(None);
+        }
+        let stored: Option<Interface> = self.record(INTERFACE);
+        let bytes = stored.and_then(|s| STANDARD.decode(s.private_key).ok()).and_then(|b| b.try_into().ok());
+        bytes.map(|b| Some(NodePrivate::from_bytes(b))).ok_or_else(|| CoreError::conflict(KEY_BROKEN))
     }
 
     /// Adds a device and tells its whole configuration, whose private key is kept nowhere.
     ///
     /// # Errors
-    /// The name is bad or taken, it may reach nothing, there is no free address, or the interface is off.
+    /// The name is bad or taken, it may reach nothing, there is no free address, the interface is off, or its stored key
+    /// is broken.
     pub fn add_plain_device(
         &mut self,
         name: &str,
@@ -148,8 +157,10 @@ impl World {
         let address = free.filter(|_| devices.len() < PLAIN_DEVICES_MAX);
         let address = address.ok_or_else(|| CoreError::Full("no address is free for another device".into()))?;
         let own = match self.plain_key() {
-            Some(key) => key,
-            None => {
+            Ok(Some(key)) => key,
+            Err(e) if !devices.is_empty() => return Err(e),
+            // Nobody knows the public half of a broken one, if there are no devices.
+            Ok(None) | Err(_) => {
                 let key = new_key(rng);
                 let private_key = STANDARD.encode(key.secret_bytes());
                 self.put_record(INTERFACE, &Interface { private_key })?;

@@ -30,6 +30,12 @@ impl World {
         record(&self.records, key)
     }
 
+    /// Whether there is a record under `key` (without [`RECORD_PREFIX`]), readable or not.
+    #[must_use]
+    pub fn has_record(&self, key: &str) -> bool {
+        self.records.contains_key(&format!("{RECORD_PREFIX}{key}"))
+    }
+
     /// Stores a record as JSON.
     ///
     /// # Errors

@@ -113,3 +113,20 @@ fn there_is_a_limit() {
     let addresses: std::collections::BTreeSet<_> = devices.iter().map(|d| d.address).collect();
     assert_eq!(addresses.len(), PLAIN_DEVICES_MAX);
 }
+
+#[test]
+fn a_broken_key_is_not_replaced_while_devices_know_it() {
+    let mut lab = lab("10.9.9.0/24", "home.example.org");
+    add(&mut lab, "tv", ACCESS).unwrap();
+    let key = lab.world.plain_key().unwrap().expect("a key");
+    for broken in [serde_json::json!({ "private_key": "not a key" }), serde_json::json!({}), serde_json::json!(7)] {
+        lab.world.put_record("wireguard/interface", &broken).unwrap();
+        let said = add(&mut lab, "phone", ACCESS).unwrap_err();
+        assert!(said.contains("restore a backup") && lab.world.plain_key().is_err(), "{said}");
+        assert_eq!(lab.world.record::<serde_json::Value>("wireguard/interface"), Some(broken), "it was replaced");
+    }
+    let id = lab.world.plain_devices()[0].id;
+    lab.world.remove_plain_device(id).unwrap();
+    add(&mut lab, "tv", ACCESS).unwrap();
+    assert_ne!(lab.world.plain_key().unwrap().expect("a key").public(), key.public());
+}

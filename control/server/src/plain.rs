@@ -84,6 +84,12 @@ pub(crate) fn follow(app: &App) -> watch::Receiver<Option<PlainNetwork>> {
 fn network(world: &World) -> Option<PlainNetwork> {
     let settings = world.plain_settings().ok()?.clone();
     let devices = world.plain_devices();
-    let key = world.plain_key().filter(|_| !devices.is_empty())?;
+    let key = match world.plain_key() {
+        Ok(key) => key.filter(|_| !devices.is_empty())?,
+        Err(e) => {
+            tracing::error!(error = %e, "devices without a client are not served");
+            return None;
+        }
+    };
     Some(PlainNetwork { settings, key, devices })
 }
