@@ -1,7 +1,8 @@
 //! Webhooks: `tailnet/-/webhooks`, `webhooks/{id}`, `webhooks/{id}/rotate`, `webhooks/{id}/test`.
 //!
 //! One key is not Tailscale's: `local` in the body that makes a hook lets it be on this machine or in a private network.
-//! OAuth clients may not say that: what they hold is for the network, not for what this machine can reach.
+//! OAuth clients may not say that, nor change, try or remove hooks of this kind: what they hold is for the network, not
+//! for what this machine can reach.
 
 use super::{Call, Caller, Failure, or_default, time, wrong_method};
 use crate::{
@@ -69,6 +70,9 @@ pub(super) fn one(
     rest: &[&str],
 ) -> Result<Value, Failure> {
     caller.need(if call.method == Method::GET { "webhooks:read" } else { "webhooks" })?;
+    if call.method != Method::GET && caller.tags.is_some() && webhooks::hook(world, id)?.local {
+        return Err(Failure::new(StatusCode::FORBIDDEN, "an OAuth client cannot change or try a local webhook"));
+    }
     match (&call.method, rest) {
         (&Method::GET, []) => Ok(view(&webhooks::hook(world, id)?)),
         (&Method::PATCH, []) => {
