@@ -82,8 +82,9 @@ pub(super) fn route(
             Ok((Answer::Json(client_view(&client)), Some(client.id)))
         }
         ("DELETE", [id]) => {
-            if oauth::client(world, id).is_some() {
+            if let Some(client) = oauth::client(world, id) {
                 caller.need("oauth_keys")?;
+                handed_out(world, caller, client.scopes.0, &client.tags)?;
                 oauth::delete(world, id);
                 world.audit(&caller.name, "removed OAuth client", id, c.now);
                 return Ok((Answer::Json(json!({})), Some((*id).to_owned())));

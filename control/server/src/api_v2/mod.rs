@@ -94,9 +94,20 @@ struct Caller {
     scopes: Scopes,
     /// `None` for API keys: they may hand out every tag.
     tags: Option<Vec<String>>,
+    /// The OAuth client whose token it is.
+    client: Option<String>,
 }
 
 impl Caller {
+    /// Whether what the token may do is still what its client may: the client may have been changed or removed while the
+    /// token was given out.
+    fn is_current(&self, world: &World) -> bool {
+        let Some((id, tags)) = self.client.as_ref().zip(self.tags.as_ref()) else { return true };
+        oauth::client(world, id).is_some_and(|client| {
+            self.scopes.0.iter().all(|s| client.scopes.include(s)) && tags.iter().all(|t| client.tags.contains(t))
+        })
+    }
+
     fn need(&self, scope: &str) -> Result<(), Failure> {
         if self.scopes.include(scope) {
             return Ok(());
@@ -204,7 +215,7 @@ async fn answer(app: &App, origin: Origin, req: Request<Incoming>) -> Result<Rep
 
 /// Who sent the request.
 async fn caller(app: &App, origin: Origin, headers: &HeaderMap) -> Result<Caller, Failure> {
-    let everything = |name: String| Caller { name, scopes: Scopes::all(), tags: None };
+    let everything = |name: String| Caller { name, scopes: Scopes::all(), tags: None, client: None };
     if origin == Origin::Local {
         return Ok(everything("console".to_owned()));
     }
@@ -216,13 +227,18 @@ async fn caller(app: &App, origin: Origin, headers: &HeaderMap) -> Result<Caller
             name: format!("OAuth client {}", grant.client),
             scopes: grant.scopes,
             tags: Some(grant.tags),
+            client: Some(grant.client),
         });
     }
     let key = hearthgate_keys::Secret::new(text);
     match app.control.call(move |world, c| world.use_api_key(key.reveal(), c.now)).await? {
         Some(id) => Ok(everything(format!("API key {id}"))),
-        None => Err(Failure::new(StatusCode::UNAUTHORIZED, "API token invalid")),
+        None => Err(invalid_token()),
     }
+}
+
+fn invalid_token() -> Failure {
+    Failure::new(StatusCode::UNAUTHORIZED, "API token invalid")
 }
 
 /// Carries out a request. Also: the OAuth client whose tokens end with it.
@@ -232,6 +248,9 @@ fn route(
     caller: &Caller,
     call: &Call,
 ) -> Result<(Answer, Option<String>), Failure> {
+    if !caller.is_current(world) {
+        return Err(invalid_token());
+    }
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let whole = |v: Result<Value, Failure>| v.map(|v| (Answer::Json(v), None));
     match parts.as_slice() {
@@ -270,4 +289,38 @@ fn time(t: Timestamp) -> Value {
 /// The path exists, the method does not.
 fn wrong_method() -> Failure {
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_core::{AllowAll, Now, Settings, Stored};
+    use hearthgate_tailcfg::DerpMap;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_token_ends_with_what_its_client_may() {
+        let now = Now { wall: Timestamp::UNIX_EPOCH, mono_ms: 0 };
+        let mut world =
+            World::load(Stored::default(), Settings::default(), Arc::new(AllowAll), DerpMap::default(), now);
+        let (scopes, tags) = (Scopes(vec!["devices:core".into()]), vec!["tag:a".to_owned()]);
+        let mut rng = |out: &mut [u8]| out.fill(7);
+        let (client, _) =
+            oauth::create(&mut world, scopes.clone(), tags.clone(), String::new(), now.wall, &mut rng).expect("made");
+        let caller = |scopes: &Scopes| Caller {
+            name: "token".into(),
+            scopes: scopes.clone(),
+            tags: Some(tags.clone()),
+            client: Some(client.id.clone()),
+        };
+        let read = Scopes(vec!["devices:core:read".into()]);
+        assert!(caller(&scopes).is_current(&world) && caller(&read).is_current(&world));
+        oauth::replace(&mut world, oauth::Client { scopes: read.clone(), ..client.clone() }).expect("changed");
+        assert!(!caller(&scopes).is_current(&world) && caller(&read).is_current(&world));
+        oauth::replace(&mut world, oauth::Client { tags: vec![], scopes, ..client.clone() }).expect_err("needs tags");
+        oauth::replace(&mut world, oauth::Client { tags: vec!["tag:b".into()], ..client.clone() }).expect("changed");
+        assert!(!caller(&read).is_current(&world), "its tag is gone");
+        oauth::delete(&mut world, &client.id);
+        assert!(!caller(&read).is_current(&world));
+    }
 }
