@@ -1,0 +1,116 @@
+//! What arrives, what goes on, and what is refused.
+
+use super::*;
+use bytes::Bytes;
+use std::fs::File;
+
+fn put(inbox: &Arc<Inbox>, name: &str, offset: u64, parts: &[&[u8]], whole: bool) -> Result<(), DropError> {
+    let (place, name) = inbox.place("n1CNTRL", name)?;
+    let (sender, receiver) = mpsc::channel(parts.len() + 1);
+    for part in parts {
+        sender.try_send(Some(Bytes::copy_from_slice(part))).unwrap();
+    }
+    if whole {
+        sender.try_send(None).unwrap();
+    }
+    drop(sender);
+    place.receive(&name, offset, None, receiver)
+}
+
+fn inbox() -> (tempfile::TempDir, Arc<Inbox>) {
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = Arc::new(Inbox::new(dir.path().to_owned()));
+    (dir, inbox)
+}
+
+fn listed(dir: &tempfile::TempDir) -> Vec<String> {
+    let mut names: Vec<String> =
+        dir.path().read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_arrives_and_another_of_its_name_gets_a_number() {
+    let (dir, inbox) = inbox();
+    put(&inbox, "a%20b.txt", 0, &[b"one ", b"two"], true).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("a b.txt")).unwrap(), b"one two");
+    put(&inbox, "a b.txt", 0, &[b"other"], true).unwrap();
+    // The same once more is not kept twice.
+    put(&inbox, "a b.txt", 0, &[b"other"], true).unwrap();
+    assert_eq!(listed(&dir), ["a b (1).txt", "a b.txt"]);
+    assert_eq!(std::fs::read(dir.path().join("a b (1).txt")).unwrap(), b"other");
+}
+
+#[test]
+fn what_broke_off_goes_on_where_it_was() {
+    let (dir, inbox) = inbox();
+    assert!(matches!(put(&inbox, "f", 0, &[&[7; BLOCK], b"rest that is wron"], false), Err(DropError::Broken)));
+    let partials = inbox.partials("n1CNTRL").unwrap();
+    assert_eq!(partials, ["f.n1CNTRL.taildrop-partial"]);
+    assert!(inbox.partials("n2CNTRL").unwrap().is_empty());
+    let sums = String::from_utf8(inbox.sums("n1CNTRL", "f").unwrap()).unwrap();
+    let first: serde_json::Value = serde_json::from_str(sums.lines().next().unwrap()).unwrap();
+    assert_eq!(first["checksum"], encode(&Sha256::digest([7; BLOCK])));
+    assert_eq!((first["algo"].as_str(), first["size"].as_u64()), (Some("sha256"), Some(BLOCK as u64)));
+    assert_eq!(sums.lines().count(), 2);
+    assert!(inbox.sums("n2CNTRL", "f").unwrap().is_empty());
+    assert!(matches!(put(&inbox, "f", 70_000, &[], true), Err(DropError::Place)));
+    put(&inbox, "f", BLOCK as u64, &[b"right"], true).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), [&[7; BLOCK][..], b"right"].concat());
+    assert_eq!(listed(&dir), ["f"]);
+}
+
+#[test]
+fn nothing_outside_is_touched_and_no_link_followed() {
+    let (dir, inbox) = inbox();
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("secret");
+    std::fs::write(&target, "mine").unwrap();
+    for name in ["..%2fsecret", "%2e%2e", "a/b", "x.n1CNTRL.taildrop-partial", "%ff", ""] {
+        assert!(matches!(put(&inbox, name, 0, &[b"x"], true), Err(DropError::Name)), "{name}");
+    }
+    std::os::unix::fs::symlink(&target, dir.path().join("s")).unwrap();
+    std::os::unix::fs::symlink(&target, dir.path().join("p.n1CNTRL.taildrop-partial")).unwrap();
+    std::fs::hard_link(&target, dir.path().join("h.n1CNTRL.taildrop-partial")).unwrap();
+    put(&inbox, "s", 0, &[b"x"], true).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("s (1)")).unwrap(), b"x");
+    for name in ["p", "h"] {
+        assert!(matches!(put(&inbox, name, 0, &[b"x"], true), Err(DropError::Io(_))), "{name}");
+        assert!(matches!(inbox.sums("n1CNTRL", name), Err(DropError::Io(_))), "{name}");
+    }
+    assert_eq!(std::fs::read(&target).unwrap(), b"mine");
+    assert!(put(&Arc::new(Inbox::new(dir.path().join("gone"))), "f", 0, &[], true).is_err());
+}
+
+#[test]
+fn there_is_room_for_a_few_at_a_time() {
+    let (_dir, inbox) = inbox();
+    let held: Vec<_> = (0..TRANSFERS).map(|n| inbox.place("n1", &format!("f{n}")).unwrap()).collect();
+    assert!(matches!(inbox.place("n1", "f0"), Err(DropError::Busy)));
+    assert!(matches!(inbox.place("n1", "more"), Err(DropError::TooMany)));
+    drop(held);
+    assert!(inbox.place("n1", "f0").is_ok());
+}
+
+#[test]
+fn a_length_that_is_not_so_or_too_much_is_refused() {
+    let (dir, inbox) = inbox();
+    let sized = |name: &str, length: u64| {
+        let (place, name) = inbox.place("n1", name).unwrap();
+        let (sender, receiver) = mpsc::channel(2);
+        sender.try_send(Some(Bytes::from_static(b"four"))).unwrap();
+        sender.try_send(None).unwrap();
+        place.receive(&name, 0, Some(length), receiver)
+    };
+    assert!(matches!(sized("a", 3), Err(DropError::Broken)));
+    assert!(matches!(sized("b", 5), Err(DropError::Broken)));
+    assert!(matches!(sized("c", u64::MAX), Err(DropError::Full)));
+    sized("d", 4).unwrap();
+    assert!(listed(&dir).contains(&"d".to_owned()));
+    let old = dir.path().join("a.n1.taildrop-partial");
+    let past = std::time::SystemTime::now() - 2 * PARTIAL_LIFE;
+    File::options().write(true).open(&old).unwrap().set_modified(past).unwrap();
+    sized("e", 4).unwrap();
+    assert_eq!(listed(&dir), ["b.n1.taildrop-partial", "d", "e"]);
+}
