@@ -249,7 +249,7 @@ async fn put(
     let Some(offset) = offset else { return text(StatusCode::BAD_REQUEST, "invalid Range header\n") };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let error = match inbox.take(Offer { from: &caller.id, name, offset, length }, body).await {
-        Ok(()) => {
+        Ok(_) => {
             tracing::info!(from = caller.name, "a file arrived");
             return text(StatusCode::OK, "{}\n");
         }
@@ -349,16 +349,60 @@ mod tests {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// A peer API on the loopback address, which takes files, and the ends that it follows.
+    struct Running {
+        at: SocketAddr,
+        callers: watch::Sender<Arc<Callers>>,
+        dir: tempfile::TempDir,
+        _others: (watch::Sender<Arc<Zone>>, watch::Sender<Option<Arc<Inbox>>>, PeerApi),
+    }
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn friend() -> Caller {
+        Caller { name: "b.t.example.".into(), id: "n2".into(), dns: true, files: true, wake: true }
+    }
+
+    fn running(caller: Caller) -> Running {
+        let (callers, seen) = watch::channel(Arc::new(Callers::from([(HERE, caller)])));
+        let (zone_kept, zone) = watch::channel(Arc::default());
+        let dir = tempfile::tempdir().unwrap();
+        let (inbox_kept, inbox) = watch::channel(Some(Arc::new(Inbox::new(dir.path().to_owned()))));
+        let api = PeerApi::start(&[HERE], &Facts { callers: seen, zone, inbox, tunnel: "ts0".into() });
+        let at = *api.places().first().unwrap();
+        Running { at, callers, dir, _others: (zone_kept, inbox_kept, api) }
+    }
+
+    #[test]
+    fn transfers_leave_the_threads_of_the_runtime_to_others() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let api = running(friend());
+            let mut held = Vec::new();
+            for name in ["a", "b"] {
+                let mut stream = TcpStream::connect(api.at).await.unwrap();
+                let head = format!("PUT /v0/put/{name} HTTP/1.1\r\nHost: peer\r\nContent-Length: 9\r\n\r\nx");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                held.push(stream);
+            }
+            let partials = || api.dir.path().read_dir().unwrap().count();
+            for _ in 0..100 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if partials() == 2 {
+                    break;
+                }
+            }
+            assert_eq!(partials(), 2, "both are under way");
+            let other = timeout(Duration::from_secs(5), spawn_blocking(|| ())).await;
+            assert!(other.is_ok(), "a transfer has taken the runtime's thread");
+        });
+    }
+
     #[tokio::test]
     async fn peers_are_answered_and_others_are_not() {
-        let here: IpAddr = "127.0.0.1".parse().unwrap();
-        let caller = Caller { name: "b.t.example.".into(), id: "n2".into(), dns: false, files: false, wake: false };
-        let (callers, seen) = watch::channel(Arc::new(Callers::from([(here, caller.clone())])));
-        let (_zone, zone) = watch::channel(Arc::default());
-        let dir = tempfile::tempdir().unwrap();
-        let (_inbox, inbox) = watch::channel(Some(Arc::new(Inbox::new(dir.path().to_owned()))));
-        let api = PeerApi::start(&[here], &Facts { callers: seen, zone, inbox, tunnel: "ts0".into() });
-        let at = *api.places().first().unwrap();
+        let (here, caller) = (HERE, Caller { dns: false, files: false, wake: false, ..friend() });
+        let Running { at, callers, dir, _others } = running(caller.clone());
         assert!(get(at, "/", &at.to_string()).await.contains("Hello, b.t.example."));
         assert!(get(at, "/", "evil.example").await.starts_with("HTTP/1.1 403 "));
         let page = format!("GET / HTTP/1.1\r\nHost: {at}\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n");

@@ -2,17 +2,18 @@
 //!
 //! They go into one folder that the operator named. It has to be there: a disk that is not mounted must not fill the
 //! flash beneath its place. A file grows under a name of its own, is resumed there, and gets its name when it is whole.
-//! Nothing there is ever overwritten, and no link is followed. A transfer has a thread of its own for the disk.
+//! Nothing there is ever overwritten, and no link is followed. Work on the disk has a thread of its own: those of the
+//! runtime are two on a small router, everybody waits for them, and a disk can hang.
 
 mod disk;
 mod name;
+mod pass;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 use disk::{fill, open};
 use hearthgate_keys::encode;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
@@ -23,20 +24,28 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
-use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
-/// Transfers at one time.
+/// Transfers at one time, and whatever else is asked of the disk.
 const TRANSFERS: usize = 4;
+/// Of these, one sender's at most: others find a place.
+const OF_ONE: usize = 3;
 /// What stays free on the disk, in bytes.
 const RESERVE: u64 = 16 << 20;
 /// Free room is looked at after so many bytes.
 const LOOK_EVERY: u64 = 4 << 20;
-/// How long the sender may say nothing.
-const SILENCE: Duration = Duration::from_secs(30);
 /// Parts of the body that wait for the disk.
 const QUEUE: usize = 4;
+/// How long the disk may take for a part, and for the end of a file: caches of slow sticks are written back there.
+const DISK: Duration = Duration::from_secs(120);
+/// Stack of a thread: buffers are on the heap.
+const STACK: usize = 128 << 10;
 /// What a file is called that is not whole: name, sender, this.
 const PARTIAL: &str = ".taildrop-partial";
 /// How long a file that is not whole waits for its rest.
@@ -70,6 +79,12 @@ pub enum DropError {
     /// The sender fell silent, or sent another length than it said.
     #[error("the transfer broke off")]
     Broken,
+    /// The sender takes so long that others would wait for its place.
+    #[error("the transfer is too slow")]
+    Slow,
+    /// The disk does not take what came.
+    #[error("the disk does not answer")]
+    Stuck,
     /// What the file system said.
     #[error("the folder cannot be written: {0}")]
     Io(#[from] io::Error),
@@ -133,38 +148,17 @@ impl Inbox {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a file. It has its name, and is on the disk, when this returns.
+    /// Takes a file. It has its name, which this tells, and is on the disk, when this returns.
     ///
     /// # Errors
     /// [`DropError`]; what came is kept for an hour, to go on there.
-    pub async fn take(self: &Arc<Self>, file: Offer<'_>, mut body: Incoming) -> Result<(), DropError> {
+    pub async fn take(self: &Arc<Self>, file: Offer<'_>, body: Incoming) -> Result<String, DropError> {
         let (place, name) = self.place(file.from, file.name)?;
         let (offset, length) = (file.offset, file.length);
         let (sender, parts) = mpsc::channel(QUEUE);
-        let disk = spawn_blocking(move || place.receive(&name, offset, length, parts));
-        let mut whole = false;
-        while let Ok(frame) = timeout(SILENCE, body.frame()).await {
-            match frame {
-                None => {
-                    whole = true;
-                    break;
-                }
-                Some(Ok(frame)) => {
-                    let Ok(bytes) = frame.into_data() else { continue };
-                    // The disk has given up, and will say why.
-                    if sender.send(Some(bytes)).await.is_err() {
-                        break;
-                    }
-                }
-                Some(Err(_)) => break,
-            }
-        }
-        if whole {
-            // As above.
-            let _ = sender.send(None).await;
-        }
-        drop(sender);
-        disk.await.map_err(io::Error::other)?
+        let disk = on_thread(move || place.receive(&name, offset, length, parts))?;
+        pass::on(body, sender).await?;
+        done(timeout(DISK, disk).await.map_err(|_| DropError::Stuck)?)
     }
 
     /// The names of files of a sender's that are not whole.
@@ -172,7 +166,7 @@ impl Inbox {
     /// # Errors
     /// The folder cannot be read.
     pub fn partials(&self, from: &str) -> io::Result<Vec<String>> {
-        let end = format!(".{}{PARTIAL}", id(from));
+        let end = end(from);
         let names = self.dir.read_dir()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter(|name| name.ends_with(&end)).collect())
     }
@@ -210,7 +204,8 @@ impl Inbox {
         if active.contains(&partial) {
             return Err(DropError::Busy);
         }
-        if active.len() >= TRANSFERS {
+        let end = end(from);
+        if active.len() >= TRANSFERS || active.iter().filter(|name| name.ends_with(&end)).count() >= OF_ONE {
             return Err(DropError::TooMany);
         }
         active.insert(partial.clone());
@@ -239,14 +234,33 @@ impl Inbox {
     }
 }
 
+/// Begins work on the disk. There are no more threads than places.
+fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DropError> + Send + 'static,
+) -> io::Result<oneshot::Receiver<Result<T, DropError>>> {
+    let (sender, result) = oneshot::channel();
+    let run = move || {
+        // Whoever asked may have gone.
+        let _ = sender.send(work());
+    };
+    thread::Builder::new().name("taildrop".into()).stack_size(STACK).spawn(run)?;
+    Ok(result)
+}
+
+/// What a thread said at its end.
+fn done<T>(result: Result<Result<T, DropError>, oneshot::error::RecvError>) -> Result<T, DropError> {
+    result.map_err(io::Error::other)?
+}
+
 /// A file's name, and its name until it is whole.
 fn names(from: &str, part: &str) -> Result<(String, String), DropError> {
     let name = name::decode(part).filter(|name| name::is_allowed(name)).ok_or(DropError::Name)?;
-    let partial = format!("{name}.{}{PARTIAL}", id(from));
+    let partial = format!("{name}{}", end(from));
     if partial.len() > name::NAME_MAX || name.ends_with(PARTIAL) { Err(DropError::Name) } else { Ok((name, partial)) }
 }
 
-/// A stable id as part of a file's name.
-fn id(from: &str) -> String {
-    from.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
+/// What names of a sender's files end in until they are whole.
+fn end(from: &str) -> String {
+    let id: String = from.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    format!(".{id}{PARTIAL}")
 }

@@ -4,7 +4,7 @@ use super::*;
 use bytes::Bytes;
 use std::fs::File;
 
-fn put(inbox: &Arc<Inbox>, name: &str, offset: u64, parts: &[&[u8]], whole: bool) -> Result<(), DropError> {
+fn put(inbox: &Arc<Inbox>, name: &str, offset: u64, parts: &[&[u8]], whole: bool) -> Result<String, DropError> {
     let (place, name) = inbox.place("n1CNTRL", name)?;
     let (sender, receiver) = mpsc::channel(parts.len() + 1);
     for part in parts {
@@ -86,9 +86,11 @@ fn nothing_outside_is_touched_and_no_link_followed() {
 #[test]
 fn there_is_room_for_a_few_at_a_time() {
     let (_dir, inbox) = inbox();
-    let held: Vec<_> = (0..TRANSFERS).map(|n| inbox.place("n1", &format!("f{n}")).unwrap()).collect();
+    let mut held: Vec<_> = (0..OF_ONE).map(|n| inbox.place("n1", &format!("f{n}")).unwrap()).collect();
     assert!(matches!(inbox.place("n1", "f0"), Err(DropError::Busy)));
-    assert!(matches!(inbox.place("n1", "more"), Err(DropError::TooMany)));
+    assert!(matches!(inbox.place("n1", "more"), Err(DropError::TooMany)), "one sender leaves places to others");
+    held.extend((OF_ONE..TRANSFERS).map(|n| inbox.place("n2", &format!("f{n}")).unwrap()));
+    assert!(matches!(inbox.place("n3", "more"), Err(DropError::TooMany)));
     drop(held);
     assert!(inbox.place("n1", "f0").is_ok());
 }

@@ -18,7 +18,7 @@ impl Place {
         offset: u64,
         length: Option<u64>,
         parts: mpsc::Receiver<Option<Bytes>>,
-    ) -> Result<(), DropError> {
+    ) -> Result<String, DropError> {
         let result = self.write(name, offset, length, parts);
         if matches!(result, Err(DropError::Full))
             && let Err(error) = std::fs::remove_file(self.inbox.dir.join(&self.partial))
@@ -35,7 +35,7 @@ impl Place {
         offset: u64,
         length: Option<u64>,
         mut parts: mpsc::Receiver<Option<Bytes>>,
-    ) -> Result<(), DropError> {
+    ) -> Result<String, DropError> {
         if let Err(error) = self.inbox.tidy() {
             tracing::debug!(%error, "old files of transfers that broke off");
         }
@@ -80,8 +80,8 @@ impl Place {
         self.finish(&partial, name)
     }
 
-    /// Gives a whole file its name, or the next free one after it.
-    fn finish(&self, partial: &Path, name: &str) -> Result<(), DropError> {
+    /// Gives a whole file its name, or the next free one after it, and tells it.
+    fn finish(&self, partial: &Path, name: &str) -> Result<String, DropError> {
         let mut name = name.to_owned();
         for _ in 0..SAME_NAME {
             let path = self.inbox.dir.join(&name);
@@ -92,13 +92,15 @@ impl Place {
                     if renamed.is_err() {
                         std::fs::remove_file(&path)?;
                     }
-                    return Ok(renamed?);
+                    renamed?;
+                    return Ok(name);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error.into()),
             }
             if disk::same(partial, &path).unwrap_or(false) {
-                return Ok(std::fs::remove_file(partial)?);
+                std::fs::remove_file(partial)?;
+                return Ok(name);
             }
             name = name::next(&name);
             if name.len() > name::NAME_MAX {
