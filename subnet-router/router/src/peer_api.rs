@@ -40,6 +40,8 @@ const CONNECTIONS: usize = 32;
 const QUESTION_MAX: usize = 4096;
 /// Longest form.
 const FORM_MAX: usize = 1024;
+/// Longest part of a refused file's name in the log.
+const NAME_SHOWN: usize = 100;
 /// How long a connection may take for its questions.
 const CONNECTION: Duration = Duration::from_secs(60);
 /// What is put up with on one.
@@ -249,13 +251,14 @@ async fn put(
     let Some(offset) = offset else { return text(StatusCode::BAD_REQUEST, "invalid Range header\n") };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let error = match inbox.take(Offer { from: &caller.id, name, offset, length }, body).await {
-        Ok(_) => {
-            tracing::info!(from = caller.name, "a file arrived");
+        Ok(file) => {
+            tracing::info!(from = caller.name, file, "a file arrived");
             return text(StatusCode::OK, "{}\n");
         }
         Err(error) => error,
     };
-    tracing::info!(from = caller.name, %error, "a file did not arrive");
+    let file: String = name.chars().take(NAME_SHOWN).collect();
+    tracing::info!(from = caller.name, file, %error, "a file did not arrive");
     refused(&error)
 }
 

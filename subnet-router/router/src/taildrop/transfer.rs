@@ -93,6 +93,7 @@ impl Place {
                         std::fs::remove_file(&path)?;
                     }
                     renamed?;
+                    disk::sync(&self.inbox.dir)?;
                     return Ok(name);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
