@@ -26,7 +26,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
-    task::{AbortHandle, spawn_blocking},
+    task::AbortHandle,
     time::timeout,
 };
 
@@ -217,7 +217,7 @@ async fn answer(
                 };
                 match *method {
                     Method::PUT => put(&inbox, caller, name, &parts.headers, body).await,
-                    Method::GET => sums(inbox, caller.id.clone(), name.to_owned()).await,
+                    Method::GET => sums(&inbox, &caller.id, name).await,
                     _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET or PUT\n"),
                 }
             }
@@ -263,18 +263,12 @@ async fn put(
 }
 
 /// What there is of a file already, for its sender to go on; without a name, which files there are.
-async fn sums(inbox: Arc<Inbox>, from: String, name: String) -> Response<Full<Bytes>> {
-    let read = spawn_blocking(move || {
-        if name.is_empty() {
-            return Ok(serde_json::to_vec(&inbox.partials(&from)?).unwrap_or_default());
-        }
-        inbox.sums(&from, &name)
-    });
-    match read.await {
-        Ok(Ok(bytes)) => Response::new(Full::from(bytes)),
-        Ok(Err(error)) => refused(&error),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-    }
+async fn sums(inbox: &Arc<Inbox>, from: &str, name: &str) -> Response<Full<Bytes>> {
+    let read = match name {
+        "" => inbox.partials(from).await.map(|names| serde_json::to_vec(&names).unwrap_or_default()),
+        name => inbox.sums(from, name).await,
+    };
+    read.map_or_else(|error| refused(&error), |bytes| Response::new(Full::from(bytes)))
 }
 
 fn refused(error: &DropError) -> Response<Full<Bytes>> {
@@ -397,7 +391,7 @@ mod tests {
                 }
             }
             assert_eq!(partials(), 2, "both are under way");
-            let other = timeout(Duration::from_secs(5), spawn_blocking(|| ())).await;
+            let other = timeout(Duration::from_secs(5), tokio::task::spawn_blocking(|| ())).await;
             assert!(other.is_ok(), "a transfer has taken the runtime's thread");
         });
     }

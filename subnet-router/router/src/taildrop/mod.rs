@@ -8,19 +8,15 @@
 mod disk;
 mod name;
 mod pass;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
-use disk::{fill, open};
-use hearthgate_keys::encode;
 use hyper::body::Incoming;
 use nix::sys::statvfs::statvfs;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeSet,
-    fs::OpenOptions,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -54,8 +50,6 @@ const PARTIAL_LIFE: Duration = Duration::from_secs(3600);
 const SAME_NAME: usize = 100;
 /// Length of a block that the sender compares before it resumes: the protocol's.
 const BLOCK: usize = 64 << 10;
-/// Blocks that are compared; what is beyond them is sent again.
-const BLOCKS: usize = 4096;
 
 /// Why a file is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -111,15 +105,7 @@ pub struct Offer<'a> {
     pub length: Option<u64>,
 }
 
-/// The sum of a block, as the sender reads it.
-#[derive(Serialize)]
-struct Block {
-    checksum: String,
-    algo: &'static str,
-    size: usize,
-}
-
-/// A transfer under way; its place is free again when this is dropped.
+/// Work on the disk under way; its place is free again when this is dropped.
 struct Place {
     inbox: Arc<Inbox>,
     partial: String,
@@ -158,58 +144,46 @@ impl Inbox {
         let (sender, parts) = mpsc::channel(QUEUE);
         let disk = on_thread(move || place.receive(&name, offset, length, parts))?;
         pass::on(body, sender).await?;
-        done(timeout(DISK, disk).await.map_err(|_| DropError::Stuck)?)
+        done(disk).await
     }
 
     /// The names of files of a sender's that are not whole.
     ///
     /// # Errors
-    /// The folder cannot be read.
-    pub fn partials(&self, from: &str) -> io::Result<Vec<String>> {
+    /// [`DropError::Busy`], [`DropError::TooMany`], or the folder cannot be read.
+    pub async fn partials(self: &Arc<Self>, from: &str) -> Result<Vec<String>, DropError> {
         let end = end(from);
-        let names = self.dir.read_dir()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(names.filter(|name| name.ends_with(&end)).collect())
+        // No file is called so: its sender asks once at a time.
+        let place = self.hold(format!("/{end}"), &end)?;
+        done(on_thread(move || place.partials(&end))?).await
     }
 
     /// The sums of what is there of a file, one JSON object a line.
     ///
     /// # Errors
-    /// [`DropError::Name`], or what the file system said.
-    pub fn sums(&self, from: &str, name: &str) -> Result<Vec<u8>, DropError> {
-        let (_, partial) = names(from, name)?;
-        let mut lines = Vec::new();
-        let mut file = match open(&self.dir.join(partial), OpenOptions::new().read(true)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lines),
-            Err(error) => return Err(error.into()),
-        };
-        let mut block = vec![0; BLOCK];
-        for _ in 0..BLOCKS {
-            let size = fill(&mut file, &mut block)?;
-            let bytes = block.get(..size).unwrap_or_default();
-            if bytes.is_empty() {
-                break;
-            }
-            let line = Block { checksum: encode(&Sha256::digest(bytes)), algo: "sha256", size };
-            serde_json::to_writer(&mut lines, &line).map_err(io::Error::from)?;
-            lines.push(b'\n');
-        }
-        Ok(lines)
+    /// [`DropError`] for the name, for want of a place, or what the file system said.
+    pub async fn sums(self: &Arc<Self>, from: &str, name: &str) -> Result<Vec<u8>, DropError> {
+        let (place, _) = self.place(from, name)?;
+        done(on_thread(move || place.sums())?).await
     }
 
     /// A place for a transfer, and the name of its file.
     fn place(self: &Arc<Self>, from: &str, name: &str) -> Result<(Place, String), DropError> {
         let (name, partial) = names(from, name)?;
+        Ok((self.hold(partial, &end(from))?, name))
+    }
+
+    /// A place for work on what is called so; `end` is what all of this sender's end in.
+    fn hold(self: &Arc<Self>, partial: String, end: &str) -> Result<Place, DropError> {
         let mut active = self.active();
         if active.contains(&partial) {
             return Err(DropError::Busy);
         }
-        let end = end(from);
-        if active.len() >= TRANSFERS || active.iter().filter(|name| name.ends_with(&end)).count() >= OF_ONE {
+        if active.len() >= TRANSFERS || active.iter().filter(|name| name.ends_with(end)).count() >= OF_ONE {
             return Err(DropError::TooMany);
         }
         active.insert(partial.clone());
-        Ok((Place { inbox: Arc::clone(self), partial }, name))
+        Ok(Place { inbox: Arc::clone(self), partial })
     }
 
     /// Bytes that may still be written.
@@ -247,9 +221,9 @@ fn on_thread<T: Send + 'static>(
     Ok(result)
 }
 
-/// What a thread said at its end.
-fn done<T>(result: Result<Result<T, DropError>, oneshot::error::RecvError>) -> Result<T, DropError> {
-    result.map_err(io::Error::other)?
+/// What the disk says at the end.
+async fn done<T>(disk: oneshot::Receiver<Result<T, DropError>>) -> Result<T, DropError> {
+    timeout(DISK, disk).await.map_err(|_| DropError::Stuck)?.map_err(io::Error::other)?
 }
 
 /// A file's name, and its name until it is whole.

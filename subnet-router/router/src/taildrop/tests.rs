@@ -2,6 +2,8 @@
 
 use super::*;
 use bytes::Bytes;
+use hearthgate_keys::encode;
+use sha2::{Digest, Sha256};
 use std::fs::File;
 
 fn put(inbox: &Arc<Inbox>, name: &str, offset: u64, parts: &[&[u8]], whole: bool) -> Result<String, DropError> {
@@ -14,7 +16,7 @@ fn put(inbox: &Arc<Inbox>, name: &str, offset: u64, parts: &[&[u8]], whole: bool
         sender.try_send(None).unwrap();
     }
     drop(sender);
-    place.receive(&name, offset, None, receiver)
+    thread::scope(|scope| scope.spawn(|| place.receive(&name, offset, None, receiver)).join().unwrap())
 }
 
 fn inbox() -> (tempfile::TempDir, Arc<Inbox>) {
@@ -43,27 +45,27 @@ fn a_file_arrives_and_another_of_its_name_gets_a_number() {
     assert_eq!(std::fs::read(dir.path().join("a b (1).txt")).unwrap(), b"other");
 }
 
-#[test]
-fn what_broke_off_goes_on_where_it_was() {
+#[tokio::test]
+async fn what_broke_off_goes_on_where_it_was() {
     let (dir, inbox) = inbox();
     assert!(matches!(put(&inbox, "f", 0, &[&[7; BLOCK], b"rest that is wron"], false), Err(DropError::Broken)));
-    let partials = inbox.partials("n1CNTRL").unwrap();
+    let partials = inbox.partials("n1CNTRL").await.unwrap();
     assert_eq!(partials, ["f.n1CNTRL.taildrop-partial"]);
-    assert!(inbox.partials("n2CNTRL").unwrap().is_empty());
-    let sums = String::from_utf8(inbox.sums("n1CNTRL", "f").unwrap()).unwrap();
+    assert!(inbox.partials("n2CNTRL").await.unwrap().is_empty());
+    let sums = String::from_utf8(inbox.sums("n1CNTRL", "f").await.unwrap()).unwrap();
     let first: serde_json::Value = serde_json::from_str(sums.lines().next().unwrap()).unwrap();
     assert_eq!(first["checksum"], encode(&Sha256::digest([7; BLOCK])));
     assert_eq!((first["algo"].as_str(), first["size"].as_u64()), (Some("sha256"), Some(BLOCK as u64)));
     assert_eq!(sums.lines().count(), 2);
-    assert!(inbox.sums("n2CNTRL", "f").unwrap().is_empty());
+    assert!(inbox.sums("n2CNTRL", "f").await.unwrap().is_empty());
     assert!(matches!(put(&inbox, "f", 70_000, &[], true), Err(DropError::Place)));
     put(&inbox, "f", BLOCK as u64, &[b"right"], true).unwrap();
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), [&[7; BLOCK][..], b"right"].concat());
     assert_eq!(listed(&dir), ["f"]);
 }
 
-#[test]
-fn nothing_outside_is_touched_and_no_link_followed() {
+#[tokio::test]
+async fn nothing_outside_is_touched_and_no_link_followed() {
     let (dir, inbox) = inbox();
     let outside = tempfile::tempdir().unwrap();
     let target = outside.path().join("secret");
@@ -78,21 +80,25 @@ fn nothing_outside_is_touched_and_no_link_followed() {
     assert_eq!(std::fs::read(dir.path().join("s (1)")).unwrap(), b"x");
     for name in ["p", "h"] {
         assert!(matches!(put(&inbox, name, 0, &[b"x"], true), Err(DropError::Io(_))), "{name}");
-        assert!(matches!(inbox.sums("n1CNTRL", name), Err(DropError::Io(_))), "{name}");
+        assert!(matches!(inbox.sums("n1CNTRL", name).await, Err(DropError::Io(_))), "{name}");
     }
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
     assert!(put(&Arc::new(Inbox::new(dir.path().join("gone"))), "f", 0, &[], true).is_err());
 }
 
-#[test]
-fn there_is_room_for_a_few_at_a_time() {
+#[tokio::test]
+async fn there_is_room_for_a_few_at_a_time() {
     let (_dir, inbox) = inbox();
     let mut held: Vec<_> = (0..OF_ONE).map(|n| inbox.place("n1", &format!("f{n}")).unwrap()).collect();
     assert!(matches!(inbox.place("n1", "f0"), Err(DropError::Busy)));
     assert!(matches!(inbox.place("n1", "more"), Err(DropError::TooMany)), "one sender leaves places to others");
     held.extend((OF_ONE..TRANSFERS).map(|n| inbox.place("n2", &format!("f{n}")).unwrap()));
     assert!(matches!(inbox.place("n3", "more"), Err(DropError::TooMany)));
+    // Reading is work for the disk as well.
+    assert!(matches!(inbox.sums("n3", "more").await, Err(DropError::TooMany)));
+    assert!(matches!(inbox.partials("n3").await, Err(DropError::TooMany)));
     drop(held);
+    assert!(inbox.sums("n3", "more").await.unwrap().is_empty() && inbox.partials("n3").await.unwrap().is_empty());
     assert!(inbox.place("n1", "f0").is_ok());
 }
 
