@@ -20,14 +20,14 @@ use socket2::{Protocol, Type};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// CRC-32 as IEEE 802.3 has it.
@@ -36,6 +36,10 @@ static CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 const TRIES: u8 = 5;
 /// Connections at one time.
 const CONNECTIONS: usize = 32;
+/// Of these, one caller's at most.
+const OF_ONE: usize = 8;
+/// How long nobody is let in after that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Longest DNS question.
 const QUESTION_MAX: usize = 4096;
 /// Longest form.
@@ -44,6 +48,8 @@ const FORM_MAX: usize = 1024;
 const NAME_SHOWN: usize = 100;
 /// How long a connection may take for its questions.
 const CONNECTION: Duration = Duration::from_secs(60);
+/// How long a question or a form may take.
+const BODY: Duration = Duration::from_secs(10);
 /// What is put up with on one.
 const HTTP: Http1 = Http1 { head_within: Duration::from_secs(5), head_max: 16 * 1024, keep_alive: true };
 
@@ -148,37 +154,78 @@ fn port(ip: IpAddr, attempt: u8) -> u16 {
 
 async fn serve(listener: TcpListener, facts: Facts) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let held = Arc::new(Mutex::new(SortedMap::<IpAddr, usize>::new()));
     while let Ok(permit) = room.clone().acquire_owned().await {
-        let Ok((stream, from)) = listener.accept().await else { continue };
+        let Ok((stream, from)) = listener.accept().await else {
+            // There are no more files to be had, say: asking at once again would not help.
+            sleep(ACCEPT_AGAIN).await;
+            continue;
+        };
+        let from = from.ip().to_canonical();
         // Strangers get no answer: only the tunnel leads here, but the LAN might route to us.
-        let Some(caller) = facts.callers.borrow().get(&from.ip().to_canonical()).cloned() else { continue };
+        if !facts.callers.borrow().contains_key(&from) {
+            continue;
+        }
         let Ok(here) = stream.local_addr() else { continue };
+        let Some(place) = Place::take(&held, from) else { continue };
         let facts = facts.clone();
         spawn(async move {
-            let transfers = Arc::new(());
-            let seen = Arc::downgrade(&transfers);
+            let transfer = Arc::new(());
+            let seen = Arc::downgrade(&transfer);
             let handler = Handler::new(move |request| {
-                let (facts, caller, transfers) = (facts.clone(), caller.clone(), transfers.clone());
+                let (facts, transfer) = (facts.clone(), Arc::downgrade(&transfer));
+                // Rights change while a connection stays.
+                let caller = facts.callers.borrow().get(&from).cloned();
                 async move {
-                    let answer = answer(request, &caller, here, &facts).await;
-                    drop(transfers);
-                    answer
+                    match caller {
+                        Some(caller) => answer(request, &caller, here, &facts, &transfer).await,
+                        None => text(StatusCode::FORBIDDEN, "you are not in this network any more\n"),
+                    }
                 }
             });
             let mut connection = Box::pin(HTTP.serve(stream, handler));
-            // Large files take their time; who says nothing meanwhile is stopped there. Whoever asked may have gone
-            // away in the middle: nobody is left to tell.
+            // Large files take their time, within limits of their own. Whoever asked may have gone away in the middle:
+            // nobody is left to tell.
             while timeout(CONNECTION, &mut connection).await.is_err() && seen.strong_count() > 1 {}
-            drop(permit);
+            drop((place, permit));
         });
     }
 }
 
+/// A connection of one caller's.
+struct Place {
+    held: Arc<Mutex<SortedMap<IpAddr, usize>>>,
+    caller: IpAddr,
+}
+
+impl Place {
+    fn take(held: &Arc<Mutex<SortedMap<IpAddr, usize>>>, caller: IpAddr) -> Option<Self> {
+        let mut all = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.get(&caller).copied().unwrap_or_default();
+        (count < OF_ONE).then(|| {
+            all.insert(caller, count + 1);
+            Self { held: Arc::clone(held), caller }
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.remove(&self.caller) {
+            Some(count) if count > 1 => drop(all.insert(self.caller, count - 1)),
+            _ => {}
+        }
+    }
+}
+
+/// Answers a request. While `transfer` is held, the connection may go on beyond its time.
 async fn answer(
     request: http::Request<Incoming>,
     caller: &Caller,
     here: SocketAddr,
     facts: &Facts,
+    transfer: &Weak<()>,
 ) -> Response<Full<Bytes>> {
     let zone = &facts.zone;
     let (parts, body) = request.into_parts();
@@ -200,15 +247,15 @@ async fn answer(
             let question = URL_SAFE_NO_PAD.decode(coded.trim_end_matches('=')).unwrap_or_default();
             resolve(&question, zone).await
         }
-        (&Method::POST, "/dns-query") => match Limited::new(body, QUESTION_MAX).collect().await {
-            Ok(question) => resolve(&question.to_bytes(), zone).await,
-            Err(_) => text(StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
+        (&Method::POST, "/dns-query") => match read(body, QUESTION_MAX).await {
+            Ok(question) => resolve(&question, zone).await,
+            Err(refusal) => refusal,
         },
         (_, "/v0/wol") if !caller.wake => text(StatusCode::FORBIDDEN, "you may not wake machines here\n"),
-        (&Method::POST, "/v0/wol") => {
-            let form = Limited::new(body, FORM_MAX).collect().await.map(|form| form.to_bytes()).unwrap_or_default();
-            wake_up(parts.uri.query().unwrap_or_default(), &String::from_utf8_lossy(&form), &facts.tunnel)
-        }
+        (&Method::POST, "/v0/wol") => match read(body, FORM_MAX).await {
+            Ok(form) => wake_up(parts.uri.query().unwrap_or_default(), &String::from_utf8_lossy(&form), &facts.tunnel),
+            Err(refusal) => refusal,
+        },
         (method, path) => match path.strip_prefix("/v0/put/") {
             Some(name) => {
                 let inbox = facts.inbox.borrow().clone();
@@ -216,13 +263,26 @@ async fn answer(
                     return text(StatusCode::FORBIDDEN, "no files are taken from you here\n");
                 };
                 match *method {
-                    Method::PUT => put(&inbox, caller, name, &parts.headers, body).await,
+                    Method::PUT => {
+                        // The answer does not hold it: who does not read that is stopped.
+                        let _transfer = transfer.upgrade();
+                        put(&inbox, caller, name, &parts.headers, body).await
+                    }
                     Method::GET => sums(&inbox, &caller.id, name).await,
                     _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET or PUT\n"),
                 }
             }
             None => text(StatusCode::NOT_FOUND, "no such page\n"),
         },
+    }
+}
+
+/// All of a small body.
+async fn read(body: Incoming, max: usize) -> Result<Bytes, Response<Full<Bytes>>> {
+    match timeout(BODY, Limited::new(body, max).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(text(StatusCode::PAYLOAD_TOO_LARGE, "too long, or broken off\n")),
+        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "too slow\n")),
     }
 }
 
@@ -394,6 +454,56 @@ mod tests {
             let other = timeout(Duration::from_secs(5), tokio::task::spawn_blocking(|| ())).await;
             assert!(other.is_ok(), "a transfer has taken the runtime's thread");
         });
+    }
+
+    #[tokio::test]
+    async fn rights_are_those_of_each_request() {
+        let api = running(friend());
+        let mut stream = TcpStream::connect(api.at).await.unwrap();
+        let mut ask = async || {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n").await.unwrap();
+            let mut answer = [0; 512];
+            let length = stream.read(&mut answer).await.unwrap();
+            String::from_utf8_lossy(&answer[..length]).into_owned()
+        };
+        assert!(ask().await.contains("Hello, b.t.example."));
+        api.callers.send_replace(Arc::default());
+        assert!(ask().await.starts_with("HTTP/1.1 403 "), "somebody who has left the network");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_holds_no_connection() {
+        let api = running(friend());
+        for path in ["/dns-query", "/v0/wol"] {
+            let head = format!("POST {path} HTTP/1.1\r\nHost: peer\r\nContent-Length: 9\r\n\r\nx");
+            let begin = tokio::time::Instant::now();
+            let answer = timeout(3 * CONNECTION, send(api.at, &head)).await.expect("the connection is closed");
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{path}: {answer}");
+            assert!(begin.elapsed() <= CONNECTION, "{path}: {:?}", begin.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn one_caller_leaves_connections_to_others() {
+        let api = running(friend());
+        let mut held = Vec::new();
+        for _ in 0..OF_ONE {
+            let mut stream = TcpStream::connect(api.at).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n").await.unwrap();
+            assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+            held.push(stream);
+        }
+        assert_eq!(get(api.at, "/", "peer").await, "");
+        held.pop();
+        let mut answer = String::new();
+        for _ in 0..100 {
+            answer = get(api.at, "/", "peer").await;
+            if !answer.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(answer.starts_with("HTTP/1.1 200 "), "a place that was given back: {answer}");
     }
 
     #[tokio::test]
