@@ -3,7 +3,7 @@
 use super::Identity;
 use crate::{Desired, Endpoint, PeerCounters, PlaneError};
 use boringtun::{
-    noise::{Tunn, TunnResult},
+    noise::{Tunn, TunnResult, errors::WireGuardError},
     x25519,
 };
 use hearthgate_keys::NodePublic;
@@ -55,8 +55,8 @@ impl PeerState {
         let tunnel = match tunnel.as_mut() {
             Some(tunnel) => tunnel,
             None if first => tunnel.insert(Box::new(self.begin())),
-            // Of a session that there never was.
-            None => return TunnResult::Done,
+            // Of a session that there never was: nothing in it is authentic.
+            None => return TunnResult::Err(WireGuardError::NoCurrentSession),
         };
         tunnel.decapsulate(Some(from), message, plain)
     }
@@ -209,4 +209,37 @@ fn network(net: &IpNet) -> IpNetwork {
     // `trunc` clears the host's bits, so there is nothing that could be refused.
     let net = net.trunc();
     IpNetwork::new_truncate(net.addr(), net.prefix_len()).unwrap_or_else(|_| IpNetwork::from(net.addr()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Peer;
+    use hearthgate_keys::NodePrivate;
+
+    /// Type and, behind it, zeros: what anybody can send to a peer whose number they guess.
+    fn forged(kind: u8, length: usize) -> Vec<u8> {
+        let mut message = vec![0; length];
+        message[0] = kind;
+        message
+    }
+
+    #[test]
+    fn what_names_no_session_is_an_error_and_makes_none() {
+        let key = NodePrivate::from_random([1; 32]);
+        let mut desired = Desired::new(key.clone());
+        let other = NodePrivate::from_random([2; 32]).public();
+        desired.peers.push(Peer::new(other, Vec::new()));
+        let mut peers = Peers::default();
+        peers.set(&desired, &Arc::new(Identity::new(key))).expect("peers");
+        let peer = peers.by_key(&other).expect("peer");
+        let from = IpAddr::from([192, 0, 2, 1]);
+        let mut plain = [0; 2048];
+        // Response, cookie, data of a keepalive's length.
+        for (kind, length) in [(2, 92), (3, 64), (4, 32)] {
+            let result = peer.open(from, &forged(kind, length), false, &mut plain);
+            assert!(matches!(result, TunnResult::Err(_)), "{kind}");
+        }
+        assert!(peer.tunnel().is_none(), "forged messages take memory");
+    }
 }
