@@ -230,6 +230,9 @@ fn forward(batch: &mut Batch, index: u32, via: Option<u32>, desired: &Desired) {
         // Only answers go back into the translator: the addresses there are nobody's to begin with.
         let begins = vec![Expr::Ct(ct::DIRECTION), Expr::Eq(vec![0])];
         batch.rule("forward", &join(&[to_tunnel(via), family(true), begins, then(Verdict::Drop)]));
+        // And only what has passed the filter is translated: not what the LAN, or another tunnel, sends there.
+        let elsewhere = vec![Expr::Meta(meta::IIF), Expr::Ne(index.to_ne_bytes().to_vec())];
+        batch.rule("forward", &join(&[to_tunnel(via), family(false), elsewhere, then(Verdict::Drop)]));
     }
     if desired.snat || desired.snat6 || desired.masquerade_lan || via.is_some() {
         let place = Chain { kind: "nat", hook: Hook::Postrouting, priority: SOURCE_NAT };
