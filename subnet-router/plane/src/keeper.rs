@@ -8,6 +8,7 @@ use crate::{
     Config, Desired, PlaneError, firewall,
     host::{Host, netlink},
     nft::{Batch, NftSocket, Watch},
+    said::Said,
     via::Via,
 };
 use std::{
@@ -39,6 +40,8 @@ struct Inner {
     desired: Option<Desired>,
     via: Option<Via>,
     rules: usize,
+    /// What could not be put back.
+    said: Said,
 }
 
 /// The keeper; its clone is the same one.
@@ -55,7 +58,9 @@ impl Keeper {
         let nft = NftSocket::open().map_err(netlink("nftables socket"))?;
         let watch = Watch::open().map_err(netlink("watching for changes"))?;
         let host = Host::find(interface, config.plain)?;
-        let mut inner = Inner { interface: interface.into(), host, nft, extra, desired: None, via: None, rules: 0 };
+        let said = Said::default();
+        let mut inner =
+            Inner { interface: interface.into(), host, nft, extra, desired: None, via: None, rules: 0, said };
         inner.write_table()?;
         let keeper = Self { inner: Arc::new(Mutex::new(inner)), stopped: Arc::default() };
         if let Err(error) = keeper.inner().host.up(mtu) {
@@ -64,7 +69,7 @@ impl Keeper {
         }
         let (weak, stopped) = (Arc::downgrade(&keeper.inner), Arc::clone(&keeper.stopped));
         let run = move || {
-            let mut waits = 0;
+            let (mut waits, mut deaf) = (0, Said::default());
             while !stopped.load(Ordering::Relaxed) {
                 match watch.changed(PATIENCE) {
                     Ok(true) => thread::sleep(SETTLE),
@@ -74,7 +79,9 @@ impl Keeper {
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "changes cannot be watched");
+                        if deaf.is_news(&error) {
+                            tracing::warn!(%error, "changes cannot be watched");
+                        }
                         thread::sleep(PATIENCE);
                     }
                 }
@@ -165,28 +172,41 @@ impl Inner {
         remove_table(&self.nft, &self.interface);
     }
 
+    /// Puts back what is missing. What cannot be put back is told once, and tried again at the next look.
     fn heal(&mut self) {
-        if self.via.as_ref().is_some_and(Via::has_ended) {
-            tracing::warn!("the translator's device was taken away by somebody: made anew");
-            if let Err(error) = self.translate(true).and_then(|()| self.write_table()) {
-                tracing::error!(%error, "translator not restored");
-            }
+        let parts = [self.heal_translator(), self.heal_table(), self.heal_host()];
+        match parts.into_iter().find_map(Result::err) {
+            Some(error) if self.said.is_news(&error) => tracing::warn!(%error, "not restored"),
+            Some(_) => {}
+            None => self.said.clear(),
         }
-        match self.nft.count_rules(&firewall::table(&self.interface)) {
-            Ok(rules) if rules == self.rules => {}
-            Ok(rules) => {
-                tracing::warn!(rules, expected = self.rules, "the nftables table was changed by somebody: restored");
-                if let Err(error) = self.write_table() {
-                    tracing::error!(%error, "nftables table not restored");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "nftables table not checked"),
+    }
+
+    fn heal_translator(&mut self) -> Result<(), PlaneError> {
+        let wanted = self.desired.as_ref().is_some_and(|desired| !desired.via.is_empty());
+        if !wanted || self.via.as_ref().is_some_and(|via| !via.has_ended()) {
+            return Ok(());
         }
-        if let Some(desired) = &self.desired
-            && let Err(error) = self.host.apply(desired, self.via.as_ref().map(Via::index))
-        {
-            tracing::warn!(%error, "addresses, routes or rules not restored");
+        if self.via.is_some() {
+            tracing::warn!("the translator's device was taken away by somebody");
         }
+        self.translate(true)?;
+        // Without its rules it is none, and is made again.
+        self.write_table().inspect_err(|_| self.via = None)
+    }
+
+    fn heal_table(&mut self) -> Result<(), PlaneError> {
+        let rules = self.nft.count_rules(&firewall::table(&self.interface)).map_err(netlink("nftables"))?;
+        if rules != self.rules {
+            tracing::warn!(rules, expected = self.rules, "the nftables table was changed by somebody");
+            self.write_table()?;
+        }
+        Ok(())
+    }
+
+    fn heal_host(&mut self) -> Result<(), PlaneError> {
+        let via = self.via.as_ref().map(Via::index);
+        self.desired.as_ref().map_or(Ok(()), |desired| self.host.apply(desired, via))
     }
 }
 

@@ -17,6 +17,7 @@ mod kernel;
 mod netlink;
 mod nft;
 mod port;
+mod said;
 mod userspace;
 mod via;
 
@@ -24,6 +25,7 @@ pub use api::{Config, DataPlane, Desired, Endpoint, Events, Kind, Mode, Peer, Pe
 pub use error::PlaneError;
 pub use gone::gone;
 pub use host::{BYPASS_MARK, ROUTE_TABLE};
+pub use said::Said;
 pub use via::{is_via, via_address};
 
 use std::sync::Arc;

@@ -91,6 +91,13 @@ fn an_ipv4_host_behind_an_ipv6_address() {
         lan.run("ip route add 198.19.252.0/22 via 10.20.0.1");
         assert!(!lan.ping("198.19.252.1"), "a stand-in is reached from the LAN");
 
+        // What did not come through the tunnel has passed no filter: a LAN host with IPv6 is not translated.
+        lan.run("ip addr add fd20::9/64 dev eth0 nodad");
+        net.b.run("ip addr add fd20::1/64 dev eth1 nodad");
+        lan.run(&format!("ip route add {route} via fd20::1"));
+        assert!(lan.ping("fd20::1"), "the router is there");
+        assert!(!lan.ping(&host.to_string()), "translated past the filter");
+
         net.b.run("ip link del tailscale0-via");
         let again = || net.a.ping(&host.to_string());
         eventually("it is made anew when somebody takes it away", LIMIT, again);
@@ -98,5 +105,11 @@ fn an_ipv4_host_behind_an_ipv6_address() {
         router.change(|desired| desired.via.clear());
         assert!(!net.a.ping(&host.to_string()));
         assert!(!net.b.has_interface("tailscale0-via"), "the device stays behind");
+
+        // Somebody has its name: it is made once that is free, without another change of the state.
+        net.b.run("ip link add tailscale0-via type veth peer name hold0; ip addr add 10.99.0.1/24 dev tailscale0-via");
+        assert!(router.try_change(|desired| desired.via = vec![route]).is_err());
+        net.b.run("ip link del tailscale0-via");
+        eventually("it is made after all", LIMIT, again);
     }
 }

@@ -4,7 +4,7 @@
 
 use hearthgate_filter::{Filter, Range, compile};
 use hearthgate_keys::{NodePrivate, NodePublic};
-use hearthgate_plane::{Config, DataPlane, Desired, Endpoint, Events, Mode, Peer, PlaneEvent};
+use hearthgate_plane::{Config, DataPlane, Desired, Endpoint, Events, Mode, Peer, PlaneError, PlaneEvent};
 use hearthgate_tailcfg::FilterRule;
 use nix::sched::{CloneFlags, setns};
 use std::{
@@ -198,10 +198,15 @@ impl Node {
 
     /// Changes its state.
     pub fn change(&self, edit: impl FnOnce(&mut Desired)) {
+        self.try_change(edit).expect("new state");
+    }
+
+    /// As above, where it may fail.
+    pub fn try_change(&self, edit: impl FnOnce(&mut Desired)) -> Result<(), PlaneError> {
         let mut desired = self.desired.lock().expect("lock");
         edit(&mut desired);
         let (plane, desired) = (Arc::clone(&self.plane), desired.clone());
-        enter(&self.ns, move || plane.apply(&desired)).expect("new state");
+        enter(&self.ns, move || plane.apply(&desired))
     }
 
     /// Makes another node its peer.
