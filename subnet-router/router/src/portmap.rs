@@ -34,8 +34,17 @@ const UP_AND_GATEWAY: u32 = 3;
 /// A running mapper; it stops when this is dropped.
 #[derive(Debug)]
 pub struct PortMap {
-    gateway: watch::Sender<Option<Gateway>>,
+    wish: watch::Sender<Wish>,
     task: AbortHandle,
+}
+
+/// What the mapper shall do.
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    /// Map the port in this router; without one, wait for one.
+    Map(Option<Gateway>),
+    /// Give back what is mapped, and end.
+    End,
 }
 
 impl Drop for PortMap {
@@ -57,9 +66,9 @@ impl PortMap {
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
         let (sender, mapped) = mpsc::channel(1);
-        let (gateway, wanted) = watch::channel(None);
+        let (wish, wanted) = watch::channel(Wish::Map(None));
         let task = spawn(run(Mapper::new(port, nonce), socket, wanted, sender)).abort_handle();
-        Ok((Self { gateway, task }, mapped))
+        Ok((Self { wish, task }, mapped))
     }
 
     /// As [`Self::start`]; where that fails there is no mapping.
@@ -75,14 +84,19 @@ impl PortMap {
 
     /// Looks which router is in front of us and asks it anew, or renews what it has mapped.
     pub fn look(&self) {
-        self.gateway.send_replace(default_gateway());
+        self.ask(default_gateway());
+    }
+
+    /// As [`Self::look`], of this one.
+    pub(crate) fn ask(&self, gateway: Option<Gateway>) {
+        self.wish.send_replace(Wish::Map(gateway));
     }
 
     /// Asks nobody any more; what is mapped is given back.
     pub async fn stop(self) {
-        self.gateway.send_replace(None);
-        // The mapper ends after its answer to that, or is cut short.
-        let _ = timeout(RELEASE, self.gateway.closed()).await;
+        self.wish.send_replace(Wish::End);
+        // The mapper ends after that, or is cut short.
+        let _ = timeout(RELEASE, self.wish.closed()).await;
     }
 }
 
@@ -96,7 +110,7 @@ fn mark<'s>(socket: impl Into<SockRef<'s>>) {
 async fn run(
     mut mapper: Mapper,
     socket: UdpSocket,
-    mut wanted: watch::Receiver<Option<Gateway>>,
+    mut wanted: watch::Receiver<Wish>,
     mapped: mpsc::Sender<Option<SocketAddr>>,
 ) {
     let start = Instant::now();
@@ -109,14 +123,21 @@ async fn run(
                 if changed.is_err() {
                     return;
                 }
-                let gateway = *wanted.borrow_and_update();
-                if gateway.is_none() && let Some(last) = mapper.release() {
-                    carry_out(last, &socket, &mapped, &answers).await;
-                    // One HTTP request may be under way for it.
-                    let _ = timeout(RELEASE, answered.recv()).await;
-                    return;
+                let wish = *wanted.borrow_and_update();
+                match wish {
+                    Wish::Map(gateway) => mapper.handle(start.elapsed(), MapperEvent::Gateway(gateway)),
+                    Wish::End => {
+                        if let Some(last) = mapper.release() {
+                            let asks = matches!(last, MapperAction::Post(_));
+                            carry_out(last, &socket, &mapped, &answers).await;
+                            if asks {
+                                // An HTTP request is under way for it.
+                                let _ = timeout(RELEASE, answered.recv()).await;
+                            }
+                        }
+                        return;
+                    }
                 }
-                mapper.handle(start.elapsed(), MapperEvent::Gateway(gateway));
             }
             Ok((len, from)) = socket.recv_from(&mut buffer) => {
                 let bytes = buffer.get(..len).unwrap_or_default();

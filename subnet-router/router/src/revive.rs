@@ -4,6 +4,7 @@
 //! of the whole router (`greet.rs`).
 
 use crate::{Router, network, portmap::PortMap};
+use hearthgate_http::spawn;
 use hearthgate_plane::{Config, Kind};
 
 impl Router {
@@ -30,7 +31,12 @@ impl Router {
         self.plane_note = note(before, self.plane.kind(), self.plane_note.take());
         self.tunnel_disco = self.services.renew(self.plane.interface());
         if self.plane.port() != port {
-            (self.port_map, self.port_mapped) = PortMap::or_none(self.plane.port());
+            let (map, mapped) = PortMap::or_none(self.plane.port());
+            self.port_mapped = mapped;
+            if let Some(old) = std::mem::replace(&mut self.port_map, map) {
+                // What is mapped is given back meanwhile.
+                spawn(old.stop());
+            }
             let view = self.shown.clone();
             self.begin_paths(&view);
             self.map_port();

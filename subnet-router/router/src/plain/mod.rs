@@ -8,7 +8,7 @@ mod rules;
 
 use crate::{LocalNetwork, network, portmap::PortMap};
 use hearthgate_keys::{NodePrivate, NodePublic};
-use hearthgate_plane::{Config, DataPlane, PlaneError};
+use hearthgate_plane::{Config, DataPlane, PlaneError, Said};
 use ipnet::{IpNet, Ipv4Net};
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::{
@@ -64,6 +64,7 @@ struct Plain {
     /// The interface's number.
     index: Option<u32>,
     applied: Option<(Network, LocalNetwork)>,
+    said: Said,
 }
 
 /// Runs the interface until `stop` is done: whatever `wanted` shows is made so; while it shows none, there is no
@@ -71,31 +72,31 @@ struct Plain {
 pub async fn run(config: Config, mut wanted: watch::Receiver<Option<Network>>, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     let config = Config { plain: true, mtu: MTU, ..config };
-    let (mut plain, mut port_map): (Option<Plain>, Option<PortMap>) = (None, None);
-    let mut told = String::new();
+    let (mut plain, mut port) = (None::<Plain>, Mapped::default());
+    let mut said = Said::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let network = wanted.borrow_and_update().clone();
         match network {
-            None => plain = None,
+            None => {
+                plain = None;
+                port.follow(None).await;
+            }
             Some(network) => {
                 if plain.as_ref().is_none_or(|plain| !plain.is_there()) {
                     // The old one lets go of name and port first.
                     drop(plain.take());
-                    plain = started(&config, &mut told);
+                    plain = started(&config, &mut said);
                     if let Some(plain) = &plain {
-                        port_map = PortMap::or_none(plain.plane.port()).0;
-                    }
-                    if let Some(map) = &port_map {
-                        map.look();
+                        port.follow(Some(plain.plane.port())).await;
+                        port.look();
                     }
                 }
                 if let Some(plain) = &mut plain
                     && plain.follow(network)
-                    && let Some(map) = &port_map
                 {
-                    map.look();
+                    port.look();
                 }
             }
         }
@@ -107,23 +108,42 @@ pub async fn run(config: Config, mut wanted: watch::Receiver<Option<Network>>, s
             _ = tick.tick() => {}
         }
     }
-    if let Some(map) = port_map {
-        map.stop().await;
+    port.follow(None).await;
+}
+
+/// The mapping of the interface's port in the router in front of us.
+#[derive(Default)]
+struct Mapped(Option<(u16, PortMap)>);
+
+impl Mapped {
+    /// Maps this port or none; another one that is mapped is given back.
+    async fn follow(&mut self, port: Option<u16>) {
+        if self.0.as_ref().map(|(port, _)| *port) == port {
+            return;
+        }
+        if let Some((_, map)) = self.0.take() {
+            map.stop().await;
+        }
+        self.0 = port.and_then(|port| Some((port, PortMap::or_none(port).0?)));
+    }
+
+    fn look(&self) {
+        if let Some((_, map)) = &self.0 {
+            map.look();
+        }
     }
 }
 
 /// Starts it; a reason why not is told once, for it is tried every few seconds.
-fn started(config: &Config, told: &mut String) -> Option<Plain> {
+fn started(config: &Config, said: &mut Said) -> Option<Plain> {
     match Plain::start(config) {
         Ok(plain) => {
-            told.clear();
+            said.clear();
             Some(plain)
         }
         Err(error) => {
-            let error = error.to_string();
-            if *told != error {
-                tracing::error!(error, "no interface for devices without a client");
-                *told = error;
+            if said.is_news(&error) {
+                tracing::error!(%error, "no interface for devices without a client");
             }
             None
         }
@@ -136,14 +156,14 @@ impl Plain {
         let (plane, _) = hearthgate_plane::start(config)?;
         let index = network::tunnel(plane.interface());
         tracing::info!(interface = plane.interface(), port = plane.port(), "devices without a client");
-        Ok(Self { config: config.clone(), plane, index, applied: None })
+        Ok(Self { config: config.clone(), plane, index, applied: None, said: Said::default() })
     }
 
     fn is_there(&self) -> bool {
         network::tunnel(&self.config.interface) == self.index
     }
 
-    /// Makes a state so; true if it is another one than before.
+    /// Makes a state so; true if that was done, and it is another one than before.
     fn follow(&mut self, network: Network) -> bool {
         let state = (network, network::look(&self.config.interface));
         if self.applied.as_ref() == Some(&state) {
@@ -154,16 +174,118 @@ impl Plain {
             Err(error) => Err(error.to_string()),
         };
         match done {
-            Ok(()) => self.applied = Some(state),
+            Ok(()) => {
+                self.applied = Some(state);
+                self.said.clear();
+                true
+            }
             // The next tick tries again.
-            Err(error) => tracing::warn!(error, "devices without a client"),
+            Err(error) => {
+                if self.said.is_news(&error) {
+                    tracing::warn!(error, "devices without a client");
+                }
+                false
+            }
         }
-        true
     }
 }
 
 impl Drop for Plain {
     fn drop(&mut self) {
         self.plane.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_paths::portmap::Gateway;
+    use nix::sched::{CloneFlags, unshare};
+    use std::{net::UdpSocket, process::Command};
+    use tokio::{
+        sync::mpsc,
+        time::{sleep, timeout},
+    };
+
+    /// NAT-PMP (RFC 6886): the next request for a mapping, as port and lifetime; it gets what it asks for.
+    fn next_mapping(gateway: &UdpSocket) -> (u16, u32) {
+        let mut bytes = [0; 64];
+        loop {
+            let (length, from) = gateway.recv_from(&mut bytes).expect("a request");
+            let be16 = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+            let seconds = [0, 0, 0, 9];
+            let answer = match (length, bytes[0], bytes[1]) {
+                (2, 0, 0) => [&[0, 128, 0, 0], seconds.as_slice(), &[203, 0, 113, 7]].concat(),
+                (12, 0, 1) => {
+                    let mapped = [&[0, 129, 0, 0], seconds.as_slice(), &bytes[4..6], &bytes[4..6], &bytes[8..12]];
+                    gateway.send_to(&mapped.concat(), from).expect("sent");
+                    return (be16(4), u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]));
+                }
+                _ => continue,
+            };
+            gateway.send_to(&answer, from).expect("sent");
+        }
+    }
+
+    /// Runs this in a network namespace of its own, which has a gateway's address, and with a runtime there.
+    fn with_gateway<F: Future<Output = ()>>(
+        test: impl FnOnce(Gateway, mpsc::Receiver<(u16, u32)>) -> F + Send + 'static,
+    ) {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let inside = move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("namespace");
+            let made =
+                Command::new("sh").args(["-c", "ip link set lo up && ip addr add 10.255.77.1/24 dev lo"]).status();
+            assert!(made.expect("sh runs").success());
+            let address = Ipv4Addr::new(10, 255, 77, 1);
+            let socket = UdpSocket::bind((address, 5351)).expect("bind");
+            let (sender, asked) = mpsc::channel(16);
+            std::thread::spawn(move || while sender.blocking_send(next_mapping(&socket)).is_ok() {});
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+            let test = test(Gateway { address, own: address }, asked);
+            runtime.block_on(async { timeout(Duration::from_secs(20), test).await }).expect("in time");
+        };
+        std::thread::spawn(inside).join().expect("no panic inside");
+    }
+
+    /// The next new mapping; the answer to it has arrived.
+    async fn mapped(asked: &mut mpsc::Receiver<(u16, u32)>) -> u16 {
+        let (port, life) = asked.recv().await.expect("a request");
+        assert!(life > 0, "{port} is given back");
+        sleep(Duration::from_millis(200)).await;
+        port
+    }
+
+    #[test]
+    fn a_port_is_given_back_when_another_or_none_is_wanted() {
+        with_gateway(|gateway, mut asked| async move {
+            let mut port = Mapped::default();
+            port.follow(Some(1001)).await;
+            port.0.as_ref().expect("mapper").1.ask(Some(gateway));
+            assert_eq!(mapped(&mut asked).await, 1001);
+            port.follow(Some(1001)).await;
+            port.follow(Some(1002)).await;
+            assert_eq!(asked.recv().await, Some((1001, 0)));
+            port.0.as_ref().expect("mapper").1.ask(Some(gateway));
+            assert_eq!(mapped(&mut asked).await, 1002);
+            port.follow(None).await;
+            assert_eq!(asked.recv().await, Some((1002, 0)));
+        });
+    }
+
+    #[test]
+    fn a_line_that_was_down_gets_its_mapping_again() {
+        with_gateway(|gateway, mut asked| async move {
+            let (map, _) = PortMap::start(1003).expect("mapper");
+            map.ask(Some(gateway));
+            assert_eq!(mapped(&mut asked).await, 1003);
+            map.ask(None);
+            sleep(Duration::from_millis(200)).await;
+            map.ask(Some(gateway));
+            assert_eq!(mapped(&mut asked).await, 1003);
+        });
     }
 }
