@@ -35,14 +35,19 @@ use std::sync::Arc;
 /// # Errors
 /// [`PlaneError`] when the interface or the port cannot be had; nothing is left behind then.
 pub fn start(config: &Config) -> Result<(Arc<dyn DataPlane>, Events), PlaneError> {
+    let mut reason = None;
     if config.mode != Mode::Userspace {
         match kernel::Kernel::start(config) {
             Ok((plane, events)) => return Ok((Arc::new(plane), events)),
             Err(error) if config.mode == Mode::Kernel => return Err(error),
-            Err(error) => tracing::info!(%error, "WireGuard runs in user space"),
+            Err(error) => reason = Some(error),
         }
     }
     let (plane, events) = userspace::Userspace::start(config)?;
+    // Told only now: who fails here tries again every few seconds.
+    if let Some(error) = reason {
+        tracing::info!(%error, "WireGuard runs in user space");
+    }
     Ok((Arc::new(plane), events))
 }
 

@@ -18,14 +18,14 @@ use hearthgate_client::{Control, ControlError, Netmap, Phase, Prefs, Report, Sta
 use hearthgate_fetch::Fetch;
 use hearthgate_keys::{DiscoPrivate, DiscoPublic, NodePublic};
 use hearthgate_paths::{Config as PathsConfig, Event, NetInfo, Now, Path, Paths};
-use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Endpoint, Events, PlaneError};
+use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Endpoint, Events, PlaneError, Said};
 use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::DerpMap;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 /// Packets from relays that wait for us.
@@ -72,7 +72,7 @@ pub struct Router {
     pub(crate) log_id: String,
     pub(crate) plane: Arc<dyn DataPlane>,
     pub(crate) plane_config: PlaneConfig,
-    /// Number of the data plane's interface, if it could be asked for.
+    /// Number of the data plane's interface; none while there is no such interface.
     pub(crate) tunnel: Option<u32>,
     pub(crate) plane_events: Events,
     pub(crate) port_is_fixed: bool,
@@ -98,6 +98,8 @@ pub struct Router {
     pub(crate) next_ping: u64,
     pub(crate) checks: Vec<oneshot::Sender<Value>>,
     pub(crate) plane_problem: Option<String>,
+    /// What was told of it.
+    pub(crate) plane_said: Said,
     /// What people should know of a data plane that works.
     pub(crate) plane_note: Option<String>,
     pub(crate) services: Services,
@@ -167,6 +169,7 @@ impl Router {
             next_ping: 0,
             checks: Vec::new(),
             plane_problem: None,
+            plane_said: Said::default(),
             plane_note: None,
             services,
             port_map,
@@ -186,6 +189,8 @@ impl Router {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let mut tick = interval(TICK);
+        // A machine that slept does not make up for it.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.map_port();
         self.look();
         self.see();
@@ -358,11 +363,25 @@ impl Router {
         for peer in &mut desired.peers {
             peer.endpoint = self.routes.get(&peer.key).map_or(Endpoint::Relayed, |path| endpoint(*path));
         }
-        let result = self.plane.apply(&desired);
-        if let Err(error) = &result {
-            tracing::warn!(%error, "data plane");
+        match self.plane.apply(&desired) {
+            Ok(()) => self.plane_works(),
+            // There is a better reason already.
+            Err(PlaneError::Gone) => {}
+            Err(error) => self.plane_fails(error.to_string()),
         }
-        self.plane_problem = result.err().map(|error| error.to_string());
+    }
+
+    fn plane_works(&mut self) {
+        self.plane_problem = None;
+        self.plane_said.clear();
+    }
+
+    /// Notes a trouble of the data plane, which is tried again every few seconds: it is told once.
+    pub(crate) fn plane_fails(&mut self, problem: String) {
+        if self.plane_said.is_news(&problem) {
+            tracing::warn!(problem, "data plane");
+        }
+        self.plane_problem = Some(problem);
     }
 
     /// A peer told its disco key through the tunnel.
@@ -380,6 +399,9 @@ impl Router {
         self.relays.close_idle();
         self.checks.retain(|check| !check.is_closed());
         self.pings.retain(|_, ping| !ping.is_closed());
+        if self.plane_problem.is_some() {
+            self.apply();
+        }
         let Ok(counters) = self.plane.counters() else { return };
         let now = self.now();
         for peer in counters {
@@ -388,9 +410,6 @@ impl Router {
             if received || sent {
                 self.paths.handle(now, Event::Traffic { peer: peer.key, sent, received });
             }
-        }
-        if self.plane_problem.is_some() {
-            self.apply();
         }
     }
 

@@ -11,19 +11,21 @@ impl Router {
     /// Whether there is a data plane; makes one anew if its interface is gone or down.
     pub(crate) fn has_plane(&mut self) -> bool {
         let tunnel = network::tunnel(self.plane.interface());
-        if tunnel == self.tunnel {
+        if tunnel.is_some() && tunnel == self.tunnel {
             return true;
         }
         let (before, port) = (self.plane.kind(), self.plane.port());
-        tracing::warn!(interface = self.plane.interface(), "somebody removed the interface or took it down");
+        // Without a number the last try failed, which is told below.
+        if self.tunnel.take().is_some() {
+            tracing::warn!(interface = self.plane.interface(), "somebody removed the interface or took it down");
+        }
         // The old one lets go of name and port first.
         self.plane = hearthgate_plane::gone(self.plane.as_ref());
         let config = Config { listen_port: port, ..self.plane_config.clone() };
         match hearthgate_plane::start(&config) {
             Ok((plane, events)) => (self.plane, self.plane_events) = (plane, events),
             Err(error) => {
-                tracing::warn!(%error, "the interface is not back");
-                self.plane_problem = Some(format!("the interface was removed, and cannot be made again: {error}"));
+                self.plane_fails(format!("the interface was removed, and cannot be made again: {error}"));
                 return false;
             }
         }

@@ -145,8 +145,9 @@ fn device(name: &str) -> io::Result<(SyncDevice, bool)> {
     let (tun, offload) = match with(true) {
         Ok(tun) => (tun, true),
         Err(error) => {
+            let tun = with(false)?;
             tracing::info!(%error, "the TUN device has no offloads");
-            (with(false)?, false)
+            (tun, false)
         }
     };
     tun.set_nonblocking(true)?;

@@ -160,7 +160,7 @@ impl Plain {
     }
 
     fn is_there(&self) -> bool {
-        network::tunnel(&self.config.interface) == self.index
+        self.index.is_some() && network::tunnel(&self.config.interface) == self.index
     }
 
     /// Makes a state so; true if that was done, and it is another one than before.
