@@ -16,7 +16,7 @@ mod range;
 
 pub use compile::compile;
 pub use decide::Decision;
-pub use grant::granted;
+pub use grant::Grants;
 pub use local::local_nets;
 pub use parse::ParseError;
 pub use range::Range;

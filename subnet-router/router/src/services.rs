@@ -8,9 +8,9 @@ use crate::{
     tsmp,
 };
 use hearthgate_client::{Netmap, Prefs};
-use hearthgate_filter::{Filter, granted, proto};
+use hearthgate_filter::{Filter, Grants, proto};
 use hearthgate_plane::Desired;
-use hearthgate_tailcfg::{FilterRule, Node, Service};
+use hearthgate_tailcfg::{Node, Service};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
@@ -141,9 +141,7 @@ impl Services {
 /// Who may call the peer API, and ask it what.
 fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers {
     let mut callers = Callers::new();
-    // Most rules grant nothing, and a network may have thousands.
-    let rules = map.filters.iter().flat_map(|parts| parts.values().flatten());
-    let grants: Vec<&FilterRule> = rules.filter(|rule| !rule.cap_grant.is_empty()).collect();
+    let grants = Grants::new(map.filters.iter().flat_map(|parts| parts.values().flatten()));
     let shares = own.cap_map.as_ref().is_some_and(|caps| caps.contains_key(FILE_SHARING));
     for peer in map.peers.values() {
         let has = |name: &str| peer.cap_map.as_ref().is_some_and(|caps| caps.contains_key(name));
@@ -153,7 +151,7 @@ fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers 
             let may_leave = || prefs.advertise_exit_node && filter.allows(ip, outside, proto::TCP, DNS_PORT);
             let may = |names: [&str; 2]| {
                 let here = own.addresses.iter().map(ipnet::IpNet::addr).find(|own| own.is_ipv4() == ip.is_ipv4());
-                let given = |here| names.iter().any(|name| granted(grants.iter().copied(), ip, here, name, has));
+                let given = |here| names.iter().any(|name| grants.give(ip, here, name, has));
                 same_owner || here.is_some_and(given)
             };
             let caller = Caller {
@@ -172,7 +170,7 @@ fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearthgate_tailcfg::CapGrant;
+    use hearthgate_tailcfg::{CapGrant, FilterRule};
 
     #[test]
     fn dns_is_for_ones_own_devices_and_users_of_the_exit_node() {
