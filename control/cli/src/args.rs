@@ -43,6 +43,8 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("noise-key", None),
     ("derp-key", None),
     ("box-url", None),
+    ("zone", None),
+    ("ttl", None),
     ("hostname", None),
     ("listen-addr", None),
     ("stun-listen-addr", None),

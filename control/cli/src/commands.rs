@@ -40,6 +40,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
   oauth-clients create -s SCOPE,SCOPE [-t TAGS] [-d TEXT] | list | delete -i ID
   wireguard   add NAME [--no-lan] [--internet] [--tailnet] | list | remove -i ID
               devices without a client, with a plain WireGuard configuration
+  dyndns      set SERVICE NAME -f FILE [-u USER] [--url URL] [--zone ZONE] [--ttl SECONDS]   the secret is in the file, or typed
+              status | update | remove | services     a name that follows this box's public addresses
   webhooks    create -u URL -e EVENT,EVENT [-p slack|mattermost|googlechat|discord] [--local] | list | set -i ID -e EVENTS
               rotate -i ID | test -i ID | delete -i ID
   policy      get | set -f FILE | versions | rollback --version-id N
@@ -142,6 +144,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["apikeys" | "apikey" | "api", rest @ ..] => apikeys(&args, rest),
         ["oauth-clients" | "oauth-client" | "oauth", rest @ ..] => oauth::run(&args, rest),
         ["wireguard" | "wg", rest @ ..] => crate::wireguard::run(&args, rest),
+        ["dyndns", rest @ ..] => crate::dyndns::run(&args, rest),
         ["webhooks" | "webhook", rest @ ..] => webhooks::run(&args, rest),
         ["policy", rest @ ..] => policy::run(&args, rest),
         _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),

@@ -18,6 +18,8 @@ mod commands;
 mod commands;
 #[cfg(feature = "relay")]
 mod derp;
+#[cfg(feature = "control")]
+mod dyndns;
 #[cfg(feature = "front")]
 mod front;
 #[cfg(all(feature = "front", feature = "front-gateway"))]

@@ -1,6 +1,6 @@
 //! From arguments, environment and file to what the server is started with.
 
-use crate::{Failure, acme, args::Args, certificates, place};
+use crate::{Failure, acme, args::Args, certificates, dyndns, place};
 use hearthgate_config::{Config, Loaded, load, parse_duration};
 use hearthgate_core::{AddressAllocation, PlainSettings, Settings};
 use hearthgate_derp::tls::PemPair;
@@ -149,6 +149,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         },
         front: front(config)?,
         certificates: certificates::options(config)?,
+        dyndns: dyndns::options(config)?,
         admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),

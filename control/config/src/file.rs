@@ -1,6 +1,6 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
-use crate::{AdminConfig, CertificatesConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
+use crate::{AdminConfig, CertificatesConfig, DyndnsConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{TAILNET_V4, TAILNET_V6};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -64,6 +64,8 @@ pub struct Config {
     pub front: FrontConfig,
     /// HTTPS certificates for devices.
     pub certificates: CertificatesConfig,
+    /// A name that follows this box's addresses.
+    pub dyndns: DyndnsConfig,
     /// Upgrades of a box with one of our images.
     pub image: ImageConfig,
     /// How the command line reaches a server elsewhere.
@@ -110,6 +112,7 @@ impl Default for Config {
             admin: AdminConfig::default(),
             front: FrontConfig::default(),
             certificates: CertificatesConfig::default(),
+            dyndns: DyndnsConfig::default(),
             image: ImageConfig::default(),
             cli: CliConfig::default(),
             policy: PolicyConfig::default(),

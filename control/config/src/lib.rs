@@ -8,6 +8,7 @@ mod acme;
 mod admin;
 mod certificates;
 mod duration;
+mod dyndns;
 mod env;
 mod file;
 mod front;
@@ -22,6 +23,7 @@ pub use acme::AcmeConfig;
 pub use admin::AdminConfig;
 pub use certificates::{CertificatesConfig, HttpreqConfig, Rfc2136Config};
 pub use duration::parse_duration;
+pub use dyndns::DyndnsConfig;
 pub use env::{KEYS, Kind, env_name};
 pub use file::{
     CliConfig, Config, DerpConfig, DerpServer, DnsConfig, Ephemeral, ExtraRecord, Ha, LogConfig, Nameservers,

@@ -191,7 +191,7 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     if let Some(bad) = c.derp.urls.iter().find(|u| !u.starts_with("https://") && !u.starts_with("http://")) {
         wrong("derp.urls", format!("{bad:?} is no URL: write it like https://example.org/derp.json"));
     }
-    for (key, message) in c.front.problems(c).into_iter().chain(c.certificates.problems(c)) {
+    for (key, message) in c.front.problems(c).into_iter().chain(c.certificates.problems(c)).chain(c.dyndns.problems()) {
         wrong(key, message);
     }
     if !matches!(c.store.engine.as_str(), "log" | "redb" | "sled") {

@@ -58,6 +58,7 @@ fn every_key_can_come_from_the_environment() {
             (Kind::Bool, "router.accept_dns" | "router.exit_node_allow_lan_access" | "router.snat_subnet_routes") => {
                 "false"
             }
+            (Kind::Bool, "dyndns.ipv4" | "dyndns.ipv6") => "false",
             (Kind::Bool, k) if k.starts_with("derp.") || k.starts_with("oidc.email") || k.starts_with("oidc.pkce") => {
                 "false"
             }

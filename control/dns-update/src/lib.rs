@@ -1,5 +1,6 @@
 //! Dynamic DNS updates (RFC 2136) signed with a shared key (TSIG, RFC 8945, `hmac-sha256`), as far as an ACME challenge
-//! needs them: put one TXT record at a name in place of all others there, and take it away again.
+//! needs them (put one TXT record at a name in place of all others there, and take it away again) and a name that follows
+//! an address.
 //!
 //! No sockets, no clock, no random numbers: the shell hands in the message's number and the time, sends what
 //! [`Update::encode`] gives, and asks [`Sent::accepts`] what the answer says.

@@ -6,11 +6,15 @@ use crate::{
     key::{ALGORITHM, CLASS_ANY, Stamp, time48},
 };
 use hmac::Mac;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Operation UPDATE in the header's flags.
 pub(crate) const OPCODE_UPDATE: u16 = 5 << 11;
 /// Record type of a zone's start.
 const TYPE_SOA: u16 = 6;
+/// Record types of addresses.
+const TYPE_A: u16 = 1;
+const TYPE_AAAA: u16 = 28;
 /// Record type of texts.
 const TYPE_TXT: u16 = 16;
 /// Record type of signatures.
@@ -29,9 +33,11 @@ pub enum Change<'a> {
     Set(&'a str, u32),
     /// This text no longer; others stay.
     Remove(&'a str),
+    /// These addresses, each alone of its family, for so many seconds in caches. A family without one stays as it is.
+    Addresses(Option<Ipv4Addr>, Option<Ipv6Addr>, u32),
 }
 
-/// One change of the texts at one name.
+/// One change of the texts or addresses at one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update<'a> {
     /// The zone that the name server knows.
@@ -57,16 +63,27 @@ impl Update<'_> {
     #[must_use]
     pub fn encode(&self, id: u16, key: &Key, now: u64) -> Option<Sent> {
         let mut out = Vec::with_capacity(512);
-        let updates: u16 = if matches!(self.change, Change::Set(..)) { 2 } else { 1 };
+        let updates: u16 = match self.change {
+            Change::Set(..) => 2,
+            Change::Remove(_) => 1,
+            Change::Addresses(v4, v6, _) => 2 * (u16::from(v4.is_some()) + u16::from(v6.is_some())),
+        };
         words(&mut out, &[id, OPCODE_UPDATE, 1, 0, updates, 0]);
         out.extend(self.zone.wire());
         words(&mut out, &[TYPE_SOA, CLASS_IN]);
         match self.change {
             Change::Set(text, ttl) => {
-                self.record(&mut out, CLASS_ANY, 0, None)?;
-                self.record(&mut out, CLASS_IN, ttl, Some(text))?;
+                self.replace(&mut out, TYPE_TXT, ttl, &character_string(text)?)?;
             }
-            Change::Remove(text) => self.record(&mut out, CLASS_NONE, 0, Some(text))?,
+            Change::Remove(text) => self.record(&mut out, TYPE_TXT, CLASS_NONE, 0, &character_string(text)?)?,
+            Change::Addresses(v4, v6, ttl) => {
+                if let Some(v4) = v4 {
+                    self.replace(&mut out, TYPE_A, ttl, &v4.octets())?;
+                }
+                if let Some(v6) = v6 {
+                    self.replace(&mut out, TYPE_AAAA, ttl, &v6.octets())?;
+                }
+            }
         }
         let stamp = Stamp { time: now, fudge: FUDGE, error: 0, other: &[] };
         let mac = key.digest(&[], &out, &stamp)?.finalize().into_bytes().to_vec();
@@ -84,20 +101,28 @@ impl Update<'_> {
         Some(Sent { bytes: out, id, mac })
     }
 
-    fn record(&self, out: &mut Vec<u8>, class: u16, ttl: u32, text: Option<&str>) -> Option<()> {
+    /// All records of this type go, and this one comes.
+    fn replace(&self, out: &mut Vec<u8>, kind: u16, ttl: u32, data: &[u8]) -> Option<()> {
+        self.record(out, kind, CLASS_ANY, 0, &[])?;
+        self.record(out, kind, CLASS_IN, ttl, data)
+    }
+
+    fn record(&self, out: &mut Vec<u8>, kind: u16, class: u16, ttl: u32, data: &[u8]) -> Option<()> {
         out.extend(self.name.wire());
-        words(out, &[TYPE_TXT, class]);
+        words(out, &[kind, class]);
         out.extend(ttl.to_be_bytes());
-        let Some(text) = text else {
-            words(out, &[0]);
-            return Some(());
-        };
-        let length = u8::try_from(text.len()).ok().filter(|l| usize::from(*l) <= TEXT_MAX)?;
-        words(out, &[u16::from(length) + 1]);
-        out.push(length);
-        out.extend(text.as_bytes());
+        words(out, &[u16::try_from(data.len()).ok()?]);
+        out.extend(data);
         Some(())
     }
+}
+
+/// A text as a record has it: its length before it.
+fn character_string(text: &str) -> Option<Vec<u8>> {
+    let length = u8::try_from(text.len()).ok().filter(|l| usize::from(*l) <= TEXT_MAX)?;
+    let mut out = vec![length];
+    out.extend(text.as_bytes());
+    Some(out)
 }
 
 impl Sent {

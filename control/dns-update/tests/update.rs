@@ -16,6 +16,11 @@ const REMOVE: &str = "123428000001000000010001036e6574076578616d706c65036f726700
     e67650161036e6574076578616d706c65036f726700001000fe00000000002c2b4c4844684b336f4752766b696566516e78374f4f637a54\
     59355469635f785a3648634d4f635f676d746f4d0a686561727468676174650000fa00ff00000000003d0b686d61632d7368613235360000\
     006553f100012c002060d239617e6d7482d3218d1754ca1c4d72a140f74fb9ac0d8889efeea57a7a06123400000000";
+const ADDRESSES: &str = "123428000001000000040001036e6574076578616d706c65036f726700000600010161036e6574076578616d706c\
+    65036f726700000100ff0000000000000161036e6574076578616d706c65036f726700000100010000003c0004cb0071070161036e6574076\
+    578616d706c65036f726700001c00ff0000000000000161036e6574076578616d706c65036f726700001c00010000003c001020010db80000\
+    000000000000000000070a686561727468676174650000fa00ff00000000003d0b686d61632d7368613235360000006553f100012c00209c1\
+    fc185f359aeb12b029022b93f8303fbf1821359771d5b6406972461c4309f123400000000";
 /// Answers to SET.
 const DONE: &str = "1234a8000001000000000001036e6574076578616d706c65036f726700000600010a686561727468676174650000fa\
     00ff00000000003d0b686d61632d7368613235360000006553f100012c0020d5b4570ba562ec2e90f14e71c77b32ef8820fe942c4ccc7b\
@@ -23,6 +28,13 @@ const DONE: &str = "1234a8000001000000000001036e6574076578616d706c65036f72670000
 const REFUSED: &str = "1234a8050001000000000001036e6574076578616d706c65036f726700000600010a686561727468676174650000\
     fa00ff00000000003d0b686d61632d7368613235360000006553f100012c0020d0b952d5ed6959efc36ffaa2b02a0412f0a53653fc081d\
     ea8f0cdef8a57f8d19123400000000";
+
+/// An update of both addresses of a host.
+fn host(v4: Option<[u8; 4]>, v6: Option<&str>) -> Sent {
+    let (zone, name) = (Name::parse("net.example.org").unwrap(), Name::parse("a.net.example.org").unwrap());
+    let change = Change::Addresses(v4.map(Into::into), v6.map(|ip| ip.parse().unwrap()), 60);
+    Update { zone: &zone, name: &name, change }.encode(0x1234, &key(), NOW).unwrap()
+}
 
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
@@ -41,6 +53,11 @@ fn sent(change: Change<'_>) -> Sent {
 fn updates_are_what_another_library_makes() {
     assert_eq!(sent(Change::Set(TEXT, 60)).bytes, bytes(SET));
     assert_eq!(sent(Change::Remove(TEXT)).bytes, bytes(REMOVE));
+    assert_eq!(host(Some([203, 0, 113, 7]), Some("2001:db8::7")).bytes, bytes(ADDRESSES));
+    // One family: the other is not touched.
+    let one = host(None, Some("2001:db8::7")).bytes;
+    assert_eq!(one[8..10], [0, 2]);
+    assert!(!one.windows(4).any(|w| w == [203, 0, 113, 7]));
     let name = Name::parse("a.example.org").unwrap();
     let long = "x".repeat(256);
     assert!(Update { zone: &name, name: &name, change: Change::Set(&long, 60) }.encode(1, &key(), NOW).is_none());

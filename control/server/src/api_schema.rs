@@ -127,6 +127,18 @@ const ENDPOINTS: &[Endpoint] = &[
     post("/front/test", "Have the front try whether it reaches this box from outside", None, "Front"),
     #[cfg(feature = "front")]
     Endpoint { method: "delete", path: "/front", summary: "Leave the front", query: &[], body: None, answer: "Front" },
+    get("/dyndns", "The name that follows this box's addresses", &[], "Dyndns"),
+    post("/dyndns", "Set that name, and try it at once", Some(("NewDyndns", true)), "Dyndns"),
+    Endpoint {
+        method: "delete",
+        path: "/dyndns",
+        summary: "Give the name up",
+        query: &[],
+        body: None,
+        answer: "Dyndns",
+    },
+    post("/dyndns/update", "Tell the service the addresses now", None, "Dyndns"),
+    get("/dyndns/services", "Services that keep such names", &[], "DyndnsServices"),
     get("/wireguard", "Devices without a client", &[], "PlainDevices"),
     post(
         "/wireguard",
@@ -270,6 +282,20 @@ fn further_schemas() -> Value {
             ("passed", json!({ "type": "integer" })), ("outside", json!({ "type": "object" })),
             ("visit", json!({ "type": "object" })),
         ]),
+        "Dyndns": object(&["state"], &[
+            ("state", json!({ "enum": ["none", "waiting", "good", "failing", "stopped"] })), ("why", text.clone()),
+            ("service", text.clone()), ("name", text.clone()), ("user", text.clone()), ("zone", text.clone()),
+            ("ttl", json!({ "type": "integer" })), ("ipv4", json!({ "type": "boolean" })), ("ipv6", json!({ "type": "boolean" })),
+            ("configured", json!({ "type": "boolean" })), ("told", text.clone()), ("seen", text.clone()),
+            ("toldAt", json!({ "type": ["string", "null"], "format": "date-time" })),
+        ]),
+        "NewDyndns": object(&["service", "name"], &[
+            ("service", json!({ "enum": hearthgate_dyndns::SERVICES.map(|s| s.id) })), ("name", text.clone()),
+            ("user", text.clone()), ("secret", text.clone()), ("url", text.clone()), ("zone", text.clone()),
+            ("ttl", json!({ "type": "integer", "minimum": 30, "maximum": 86400 })), ("ipv4", json!({ "type": "boolean" })),
+            ("ipv6", json!({ "type": "boolean" })),
+        ]),
+        "DyndnsServices": object(&["services"], &[("services", json!({ "type": "array", "items": { "type": "object" } }))]),
         "Pairing": object(&["pairing"], &[("pairing", json!({ "type": "string", "pattern": "^hgfront-[A-Za-z0-9_-]+$" }))]),
         "Attributes": object(&["attributes", "expiries"], &[("attributes", json!({ "type": "object" })), ("expiries", json!({ "type": "object" }))]),
         "NewAttributes": object(&["attributes"], &[

@@ -75,6 +75,10 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if path == "/front" {
         return crate::front::api(&app, actor, &method, &body);
     }
+    if let Some(rest) = path.strip_prefix("/dyndns").filter(|r| r.is_empty() || r.starts_with('/')) {
+        let answer = crate::dyndns::api(&app, actor, &method, rest, &body).await;
+        return answer.unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "there is no such endpoint"));
+    }
     let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(percent_decode).collect();
     if let Some(allowed) = api_schema::other_methods(&method, &parts) {
         return api_schema::not_this_method(allowed);

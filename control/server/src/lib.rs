@@ -18,6 +18,7 @@ mod certificates;
 mod check_pages;
 mod derp_map;
 mod derp_urls;
+mod dyndns;
 mod encode;
 #[cfg(feature = "front")]
 mod front;
@@ -45,6 +46,7 @@ mod webhooks;
 mod writer;
 
 pub use backup::{unpack_key_files, with_key_files};
+pub use hearthgate_dyndns::Settings as DyndnsSettings;
 pub use http_api::version;
 pub use options::{
     AcmeOptions, AdminOptions, CertificateOptions, DerpOptions, HttpreqOptions, ImageOptions, OidcOptions, Options,
@@ -157,6 +159,7 @@ impl Running {
             }
         });
         self.app.device_certificates.configure(options.certificates.clone());
+        dyndns::configure(&self.app, options.dyndns.clone());
         done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })?;
         #[cfg(feature = "front")]
         if let Err(e) = front::configure(&self.app, options) {
@@ -301,6 +304,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         certificates,
         acme: Arc::default(),
         device_certificates,
+        dyndns: dyndns::Dyndns::default(),
         derp_maps: derp_maps.clone(),
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,
@@ -360,6 +364,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     if options.admin.enabled {
         tasks.push(spawn(own_router::count(app.clone())));
     }
+    dyndns::configure(&app, options.dyndns.clone());
+    tasks.push(spawn(dyndns::keep(app.clone())));
     tasks.push(spawn(webhooks::run(app.clone(), events, tries)));
     let relay = app.relay.clone();
     tasks.push(spawn(async move {

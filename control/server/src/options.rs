@@ -49,6 +49,8 @@ pub struct Options {
     pub image: ImageOptions,
     /// Who writes records for HTTPS certificates of devices.
     pub certificates: Option<CertificateOptions>,
+    /// A name that follows this box's addresses; `None` for none, or for the one that was set on the pages.
+    pub dyndns: Option<hearthgate_dyndns::Settings>,
     /// How often routers are asked for a sign of life; zero never.
     pub probe_interval: Duration,
     /// How long they may take.
@@ -164,6 +166,7 @@ impl Options {
             front: None,
             image: ImageOptions::default(),
             certificates: None,
+            dyndns: None,
         }
     }
 }

@@ -54,6 +54,12 @@ impl OwnRouter {
         Some(paths)
     }
 
+    /// Stable id of the router's own node; `None` without a router, or before it has joined.
+    pub async fn own_id(&self) -> Option<String> {
+        let known = self.last.lock().unwrap_or_else(PoisonError::into_inner).own.clone();
+        if known.is_empty() { self.paths().await.map(|p| p.own).filter(|own| !own.is_empty()) } else { Some(known) }
+    }
+
     /// The last counters.
     pub fn history(&self) -> History {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -38,6 +38,8 @@ pub struct Parts {
     pub acme: Arc<HttpAnswers>,
     /// Who writes records for HTTPS certificates of devices.
     pub device_certificates: Arc<crate::certificates::Certificates>,
+    /// The name that follows this box's addresses.
+    pub dyndns: crate::dyndns::Dyndns,
     /// How maps of relays are made.
     pub derp_maps: Arc<DerpMaps>,
     /// Who may speak for the addresses of others.

@@ -8,12 +8,13 @@
 //! * [`gate`]: who may see the pages at all (LAN addresses, known names, same origin);
 //! * [`account`], [`passkey`], [`password`], [`session`], [`claim`], [`throttle`]: who is logged in;
 //! * [`page`]: the pages; [`text`]: every English sentence on them; [`asset`]: style, script, icon;
-//! * [`health`], [`reach`], [`outside`]: what is wrong, and how the world reaches this box;
+//! * [`health`], [`reach`], [`outside`], [`dyndns`]: what is wrong, and how the world reaches this box;
 //! * [`paths`], [`traffic`]: what the box's own router says, and counters over time.
 
 pub mod account;
 pub mod asset;
 pub mod claim;
+pub mod dyndns;
 pub mod front;
 pub mod gate;
 pub mod health;

@@ -59,9 +59,10 @@ pub fn scope(ip: IpAddr) -> Scope {
     }
 }
 
-/// What there is to say. `addresses` are those of the box's interfaces, its tailnet's own left out.
+/// What there is to say. `addresses` are those of the box's interfaces, its tailnet's own left out; `name` is a name that
+/// follows its public address.
 #[must_use]
-pub fn findings(server_url: &str, addresses: &[IpAddr]) -> Vec<Finding> {
+pub fn findings(server_url: &str, addresses: &[IpAddr], name: Option<&str>) -> Vec<Finding> {
     let mut out = Vec::new();
     let host = host_of(server_url);
     match host.parse::<IpAddr>().map(scope) {
@@ -73,7 +74,10 @@ pub fn findings(server_url: &str, addresses: &[IpAddr]) -> Vec<Finding> {
         Ok(Scope::Local | Scope::Carrier) => out.push(Finding::new(
             Level::Warn,
             format!("Devices at home come to {server_url}. Away from home they keep the connections they have, but cannot log in or learn of changes."),
-            "To change that, give the box a name that resolves to its public address, and set `server_url` to https:// and that name.",
+            match name {
+                Some(name) => format!("To change that, set `server_url` to https://{name} and `tls_letsencrypt_hostname` to {name}: that name leads here."),
+                None => "To change that, give the box a name that leads to its public address (below), and set `server_url` to https:// and that name.".to_owned(),
+            },
         )),
         Ok(Scope::Global) if server_url.starts_with("http://") => out.push(Finding::new(
             Level::Bad,

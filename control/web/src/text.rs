@@ -107,6 +107,17 @@ pub const SETUP_SAVE: &str = "Save and go on";
 pub const SETUP_REACH: &str = "2. How the world reaches this box";
 pub const SETUP_REACH_HINT: &str =
     "This is what the box sees right now. Nothing has to be done to use the network at home.";
+pub const DYNDNS_TITLE: &str = "Does its address change? A name that follows it";
+pub const DYNDNS_OTHER: &str = "Set another name";
+pub const DYNDNS_HINT: &str = "Providers at home change addresses. A dynamic DNS service keeps a name that always leads here: make an account and a name there, then choose the service and tell this box. The secret is kept on this box only and not shown again.";
+pub const DYNDNS_NAME: &str = "The whole name";
+pub const DYNDNS_ZONE: &str = "Its zone (empty: the name without its first word)";
+pub const DYNDNS_URL_HINT: &str = "Places that are filled in: `{name}` `{user}` `{secret}` `{ip4}` `{ip6}` `{ips}` `{ttl}`. What has no address is left out of the query. User name and password are sent as login, if given.";
+pub const DYNDNS_SAVE: &str = "Save and try";
+pub const DYNDNS_UPDATE: &str = "Update the name now";
+pub const DYNDNS_REMOVE: &str = "Give the name up";
+pub const DYNDNS_REMOVE_HINT: &str = "It goes on leading to the last address until the service forgets it.";
+pub const DYNDNS_CONFIGURED: &str = "It stands in the configuration (`[dyndns]`), and is changed there.";
 pub const FRONT_TITLE: &str = "Nothing reaches this box?";
 pub const FRONT_OTHER: &str = "Pair with another front";
 pub const FRONT_HINT: &str = "A front is `hearthgate front` on any cheap machine with a public address. It passes encrypted connections on to this box and cannot read them. Paste the line that it printed, which begins with hgfront-, or scan the code beneath that line.";

@@ -3,10 +3,11 @@
 use hearthgate_core::{AllowAll, NewUser, NodeRecord, Now, PlainAccess, PlainSettings, Settings, Stored, User, World};
 use hearthgate_tailcfg::{DerpMap, Hostinfo};
 use hearthgate_web::{
-    Account, Role, account, asset, front,
+    Account, Role, account, asset, dyndns, front,
     page::{
         self, Viewer,
         policy::Checked,
+        setup::WaysIn,
         tools::{Hook, Oauth, OauthClient},
     },
     passkey, reach,
@@ -78,10 +79,12 @@ fn hostile_texts_stay_texts() {
     let node = world.node(hearthgate_core::NodeId(7)).expect("the node").clone();
     let tunnel = Some((EVIL.to_owned(), front::Tunnel::Refused(EVIL.into())));
     let front = front::Front { tunnel, https: true, ..front::Front::default() };
+    let dyndns = dyndns::Dyndns { name: EVIL.into(), why: EVIL.into(), ..dyndns::Dyndns::default() };
+    let ways = WaysIn { front: Some(&front), dyndns: Some(&dyndns) };
     let key = passkey::Registered { id: vec![1], cose: vec![], counter: 0, syncable: true };
     passkey::add(&mut world, "anna", EVIL, EVIL, &key, &[0; 32], NOW).expect("a passkey");
     let site = passkey::Site { origin: EVIL.into(), name: EVIL.into() };
-    let mut found = reach::findings(EVIL, &[]);
+    let mut found = reach::findings(EVIL, &[], Some(EVIL));
     found.extend(front.finding());
     for shown in [
         page::devices::devices(&owner, &world, None, NOW),
@@ -99,8 +102,13 @@ fn hostile_texts_stay_texts() {
         ),
         page::routes::routes(&owner, &world, NOW),
         page::operation::events(&owner, &world, &[hook()], Some(EVIL)),
-        page::operation::health(&owner, &page::tools::findings(&[hook()], 3), &found, &History::default()),
-        page::setup::setup(&owner, &world, EVIL, &found, Some(&front)),
+        page::operation::health(
+            &owner,
+            &page::tools::findings(&[hook()], 3).into_iter().chain([dyndns.finding()]).collect::<Vec<_>>(),
+            &found,
+            &History::default(),
+        ),
+        page::setup::setup(&owner, &world, EVIL, &found, ways),
         page::account::claim(Some(EVIL), EVIL),
         page::account::login(Some(EVIL), EVIL, true),
         page::account::own(&owner, &world, &Ok(site)),

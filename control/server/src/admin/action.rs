@@ -114,6 +114,9 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
         "passkey/remove" => passkey::remove(app, request, &viewer).await,
         "password" => password(app, request, &viewer).await,
         "setup/network" => rename_network(app, request, &viewer).await,
+        "setup/dyndns" => settings::dyndns(app, request, &viewer, true).await,
+        "setup/dyndns/remove" => settings::dyndns(app, request, &viewer, false).await,
+        "setup/dyndns/update" => settings::update_dyndns(app, request).await,
         #[cfg(feature = "front")]
         "setup/front" => front(app, request, &viewer, true),
         #[cfg(feature = "front")]

@@ -226,10 +226,13 @@ fn reach(app: &App, world: &World) -> Vec<Finding> {
     let addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
         .map(|all| all.filter_map(|i| address(i.address?)).filter(|ip| !own(ip)).collect())
         .unwrap_or_default();
-    let mut found = hearthgate_web::reach::findings(&world.settings().server_url, &addresses);
+    let dyndns = crate::dyndns::seen(app, world);
+    let name = dyndns.as_ref().map(|d| d.name.as_str());
+    let mut found = hearthgate_web::reach::findings(&world.settings().server_url, &addresses, name);
     let front = front(app);
     let mut evidence: Vec<Finding> = front.iter().filter_map(hearthgate_web::front::Front::finding).collect();
     evidence.extend(front.and_then(|f| f.outside).iter().flat_map(hearthgate_web::outside::Outside::findings));
+    evidence.extend(dyndns.map(|d| d.finding()));
     evidence.extend(app.visits.last(&app.control.current()).map(|v| v.finding()));
     found.splice(1..1, evidence);
     found

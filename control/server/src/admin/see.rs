@@ -53,7 +53,8 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["dns"] if all => page::dns::dns(&viewer, &world),
         ["relays"] if all => page::operation::relays(&viewer, &world, load(app)),
         ["health"] if all => {
-            let mut found = hearthgate_web::health::findings(&world, now);
+            let mut found: Vec<_> = crate::dyndns::seen(app, &world).and_then(|d| d.failure()).into_iter().collect();
+            found.extend(hearthgate_web::health::findings(&world, now));
             found.extend(page::tools::findings(&tools::hooks(app, &world), app.hooks.missed()));
             page::operation::health(&viewer, &found, &reach(app, &world), &app.own_router.history())
         }
@@ -68,7 +69,9 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         }
         ["setup"] if all => {
             let name = crate::network::name(&world).unwrap_or_default();
-            page::setup::setup(&viewer, &world, &name, &reach(app, &world), front(app).as_ref())
+            let (front, dyndns) = (front(app), crate::dyndns::seen(app, &world));
+            let ways = page::setup::WaysIn { front: front.as_ref(), dyndns: dyndns.as_ref() };
+            page::setup::setup(&viewer, &world, &name, &reach(app, &world), ways)
         }
         _ => return not_found(&viewer),
     };

@@ -1,4 +1,4 @@
-//! The forms about settings of the network: DNS, approval of devices.
+//! The forms about settings of the network: DNS, approval of devices, the dynamic name.
 
 use super::{
     action::finish,
@@ -10,6 +10,7 @@ use crate::{
     state::App,
 };
 use hearthgate_core::CoreError;
+use hearthgate_dyndns::Settings as Dyndns;
 use hearthgate_sorted::SortedMap;
 use hearthgate_web::{page::Viewer, text as t};
 use std::net::IpAddr;
@@ -49,6 +50,28 @@ pub(super) async fn approval(app: &App, request: &Page, viewer: &Viewer) -> Repl
         Ok(done) => finish(app, request, done, "/admin/devices"),
         Err(e) => unavailable(e),
     }
+}
+
+/// Sets the dynamic name and tries it, or gives it up.
+pub(super) async fn dyndns(app: &App, request: &Page, viewer: &Viewer, set: bool) -> Reply {
+    let text = |name: &str| request.form.get(name).trim().to_owned();
+    let settings = set.then(|| Dyndns {
+        service: text("service"),
+        name: text("name"),
+        user: text("user"),
+        secret: text("secret"),
+        url: text("url"),
+        zone: text("zone"),
+        ..Dyndns::default()
+    });
+    let done = crate::dyndns::set_and_try(app, viewer.name.clone(), settings).await;
+    finish(app, request, done.map_err(|e| CoreError::Invalid(e.to_string())), "/admin/setup")
+}
+
+/// Tells the service the addresses now.
+pub(super) async fn update_dyndns(app: &App, request: &Page) -> Reply {
+    let done = crate::dyndns::update(app).await;
+    finish(app, request, done.map_err(|e| CoreError::Invalid(e.to_string())), "/admin/setup")
 }
 
 /// Lines with something in them, as words.

@@ -6,7 +6,7 @@
 mod budget;
 mod httpreq;
 mod pending;
-mod rfc2136;
+pub(crate) mod rfc2136;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +16,7 @@ use crate::{
 };
 use budget::{Budget, Spent};
 use hearthgate_core::{CoreError, NodeId};
+use hearthgate_dns_update::Change as Text;
 use hearthgate_fetch::Fetch;
 use hearthgate_http::spawn;
 use jiff::{SignedDuration, Timestamp};
@@ -226,7 +227,13 @@ impl Certificates {
         change: Change,
     ) -> Result<(), String> {
         match &options.provider {
-            Provider::Rfc2136(server) => rfc2136::change(server, name, value, change, TTL_S).await,
+            Provider::Rfc2136(server) => {
+                let text = match change {
+                    Change::Set => Text::Set(value, TTL_S),
+                    Change::Remove => Text::Remove(value),
+                };
+                rfc2136::change(server, name, text).await
+            }
             Provider::Httpreq(program) => httpreq::change(&self.fetch, program, name, value, change).await,
         }
     }

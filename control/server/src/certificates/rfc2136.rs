@@ -1,8 +1,7 @@
 //! Dynamic updates to a name server: a datagram, sent again when it is lost, then a connection (RFC 2136 section 6.2).
 
-use super::Change;
 use crate::options::Rfc2136Options;
-use hearthgate_dns_update::{ANSWER_MAX, AnswerError, Change as Text, Key, Name, Sent, Update};
+use hearthgate_dns_update::{ANSWER_MAX, AnswerError, Change, Key, Name, Sent, Update};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,22 +21,12 @@ const FOREIGN_MAX: usize = 16;
 const PORT: u16 = 53;
 
 /// Makes one change and waits until the name server says that it is made.
-pub(super) async fn change(
-    server: &Rfc2136Options,
-    name: &str,
-    value: &str,
-    change: Change,
-    ttl: u32,
-) -> Result<(), String> {
+pub(crate) async fn change(server: &Rfc2136Options, name: &str, change: Change<'_>) -> Result<(), String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let zone = Name::parse(&server.zone).map_err(|e| text(&e))?;
     let name = Name::parse(name).map_err(|e| text(&e))?;
     let mut id = [0; 2];
     getrandom::fill(&mut id).map_err(|e| text(&e))?;
-    let change = match change {
-        Change::Set => Text::Set(value, ttl),
-        Change::Remove => Text::Remove(value),
-    };
     let update = Update { zone: &zone, name: &name, change };
     let sent = update.encode(u16::from_be_bytes(id), &server.key, now()).ok_or("the record is too long")?;
     let address = find(&server.server).await.map_err(|e| format!("{}: {e}", server.server))?;

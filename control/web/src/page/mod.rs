@@ -7,6 +7,7 @@ mod checks;
 pub mod device;
 pub mod devices;
 pub mod dns;
+mod dyndns;
 pub mod image;
 pub mod join;
 pub mod keys;

@@ -3,6 +3,7 @@
 
 use super::layout::{Viewer, confirm, form, page, post_button, prose};
 use crate::{
+    dyndns::Dyndns,
     front::{Front, Tunnel},
     reach::{Finding, Level},
     text as t,
@@ -10,9 +11,18 @@ use crate::{
 use hearthgate_core::World;
 use maud::{Markup, html};
 
-/// The page. `name` is the network's name, without its suffix; `front` is there in builds that can have one.
+/// How this box gets a way in from outside, and what is set of that.
+#[derive(Debug, Clone, Copy)]
+pub struct WaysIn<'a> {
+    /// The front, in builds that can have one.
+    pub front: Option<&'a Front>,
+    /// The dynamic name, if one is set.
+    pub dyndns: Option<&'a Dyndns>,
+}
+
+/// The page. `name` is the network's name, without its suffix.
 #[must_use]
-pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding], front: Option<&Front>) -> String {
+pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding], ways: WaysIn<'_>) -> String {
     page(
         Some(viewer),
         "system",
@@ -32,7 +42,8 @@ pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding], fron
                 h2 #reach-title { (t::SETUP_REACH) }
                 p.hint { (t::SETUP_REACH_HINT) }
                 (findings(reach))
-                @if let Some(front) = front { (front_step(viewer, front)) }
+                @if viewer.role.changes_all() { (super::dyndns::step(viewer, ways.dyndns)) }
+                @if let Some(front) = ways.front { (front_step(viewer, front)) }
             }
             section.card aria-labelledby="device-title" {
                 h2 #device-title { (t::SETUP_DEVICE) }

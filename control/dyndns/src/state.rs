@@ -1,0 +1,224 @@
+//! When a service is asked: only when an address changed, or once in four weeks because services forget names that
+//! nobody updates; not while it has to be left alone.
+
+use crate::{Addresses, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// An unchanged name is told again after so many seconds: services remove names after 30 days or more.
+const REFRESH_S: u64 = 28 * DAY_S;
+const DAY_S: u64 = 24 * 3600;
+/// Shortest time between two updates, in seconds.
+const GAP_S: u64 = 60;
+/// First pause after a failure in seconds; it doubles up to the second.
+const BACK_OFF_S: (u64, u64) = (60, 3600);
+/// Shortest time between two tries that people ask for, in seconds.
+const ASKED_GAP_S: u64 = 30;
+/// An address counts when it was the same for so many seconds: what is between two connections of a modem is nobody's.
+const SETTLE_S: u64 = 10;
+/// First second of 2025: a clock before that was never set.
+const CLOCK_SET: u64 = 1_735_689_600;
+
+/// What was told, and how that went. Kept over restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// What the name leads to, as far as we know.
+    pub told: Addresses,
+    /// When that was told, in seconds since 1970; 0 is never.
+    pub told_at: u64,
+    /// When the last try was.
+    pub tried_at: u64,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// Pause after the last failure in seconds.
+    pub wait_s: u64,
+    /// No more tries by itself: somebody has to change something.
+    pub stopped: bool,
+    /// Why the last try failed; empty when it did not.
+    pub why: String,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Rest,
+    /// Tell these.
+    Tell(Addresses),
+}
+
+impl State {
+    /// What to do when these are the addresses at `now`, in seconds since 1970.
+    #[must_use]
+    pub fn step(&self, seen: Addresses, now: u64) -> Step {
+        if self.stopped || seen.is_empty() {
+            return Step::Rest;
+        }
+        if self.failures > 0 && since(self.tried_at, now) < self.wait_s {
+            return Step::Rest;
+        }
+        let new = |seen: bool, same: bool| seen && !same;
+        let changed =
+            new(seen.v4.is_some(), seen.v4 == self.told.v4) || new(seen.v6.is_some(), seen.v6 == self.told.v6);
+        let age = since(self.told_at, now);
+        // A success that was noted before the clock was set is of no known age.
+        let stale = age >= REFRESH_S && self.told_at >= CLOCK_SET;
+        if (changed && (self.told_at == 0 || age >= GAP_S)) || stale { Step::Tell(seen) } else { Step::Rest }
+    }
+
+    /// Seconds until somebody may ask for a try; 0 is now.
+    #[must_use]
+    pub fn patience(&self, now: u64) -> u64 {
+        ASKED_GAP_S.saturating_sub(since(self.tried_at, now))
+    }
+
+    /// Notes how telling `what` went.
+    pub fn note(&mut self, what: Addresses, verdict: &Verdict, now: u64) {
+        self.tried_at = now;
+        self.stopped = false;
+        match verdict {
+            Verdict::Done => {
+                // What was not told is as before.
+                let told = Addresses { v4: what.v4.or(self.told.v4), v6: what.v6.or(self.told.v6) };
+                *self = Self { told, told_at: now, tried_at: now, ..Self::default() };
+            }
+            Verdict::Later(why, at_least) => {
+                let doubled = BACK_OFF_S.0.saturating_mul(1 << self.failures.min(16));
+                self.wait_s = doubled.min(BACK_OFF_S.1).max(*at_least);
+                self.failures = self.failures.saturating_add(1);
+                self.why.clone_from(why);
+            }
+            Verdict::Stop(why) => {
+                self.failures = self.failures.saturating_add(1);
+                self.stopped = true;
+                self.why.clone_from(why);
+            }
+        }
+    }
+}
+
+/// Seconds between two times. A time far in the future was noted by a clock that was wrong.
+fn since(then: u64, now: u64) -> u64 {
+    match now.checked_sub(then) {
+        Some(age) => age,
+        None if then - now > DAY_S => u64::MAX,
+        None => 0,
+    }
+}
+
+/// Passes on addresses that have been the same for a while.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Steady {
+    seen: Addresses,
+    since: Option<u64>,
+}
+
+impl Steady {
+    /// Takes what is seen at `now`, in seconds of a clock that does not jump; answers whether it counts.
+    pub fn look(&mut self, seen: Addresses, now: u64) -> bool {
+        match self.since {
+            Some(since) if self.seen == seen => now.saturating_sub(since) >= SETTLE_S,
+            _ => {
+                *self = Self { seen, since: Some(now) };
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn at(last: u8) -> Addresses {
+        Addresses { v4: Some(Ipv4Addr::new(203, 0, 113, last)), v6: None }
+    }
+
+    fn done() -> State {
+        let mut state = State::default();
+        assert_eq!(state.step(at(1), NOW), Step::Tell(at(1)));
+        state.note(at(1), &Verdict::Done, NOW);
+        state
+    }
+
+    #[test]
+    fn only_a_change_is_told_and_not_in_a_hurry() {
+        let state = done();
+        assert_eq!(state.step(at(1), NOW + 3600), Step::Rest);
+        assert_eq!(state.step(Addresses::default(), NOW + 3600), Step::Rest);
+        assert_eq!(state.step(at(2), NOW + 10), Step::Rest);
+        assert_eq!(state.step(at(2), NOW + GAP_S), Step::Tell(at(2)));
+        let both = Addresses { v6: Some("2001:db8::1".parse().unwrap()), ..at(1) };
+        assert_eq!(state.step(both, NOW + GAP_S), Step::Tell(both));
+        // As after a restart.
+        let again: State = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+        assert_eq!(again, state);
+        assert_eq!(again.step(at(1), NOW + 60), Step::Rest);
+    }
+
+    #[test]
+    fn an_unchanged_name_is_told_once_in_four_weeks() {
+        let mut state = done();
+        let mut count = 0;
+        for hour in 1..24 * 90 {
+            let now = NOW + hour * 3600;
+            if let Step::Tell(what) = state.step(at(1), now) {
+                count += 1;
+                state.note(what, &Verdict::Done, now);
+            }
+        }
+        assert_eq!(count, 3);
+        // A box whose clock was set only after its first update.
+        let mut early = State::default();
+        early.note(at(1), &Verdict::Done, 100);
+        assert_eq!(early.step(at(1), NOW), Step::Rest);
+    }
+
+    #[test]
+    fn failures_are_tried_less_and_less_often() {
+        let mut state = State::default();
+        let mut pauses = Vec::new();
+        let mut now = NOW;
+        for _ in 0..9 {
+            state.note(at(1), &Verdict::Later("away".into(), 0), now);
+            let begun = now;
+            while state.step(at(1), now) == Step::Rest {
+                now += 10;
+            }
+            pauses.push(now - begun);
+        }
+        assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
+        let mut state = State::default();
+        state.note(at(1), &Verdict::Later("911".into(), 1800), NOW);
+        assert_eq!(state.step(at(1), NOW + 1799), Step::Rest);
+        assert_eq!(state.step(at(1), NOW + 1800), Step::Tell(at(1)));
+        // The clock was a year ahead when it failed.
+        assert_eq!(state.step(at(1), NOW - 365 * DAY_S), Step::Tell(at(1)));
+    }
+
+    #[test]
+    fn what_was_refused_for_good_is_left_alone_until_somebody_asks() {
+        let mut state = done();
+        state.note(at(2), &Verdict::Stop("badauth".into()), NOW + 100);
+        for later in [200, 3600, 90 * DAY_S] {
+            assert_eq!(state.step(at(3), NOW + later), Step::Rest);
+        }
+        assert_eq!(state.told, at(1), "the old one still holds");
+        assert_eq!((state.patience(NOW + 110), state.patience(NOW + 130)), (20, 0));
+        state.note(at(2), &Verdict::Done, NOW + 200);
+        assert_eq!((state.stopped, state.failures, state.why.as_str()), (false, 0, ""));
+        assert_eq!(state.step(at(3), NOW + 300), Step::Tell(at(3)));
+    }
+
+    #[test]
+    fn what_flickers_does_not_count() {
+        let mut steady = Steady::default();
+        assert!(!steady.look(at(1), 0) && !steady.look(at(1), 9) && steady.look(at(1), 10));
+        assert!(
+            !steady.look(at(2), 11) && !steady.look(at(1), 12) && !steady.look(at(1), 21) && steady.look(at(1), 22)
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! What each service is asked, and which settings are refused.
+
+use hearthgate_dyndns::{Addresses, Mistake, SERVICES, Settings, State, Step, Verdict, judge};
+use proptest::prelude::*;
+
+fn both() -> Addresses {
+    Addresses { v4: Some([203, 0, 113, 7].into()), v6: Some("2001:db8::7".parse().unwrap()) }
+}
+
+fn settings(service: &str, url: &str) -> Settings {
+    Settings {
+        service: service.into(),
+        name: "Home.Example.ORG.".into(),
+        user: "me".into(),
+        secret: "s3cr&t".into(),
+        url: url.into(),
+        ..Settings::default()
+    }
+}
+
+fn url(service: &str, given: &str, addresses: Addresses) -> String {
+    settings(service, given).checked().expect("fine").request(&addresses).expect("a request").url
+}
+
+#[test]
+fn each_service_gets_name_and_addresses_in_its_own_words() {
+    let v4 = Addresses { v6: None, ..both() };
+    let six = "2001%3Adb8%3A%3A7";
+    for (service, wanted) in [
+        ("duckdns", format!("https://www.duckdns.org/update?domains=home&token=s3cr%26t&ip=203.0.113.7&ipv6={six}")),
+        ("desec", format!("https://update.dedyn.io/?hostname=home.example.org&myipv4=203.0.113.7&myipv6={six}")),
+        (
+            "noip",
+            format!("https://dynupdate.no-ip.com/nic/update?hostname=home.example.org&myip=203.0.113.7&myipv6={six}"),
+        ),
+        ("dyn", format!("https://members.dyndns.org/v3/update?hostname=home.example.org&myip=203.0.113.7%2C{six}")),
+        ("freedns", "https://freedns.afraid.org/dynamic/update.php?s3cr%26t&address=203.0.113.7".into()),
+    ] {
+        assert_eq!(url(service, "", both()), wanted);
+    }
+    assert_eq!(
+        url("desec", "", v4),
+        "https://update.dedyn.io/?hostname=home.example.org&myipv4=203.0.113.7&myipv6=preserve"
+    );
+    assert_eq!(url("duckdns", "", v4), "https://www.duckdns.org/update?domains=home&token=s3cr%26t&ip=203.0.113.7");
+    for given in ["dyn.example.net", "https://dyn.example.net/", "https://dyn.example.net/nic/update"] {
+        let wanted = "https://dyn.example.net/nic/update?hostname=home.example.org&myip=203.0.113.7";
+        assert_eq!(url("dyndns2", given, v4), wanted);
+    }
+    let own = "https://x.test/{name}/{user}?k={secret}&t={ttl}&a={ip4}&b={ip6}";
+    assert_eq!(url("url", own, v4), "https://x.test/home.example.org/me?k=s3cr%26t&t=60&a=203.0.113.7");
+}
+
+#[test]
+fn every_listed_service_can_be_used_and_sends_its_secret_once() {
+    for service in SERVICES.iter().filter(|s| !s.is_name_server()) {
+        let given = if service.url.is_some() { "https://dyn.example.net/?a={ip4}" } else { "" };
+        let given = if service.id == "dyndns2" { "dyn.example.net" } else { given };
+        let request = settings(service.id, given).checked().expect(service.id).request(&both()).expect("a request");
+        let in_url = request.url.contains("s3cr%26t");
+        assert_eq!(in_url, request.login.is_none(), "{}", service.id);
+        assert!(request.url.contains("203.0.113.7"), "{}", service.id);
+        assert!(!format!("{request:?}{:?}", settings(service.id, given)).contains("s3cr"), "{}", service.id);
+    }
+    let desec = settings("desec", "");
+    let desec = Settings { user: String::new(), ..desec }.checked().unwrap().request(&both()).unwrap();
+    assert_eq!(desec.login, Some(("home.example.org".into(), "s3cr&t".into())));
+}
+
+#[test]
+fn what_cannot_work_is_refused_in_words() {
+    let bad = |change: fn(&mut Settings)| {
+        let mut s = settings("dyndns2", "dyn.example.net");
+        change(&mut s);
+        s.checked().unwrap_err()
+    };
+    assert!(matches!(bad(|s| s.service = "route53".into()), Mistake::Service(..)));
+    for name in ["home", "", "a b.example", "-a.example", "203.0.113.7", "x.example/?"] {
+        let s = Settings { name: name.into(), ..settings("duckdns", "") };
+        assert!(matches!(s.checked(), Err(Mistake::Name(_))), "{name}");
+    }
+    assert_eq!(bad(|s| s.secret.clear()), Mistake::Missing("Password"));
+    assert_eq!(bad(|s| s.user.clear()), Mistake::Missing("User name"));
+    assert_eq!(bad(|s| s.url.clear()), Mistake::Missing("Address of the server"));
+    assert_eq!(bad(|s| s.secret = "a\nb".into()), Mistake::Field("Password"));
+    assert_eq!(bad(|s| s.ttl = 1), Mistake::Ttl);
+    assert_eq!(bad(|s| (s.ipv4, s.ipv6) = (false, false)), Mistake::NoFamily);
+    // In plain text to the world, or with a login that pages and logs would show.
+    for url in ["http://dyn.example.net", "http://203.0.113.9", "ftp://x", "https://u:p@dyn.example.net", "https:///x"]
+    {
+        assert!(matches!(settings("dyndns2", url).checked(), Err(Mistake::Url)), "{url}");
+    }
+    for url in ["http://192.168.1.9:8245", "http://127.0.0.1:99", "http://[fd00::1]:80"] {
+        assert!(settings("dyndns2", url).checked().is_ok(), "{url}");
+    }
+    assert!(matches!(settings("url", "https://x.test/?q={nothing}&i={ip4}").checked(), Err(Mistake::Template(_))));
+    assert!(matches!(settings("url", "https://x.test/").checked(), Err(Mistake::NoAddress)));
+    let own = Settings { zone: "other.org".into(), ..settings("rfc2136", "ns1.example.org") };
+    assert!(matches!(own.checked(), Err(Mistake::Zone(_))));
+    assert_eq!(settings("rfc2136", "ns1.example.org").checked().unwrap().zone(), "example.org");
+}
+
+proptest! {
+    #[test]
+    fn nothing_people_type_or_services_answer_breaks_it(
+        url in "\\PC{0,60}", name in "\\PC{0,40}", body: Vec<u8>, status: u16, times: Vec<u64>,
+    ) {
+        for service in ["url", "dyndns2", "rfc2136", "duckdns"] {
+            let _ = Settings { name: name.clone(), ..settings(service, &url) }.checked();
+            if let Ok(fine) = settings(service, &url).checked() {
+                let _ = fine.request(&both());
+            }
+        }
+        let mut state = State::default();
+        for now in times {
+            for words in SERVICES.map(|s| s.words) {
+                let verdict = judge(words, status, &body);
+                if let Step::Tell(what) = state.step(both(), now) {
+                    state.note(what, &verdict, now);
+                    prop_assert_eq!(state.stopped, matches!(verdict, Verdict::Stop(_)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `/api/v1/dyndns`: GET tells how it is, POST sets and tries, DELETE forgets; `/dyndns/update` tries now; the pages
+//! do the same through [`set_and_try`] and [`update`].
+
+use super::{DyndnsError, OF, SETTINGS, STATE, attempt, learn, lock, seconds, words};
+use crate::{
+    api_v1::problem,
+    reply::{Reply, json},
+    state::App,
+};
+use hearthgate_core::World;
+use hearthgate_dyndns::{SERVICES, Service, Settings, State};
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+/// Answers a request below `/dyndns`; `None` when there is no such endpoint.
+pub(crate) async fn api(app: &App, actor: String, method: &Method, rest: &str, body: &[u8]) -> Option<Reply> {
+    let done = match (method, rest) {
+        (&Method::GET, "") => Ok(()),
+        (&Method::POST, "") => match self::body(body) {
+            Ok(settings) => set_and_try(app, actor, Some(settings)).await,
+            Err(why) => return Some(problem(StatusCode::BAD_REQUEST, &why)),
+        },
+        (&Method::DELETE, "") => set_and_try(app, actor, None).await,
+        (&Method::POST, "/update") => update(app).await,
+        (&Method::GET, "/services") => return Some(json(&services())),
+        (_, "") => return Some(crate::api_schema::not_this_method(HeaderValue::from_static("DELETE, GET, POST"))),
+        (_, "/update") => return Some(crate::api_schema::not_this_method(HeaderValue::from_static("POST"))),
+        (_, "/services") => return Some(crate::api_schema::not_this_method(HeaderValue::from_static("GET"))),
+        _ => return None,
+    };
+    let told = match done {
+        // What was set is set, even if the first try failed: the answer says why.
+        Ok(()) | Err(DyndnsError::Failed(_)) => {
+            let shown = app.clone();
+            app.control.call(move |world, _| view(&shown, world)).await.map_err(DyndnsError::from)
+        }
+        Err(e) => Err(e),
+    };
+    Some(match told {
+        Ok(view) => json(&view),
+        Err(e @ (DyndnsError::Unavailable(_) | DyndnsError::Core(_))) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string())
+        }
+        Err(e @ DyndnsError::Mistake(_)) => problem(StatusCode::BAD_REQUEST, &e.to_string()),
+        Err(e) => problem(StatusCode::CONFLICT, &e.to_string()),
+    })
+}
+
+/// Settings from JSON in camel case; what is not there is as usual.
+///
+/// # Errors
+/// It is no such JSON. The text holds nothing of it, since it may be a secret.
+fn body(bytes: &[u8]) -> Result<Settings, String> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| format!("the request body is not as expected, at line {} column {}", e.line(), e.column()))
+}
+
+/// Sets a name, or takes it away, notes who did, and tries at once.
+pub(crate) async fn set_and_try(app: &App, actor: String, settings: Option<Settings>) -> Result<(), DyndnsError> {
+    if lock(&app.dyndns.configured).is_some() {
+        return Err(DyndnsError::Configured);
+    }
+    let set = settings.is_some();
+    let done = app.control.call(move |world, c| {
+        let before: Option<Settings> = world.record(SETTINGS);
+        let (action, name) = match settings {
+            Some(settings) => {
+                let settings = with_known_secret(settings, before.as_ref()).checked()?;
+                world.put_record(SETTINGS, &settings)?;
+                world.put_record(OF, &format!("{} {}", settings.service, settings.name))?;
+                ("set the dynamic name", settings.name)
+            }
+            None => {
+                let Some(before) = before else { return Ok(()) };
+                world.delete_record(SETTINGS);
+                world.delete_record(OF);
+                ("gave up the dynamic name", before.name)
+            }
+        };
+        // Another name, or another password: nothing of before holds.
+        world.delete_record(STATE);
+        world.audit(&actor, action, &name, c.now);
+        Ok::<_, DyndnsError>(())
+    });
+    done.await??;
+    app.dyndns.wake.notify_one();
+    if set {
+        match update(app).await {
+            // Set all the same: the address may come.
+            Err(DyndnsError::Unknown) => Ok(()),
+            other => other,
+        }
+    } else {
+        Ok(())
+    }
+}
+
+/// A form that is sent again without its secret keeps the one there is, as long as it goes to the same server.
+fn with_known_secret(mut new: Settings, before: Option<&Settings>) -> Settings {
+    if let Some(before) = before.filter(|b| new.secret.is_empty() && b.service == new.service && b.url == new.url) {
+        new.secret.clone_from(&before.secret);
+    }
+    new
+}
+
+/// Tells the service now, whatever was told before.
+pub(crate) async fn update(app: &App) -> Result<(), DyndnsError> {
+    let shown = app.clone();
+    let known = app.control.call(move |world, _| {
+        shown.dyndns.settings(world).map(|(s, _)| (s, world.record::<State>(STATE).unwrap_or_default()))
+    });
+    let (settings, state) = known.await?.ok_or(DyndnsError::Nobody)?;
+    match state.patience(seconds()) {
+        0 => {}
+        wait => return Err(DyndnsError::Soon(wait)),
+    }
+    let what = learn::look(app, &settings, state.told).await;
+    *lock(&app.dyndns.seen) = what;
+    if what.is_empty() {
+        return Err(DyndnsError::Unknown);
+    }
+    attempt(app, &settings, what, true).await
+}
+
+fn services() -> Value {
+    let one =
+        |s: &Service| json!({ "service": s.id, "label": s.label, "user": s.user, "secret": s.secret, "url": s.url });
+    json!({ "services": SERVICES.iter().map(one).collect::<Vec<_>>() })
+}
+
+/// How it is, without the secret: a URL of one's own may have one as well.
+fn view(app: &App, world: &World) -> Value {
+    let Some((settings, configured)) = app.dyndns.settings(world) else { return json!({ "state": "none" }) };
+    let state: State = world.record(STATE).unwrap_or_default();
+    let seen = *lock(&app.dyndns.seen);
+    let word = match () {
+        () if state.stopped => "stopped",
+        () if state.failures > 0 => "failing",
+        () if state.told_at > 0 => "good",
+        () => "waiting",
+    };
+    let at = |s: u64| i64::try_from(s).ok().filter(|s| *s > 0).and_then(|s| jiff::Timestamp::from_second(s).ok());
+    json!({
+        "state": word,
+        "why": state.why,
+        "service": settings.service,
+        "name": settings.name,
+        "user": settings.user,
+        "zone": if settings.known().is_ok_and(|s| s.is_name_server()) { settings.zone() } else { "" },
+        "ttl": settings.ttl,
+        "ipv4": settings.ipv4,
+        "ipv6": settings.ipv6,
+        "configured": configured,
+        "told": words(state.told),
+        "toldAt": at(state.told_at).map(|t| t.to_string()),
+        "seen": words(seen),
+    })
+}

@@ -1,0 +1,43 @@
+//! One update, over HTTP or to a name server.
+
+use crate::{certificates::rfc2136, options::Rfc2136Options};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hearthgate_dns_update::{Change, Key};
+use hearthgate_dyndns::{Addresses, Settings, Verdict, judge};
+use hearthgate_fetch::{Fetch, FetchError, Send};
+
+/// Tells these addresses. The texts hold neither secrets nor anything that a stranger wrote.
+pub(super) async fn tell(fetch: &Fetch, settings: &Settings, what: Addresses) -> Verdict {
+    let service = match settings.known() {
+        Ok(service) => service,
+        Err(mistake) => return Verdict::Stop(mistake.to_string()),
+    };
+    if service.is_name_server() {
+        return to_name_server(settings, what).await;
+    }
+    let request = match settings.request(&what) {
+        Ok(request) => request,
+        Err(mistake) => return Verdict::Stop(mistake.to_string()),
+    };
+    let login = request.login.as_ref().map(|(user, secret)| STANDARD.encode(format!("{user}:{secret}")));
+    let authorization = login.map(|login| format!("Basic {login}"));
+    let what = Send { body: None, authorization: authorization.as_deref() };
+    match fetch.send(&request.url, what).await {
+        Ok(answer) => judge(request.words, answer.status, &answer.body),
+        // Its text has the URL, and that may have the secret.
+        Err(FetchError::Url(_)) => Verdict::Stop("the URL cannot be asked".into()),
+        Err(e) => Verdict::Later(e.to_string(), 0),
+    }
+}
+
+async fn to_name_server(settings: &Settings, what: Addresses) -> Verdict {
+    let key = match Key::new(&settings.user, &settings.secret) {
+        Ok(key) => key,
+        Err(e) => return Verdict::Stop(e.to_string()),
+    };
+    let server = Rfc2136Options { server: settings.url.clone(), zone: settings.zone().to_owned(), key };
+    match rfc2136::change(&server, &settings.name, Change::Addresses(what.v4, what.v6, settings.ttl)).await {
+        Ok(()) => Verdict::Done,
+        Err(why) => Verdict::Later(why, 0),
+    }
+}
