@@ -60,6 +60,8 @@ const VALUES: &[(&str, Option<char>)] = &[
 /// Flags without a value.
 const SWITCHES: &[&str] = &[
     "dry-run",
+    "check",
+    "feed",
     "local",
     "force",
     "reusable",

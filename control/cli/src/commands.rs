@@ -50,7 +50,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
               --stdin-jsonl    one request a line, one answer a line
   admin       setup-code | reset-password
   backup FILE | restore FILE [--engine log|redb|sled]
-  upgrade FILE                              send a signed upgrade (.hgu) to a box that runs one of our images
+  upgrade FILE | --check | --feed          send a signed upgrade (.hgu) to a box that runs one of our images; ask the
+              feed of new versions (upgrade.feed_url); have the box fetch and install what is there
   import headscale --db FILE [--noise-key FILE] [--derp-key FILE] [--dry-run]
   health | version
 
@@ -130,7 +131,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["configtest"] => configtest(&args),
         ["backup", ..] => offline::make_backup(&args),
         ["restore", ..] => offline::take_backup(&args),
-        ["upgrade", ..] => crate::upgrade::send(&args),
+        ["upgrade", ..] => crate::upgrade::run(&args),
         ["import", rest @ ..] => import::run(&args, rest),
         ["health"] => simple(&args, "GET", "/health", None, None, &[("Status", "status")]),
         ["users" | "user", rest @ ..] => users(&args, rest),

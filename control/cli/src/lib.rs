@@ -49,6 +49,7 @@ mod serve;
 mod setup;
 #[cfg(feature = "control")]
 mod upgrade;
+mod upgrade_feed;
 #[cfg(feature = "control")]
 mod webhooks;
 #[cfg(feature = "control")]

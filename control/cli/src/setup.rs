@@ -6,7 +6,7 @@ use hearthgate_core::{AddressAllocation, PlainSettings, Settings};
 use hearthgate_derp::tls::PemPair;
 use hearthgate_oidc::{Client, PkceMethod, Rules};
 use hearthgate_server::{
-    AcmeOptions, AdminOptions, DerpOptions, ImageOptions, OidcOptions, Options, guess_lan_address,
+    AcmeOptions, AdminOptions, DerpOptions, FeedOptions, ImageOptions, OidcOptions, Options, guess_lan_address,
 };
 use hearthgate_tailcfg::DnsRecord;
 use hearthgate_web::gate::{Gate, LAN};
@@ -146,6 +146,11 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         image: ImageOptions {
             upgrade_dir: given(&config.image.upgrade_dir),
             status_file: given(&config.image.status_file),
+        },
+        feed: FeedOptions {
+            url: Some(config.upgrade.feed_url.clone()).filter(|url| !url.is_empty()),
+            key: given(&config.upgrade.feed_key),
+            automatic: config.upgrade.automatic,
         },
         front: front(config)?,
         certificates: certificates::options(config)?,

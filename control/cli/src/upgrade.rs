@@ -2,7 +2,7 @@
 //! goes back if it is not well. To the server on this machine, or with `HEARTHGATE_CLI_ADDRESS=http://hearthgate.local:8080`
 //! and an API key in `HEARTHGATE_CLI_API_KEY` to one elsewhere on the LAN.
 
-use crate::{Failure, args::Args, client, setup};
+use crate::{Failure, args::Args, client, setup, upgrade_feed};
 use std::{
     fs::File,
     io::{self, Read, Write},
@@ -17,9 +17,13 @@ const WAIT: Duration = Duration::from_secs(120);
 const ANSWER_MAX: u64 = 64 * 1024;
 
 /// Carries out the command.
-pub(crate) fn send(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if args.has("check") || args.has("feed") { upgrade_feed::run(args) } else { send(args) }
+}
+
+fn send(args: &Args) -> Result<(), Failure> {
     let [_, file] = args.words.as_slice() else {
-        return Err(Failure::Usage("name the file: hearthgate upgrade FILE".into()));
+        return Err(Failure::Usage("name the file: hearthgate upgrade FILE, or use --check or --feed".into()));
     };
     let config = setup::usable(args)?;
     let file = File::open(file).map_err(|e| Failure::Failed(format!("{file}: {e}")))?;

@@ -1,6 +1,8 @@
 //! The keys as types. Absent keys keep their defaults; unknown keys are mistakes.
 
-use crate::{AdminConfig, CertificatesConfig, DyndnsConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig};
+use crate::{
+    AdminConfig, CertificatesConfig, DyndnsConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig, UpgradeConfig,
+};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{TAILNET_V4, TAILNET_V6};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -68,6 +70,8 @@ pub struct Config {
     pub dyndns: DyndnsConfig,
     /// Upgrades of a box with one of our images.
     pub image: ImageConfig,
+    /// The feed of new versions.
+    pub upgrade: UpgradeConfig,
     /// How the command line reaches a server elsewhere.
     pub cli: CliConfig,
     /// The policy file of the tailnet.
@@ -114,6 +118,7 @@ impl Default for Config {
             certificates: CertificatesConfig::default(),
             dyndns: DyndnsConfig::default(),
             image: ImageConfig::default(),
+            upgrade: UpgradeConfig::default(),
             cli: CliConfig::default(),
             policy: PolicyConfig::default(),
             router: RouterConfig::default(),

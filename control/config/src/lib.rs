@@ -30,7 +30,7 @@ pub use file::{
     NodeConfig, PolicyConfig, Prefixes, Routes, StoreConfig, Switch,
 };
 pub use front::FrontConfig;
-pub use image::ImageConfig;
+pub use image::{ImageConfig, UpgradeConfig};
 pub use load::{Loaded, load};
 pub use oidc::{OidcConfig, Pkce};
 pub use problem::{Problem, Severity};

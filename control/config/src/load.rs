@@ -191,6 +191,10 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     if let Some(bad) = c.derp.urls.iter().find(|u| !u.starts_with("https://") && !u.starts_with("http://")) {
         wrong("derp.urls", format!("{bad:?} is no URL: write it like https://example.org/derp.json"));
     }
+    let feed = &c.upgrade.feed_url;
+    if !feed.is_empty() && !feed.starts_with("https://") && !feed.starts_with("http://") {
+        wrong("upgrade.feed_url", format!("{feed:?} is no URL: write it like https://example.org/hearthgate.feed"));
+    }
     for (key, message) in c.front.problems(c).into_iter().chain(c.certificates.problems(c)).chain(c.dyndns.problems()) {
         wrong(key, message);
     }

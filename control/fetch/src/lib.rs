@@ -5,9 +5,11 @@
 //! (`ca-certificates`, `ca-bundle`, or the file that `SSL_CERT_FILE` names), which are read once, on the first request
 //! that needs them: a router that never asks anybody needs none.
 
+mod download;
 mod pin;
 mod public;
 
+pub use download::Download;
 pub use pin::pinned;
 pub use public::is_public;
 
@@ -148,7 +150,16 @@ impl Fetch {
         Box::pin(self.ask(request))
     }
 
-    async fn ask(&self, mut request: Request<Bytes>) -> Asked {
+    async fn ask(&self, request: Request<Bytes>) -> Asked {
+        let (stream, request, host) = self.dial(request).await?;
+        exchange(stream, request, &host, self.answer_max.unwrap_or(ANSWER_MAX)).await
+    }
+
+    /// Connects to whom the request's URL names; gives the request as that server expects it, and its name.
+    async fn dial(
+        &self,
+        mut request: Request<Bytes>,
+    ) -> Result<(Box<dyn Stream>, Request<Full<Bytes>>, String), FetchError> {
         let uri = request.uri().clone();
         let wrong = || FetchError::Url(uri.to_string());
         let host = uri.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
@@ -179,11 +190,11 @@ impl Fetch {
         let authority = authority.rsplit('@').next().unwrap_or(authority);
         request.headers_mut().insert(header::HOST, HeaderValue::from_str(authority).map_err(|_| wrong())?);
         let request = request.map(Full::new);
-        let max = self.answer_max.unwrap_or(ANSWER_MAX);
-        let Some(tls) = tls else { return exchange(Box::new(tcp), request, &host, max).await };
+        let Some(tls) = tls else { return Ok((Box::new(tcp), request, host)) };
         let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
         let stream = timeout(CONNECT_WITHIN, TlsConnector::from(tls).connect(name, tcp)).await.map_err(slow)?;
-        exchange(Box::new(stream.map_err(|e| unreachable(&e))?), request, &host, max).await
+        let stream = stream.map_err(|e| unreachable(&e))?;
+        Ok((Box::new(stream), request, host))
     }
 
     /// The TLS configuration: what is trusted, for connections that are more than one request.

@@ -119,6 +119,9 @@ const ENDPOINTS: &[Endpoint] = &[
     get("/backup", "All state in one file, private keys included", &[], "File"),
     get("/image/upgrade", "How the last upgrade of this box ended (boxes with our image)", &[], "Upgrade"),
     put("/image/upgrade", "Send an upgrade file (boxes with our image)", "File", "Received"),
+    get("/upgrade/feed", "What the feed of new versions said last", &[], "News"),
+    post("/upgrade/feed/look", "Ask the feed of new versions; its answer is in GET /upgrade/feed", None, "News"),
+    post("/upgrade/feed/fetch", "Fetch the new version and restart with it (boxes with our image)", None, "News"),
     #[cfg(feature = "front")]
     get("/front", "How the tunnel to this box's front is", &[], "Front"),
     #[cfg(feature = "front")]
@@ -308,7 +311,12 @@ fn further_schemas() -> Value {
             ("expiry", json!({ "type": "null" })),
         ]),
         "File": { "type": "string", "format": "binary" },
-        "Upgrade": object(&["slot", "outcome", "refused"], &[("slot", text.clone()), ("outcome", text.clone()), ("refused", text)]),
+        "Upgrade": object(&["slot", "outcome", "refused"], &[("slot", text.clone()), ("outcome", text.clone()), ("refused", text.clone())]),
+        "News": object(&["running", "url", "version", "newer", "command", "byItself", "error", "doing"], &[
+            ("running", text.clone()), ("url", text.clone()), ("version", text.clone()), ("newer", json!({ "type": "boolean" })),
+            ("command", text.clone()), ("byItself", json!({ "type": "boolean" })), ("error", text.clone()),
+            ("doing", json!({ "enum": ["", "looking", "fetching"] })),
+        ]),
         "Received": object(&["bytes"], &[("bytes", json!({ "type": "integer" }))]),
     })
 }

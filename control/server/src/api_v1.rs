@@ -4,7 +4,7 @@
 //! JSON is in camel case, ids are strings, times RFC 3339, errors `application/problem+json`.
 
 use crate::{
-    admin, api_audit, api_schema, api_views as views, backup,
+    admin, api_audit, api_schema, api_views as views, backup, feed,
     http_api::Origin,
     image::ReceiveError,
     reply::{Reply, json, read_body, typed},
@@ -53,6 +53,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if path == "/image/upgrade" {
         return image_upgrade(&app, &method, req, actor).await;
     }
+    if let Some(what) = path.strip_prefix("/upgrade/feed") {
+        return upgrade_feed(&app, &method, what, actor).await;
+    }
     if path == "/backup" && method == Method::GET {
         return backup_file(&app).await;
     }
@@ -100,7 +103,7 @@ async fn image_upgrade(app: &App, method: &Method, req: Request<Incoming>, actor
             Some(s) => json(&json!({ "slot": s.slot, "outcome": s.outcome, "refused": s.refused })),
             None => problem(StatusCode::NOT_FOUND, &ReceiveError::NoImage.to_string()),
         },
-        Method::PUT => match app.image.receive(Bytes::new(), req.into_body()).await {
+        Method::PUT => match app.image.receive(Bytes::new(), req.into_body(), None).await {
             Ok(bytes) => {
                 app.control.cast(move |world, c| world.audit(&actor, "sent an upgrade", "", c.now));
                 json(&json!({ "bytes": bytes }))
@@ -110,6 +113,23 @@ async fn image_upgrade(app: &App, method: &Method, req: Request<Incoming>, actor
             Err(e) => problem(StatusCode::BAD_REQUEST, &e.to_string()),
         },
         _ => api_schema::not_this_method(HeaderValue::from_static("GET, PUT")),
+    }
+}
+
+/// GET: what the feed of new versions said last. POST: ask it, or fetch what it has; both go on by themselves.
+async fn upgrade_feed(app: &App, method: &Method, what: &str, actor: String) -> Reply {
+    let begun = match (method, what) {
+        (&Method::GET, "") => Ok(()),
+        (&Method::POST, "/look") => feed::start_looking(app),
+        (&Method::POST, "/fetch") => feed::start_fetching(app, actor).await,
+        (_, "") => return api_schema::not_this_method(HeaderValue::from_static("GET")),
+        (_, "/look" | "/fetch") => return api_schema::not_this_method(HeaderValue::from_static("POST")),
+        _ => return problem(StatusCode::NOT_FOUND, "there is no such endpoint"),
+    };
+    match (begun, feed::news(app).await) {
+        (Ok(()), Some(news)) => json(&json!(news)),
+        (Err(e), Some(_)) => problem(StatusCode::CONFLICT, &e.to_string()),
+        (_, None) => problem(StatusCode::NOT_FOUND, &feed::FeedFailure::NoFeed.to_string()),
     }
 }
 

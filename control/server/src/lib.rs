@@ -20,6 +20,7 @@ mod derp_map;
 mod derp_urls;
 mod dyndns;
 mod encode;
+mod feed;
 #[cfg(feature = "front")]
 mod front;
 mod health;
@@ -49,8 +50,8 @@ pub use backup::{unpack_key_files, with_key_files};
 pub use hearthgate_dyndns::Settings as DyndnsSettings;
 pub use http_api::version;
 pub use options::{
-    AcmeOptions, AdminOptions, CertificateOptions, DerpOptions, HttpreqOptions, ImageOptions, OidcOptions, Options,
-    Provider, Rfc2136Options, guess_lan_address,
+    AcmeOptions, AdminOptions, CertificateOptions, DerpOptions, FeedOptions, HttpreqOptions, ImageOptions, OidcOptions,
+    Options, Provider, Rfc2136Options, guess_lan_address,
 };
 pub use own_router::AskRouter;
 pub use plain::PlainNetwork;
@@ -312,6 +313,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         fronts: front::Fronts::default(),
         visits: visits::Visits::default(),
         image: image::Image::new(options.image.clone()),
+        feeds: feed::Feeds::new(options.feed.clone(), options.image.upgrade_dir.is_some(), &options.state_dir),
         own_router: own_router::OwnRouter::default(),
         hooks: webhooks::Outcomes::default(),
         try_hook,
@@ -366,6 +368,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     }
     dyndns::configure(&app, options.dyndns.clone());
     tasks.push(spawn(dyndns::keep(app.clone())));
+    tasks.push(spawn(feed::run(app.clone())));
     tasks.push(spawn(webhooks::run(app.clone(), events, tries)));
     let relay = app.relay.clone();
     tasks.push(spawn(async move {

@@ -47,6 +47,8 @@ pub struct Options {
     pub front: Option<String>,
     /// Upgrades of a box with one of our images.
     pub image: ImageOptions,
+    /// The feed of new versions.
+    pub feed: FeedOptions,
     /// Who writes records for HTTPS certificates of devices.
     pub certificates: Option<CertificateOptions>,
     /// A name that follows this box's addresses; `None` for none, or for the one that was set on the pages.
@@ -141,6 +143,17 @@ pub struct ImageOptions {
     pub status_file: Option<PathBuf>,
 }
 
+/// A feed of new versions.
+#[derive(Debug, Clone, Default)]
+pub struct FeedOptions {
+    /// Where it is; `None`: nobody is asked.
+    pub url: Option<String>,
+    /// Who signs it; `None`: whose key came with the program.
+    pub key: Option<PathBuf>,
+    /// An image fetches and restarts by itself.
+    pub automatic: bool,
+}
+
 impl Options {
     /// The usual values, with all state under `state_dir`, on `listen`.
     #[must_use]
@@ -165,6 +178,7 @@ impl Options {
             admin: AdminOptions::default(),
             front: None,
             image: ImageOptions::default(),
+            feed: FeedOptions::default(),
             certificates: None,
             dyndns: None,
         }

@@ -1,8 +1,8 @@
 //! What every request handler can reach.
 
 use crate::{
-    admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, image::Image, maps::Maps, metrics::Metrics, oidc::Oidc,
-    own_router::OwnRouter, pings::Pings, visits::Visits, webhooks::Outcomes, writer::Control,
+    admin::Admin, api_v2::Tokens, derp_urls::DerpMaps, feed::Feeds, image::Image, maps::Maps, metrics::Metrics,
+    oidc::Oidc, own_router::OwnRouter, pings::Pings, visits::Visits, webhooks::Outcomes, writer::Control,
 };
 use hearthgate_acme::HttpAnswers;
 use hearthgate_core::Fact;
@@ -55,6 +55,8 @@ pub struct Parts {
     pub visits: Visits,
     /// The image it runs in, if any.
     pub image: Image,
+    /// The feed of new versions.
+    pub feeds: Feeds,
     /// The router of this process, and counters for the pages.
     pub own_router: OwnRouter,
     /// How requests to webhooks ended.

@@ -138,8 +138,9 @@ fn write_status(record: &Record, running: SlotName, refused: &str) {
     // The words are ours or the kernel's; whatever they are, they must not end the text early.
     let refused: String =
         refused.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect();
-    let outcome = record.outcome;
-    let text = format!("{{\"slot\":\"{running}\",\"outcome\":\"{outcome}\",\"refused\":\"{refused}\"}}\n");
+    let (outcome, built) = (record.outcome, record.slot(running).built);
+    let text =
+        format!("{{\"slot\":\"{running}\",\"outcome\":\"{outcome}\",\"refused\":\"{refused}\",\"built\":{built}}}\n");
     let _ = fs::write("/run/image.json", text);
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api_v1::{self, Answer},
-    network,
+    feed, network,
     reply::{Reply, typed},
     state::App,
     writer::Context,
@@ -74,6 +74,10 @@ impl Call {
     }
 }
 
+fn invalid(error: feed::FeedFailure) -> CoreError {
+    CoreError::Invalid(error.to_string())
+}
+
 /// Carries out a form.
 pub(super) async fn act(app: &App, request: &Page) -> Reply {
     let (world, now) = match look(app).await {
@@ -113,6 +117,11 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
         "passkey/ask" => passkey::ask_new(app, request, &viewer).await,
         "passkey/remove" => passkey::remove(app, request, &viewer).await,
         "password" => password(app, request, &viewer).await,
+        "upgrade/look" => finish(app, request, feed::start_looking(app).map_err(invalid), "/admin/system"),
+        "upgrade/fetch" => {
+            let begun = feed::start_fetching(app, viewer.name.clone()).await;
+            finish(app, request, begun.map_err(invalid), "/admin/system")
+        }
         "setup/network" => rename_network(app, request, &viewer).await,
         "setup/dyndns" => settings::dyndns(app, request, &viewer, true).await,
         "setup/dyndns/remove" => settings::dyndns(app, request, &viewer, false).await,
@@ -136,7 +145,7 @@ fn may(viewer: &Viewer, world: &World, path: &str, form: &Form) -> bool {
     match parts.as_slice() {
         ["password"] | ["passkey", ..] => true,
         ["join"] => viewer.role != Role::Auditor,
-        ["backup"] | ["account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
+        ["backup"] | ["upgrade" | "account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
         // The own device is cut off by its owner; how long its key lasts is not theirs to say.
         ["device", _, "expire"] if !form.get("how").is_empty() => viewer.role.changes_all(),
         ["device", id, "rename" | "expire" | "remove"] => {

@@ -5,7 +5,7 @@ use super::{
     request::{Page, html, look, unavailable, viewer},
     see_other, tools,
 };
-use crate::{reply::Reply, state::App};
+use crate::{feed, reply::Reply, state::App};
 use hearthgate_core::NodeId;
 use hearthgate_web::{Role, account, page, session::Join, text as t};
 use http::StatusCode;
@@ -60,12 +60,14 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         }
         ["events"] if all => page::operation::events(&viewer, &world, &tools::hooks(app, &world), None),
         ["system"] if all => {
-            let image = if app.image.takes_upgrades() {
-                Some(page::image::section(&viewer, app.image.status().await.as_ref()))
-            } else {
-                None
-            };
-            page::operation::system(&viewer, &world, env!("CARGO_PKG_VERSION"), image)
+            let mut sections = Vec::new();
+            if let Some(news) = feed::news(app).await {
+                sections.push(page::feed::section(&viewer, &news));
+            }
+            if app.image.takes_upgrades() {
+                sections.push(page::image::section(&viewer, app.image.status().await.as_ref()));
+            }
+            page::operation::system(&viewer, &world, env!("CARGO_PKG_VERSION"), &sections)
         }
         ["setup"] if all => {
             let name = crate::network::name(&world).unwrap_or_default();

@@ -49,7 +49,7 @@ pub(super) async fn receive(app: &App, cookie: Option<String>, req: Request<Inco
     }
     let mut first: Bytes = start.freeze();
     first.advance(at.min(first.len()));
-    match app.image.receive(first, body).await {
+    match app.image.receive(first, body, None).await {
         Ok(_) => {
             let actor = viewer.name.clone();
             app.control.cast(move |world, c| world.audit(&actor, "sent an upgrade", "", c.now));

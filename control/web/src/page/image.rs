@@ -14,6 +14,8 @@ pub struct ImageStatus {
     pub outcome: String,
     /// Why the last file was refused; empty if none was.
     pub refused: String,
+    /// When the running system's sources were made, seconds since 1970; 0 if it does not say.
+    pub built: u64,
 }
 
 /// Slot, outcome, and for owners the form. The token comes before the file, so that it is checked before anything of
@@ -53,7 +55,7 @@ mod tests {
 
     fn shown(role: Role) -> String {
         let viewer = Viewer { name: "eve".into(), role, user: None, csrf: "token".into(), notice: None };
-        let status = ImageStatus { slot: "B".into(), outcome: "all <well>".into(), refused: String::new() };
+        let status = ImageStatus { slot: "B".into(), outcome: "all <well>".into(), ..ImageStatus::default() };
         section(&viewer, Some(&status)).into_string()
     }
 

@@ -8,6 +8,7 @@ pub mod device;
 pub mod devices;
 pub mod dns;
 mod dyndns;
+pub mod feed;
 pub mod image;
 pub mod join;
 pub mod keys;

@@ -86,7 +86,7 @@ pub fn events(viewer: &Viewer, world: &World, hooks: &[Hook], fresh: Option<&str
 
 /// Versions, backup, setup. `image` is the part of a box with one of our images.
 #[must_use]
-pub fn system(viewer: &Viewer, world: &World, version: &str, image: Option<Markup>) -> String {
+pub fn system(viewer: &Viewer, world: &World, version: &str, sections: &[Markup]) -> String {
     page(
         Some(viewer),
         "system",
@@ -109,7 +109,7 @@ pub fn system(viewer: &Viewer, world: &World, version: &str, image: Option<Marku
                     (super::form(viewer, "/admin/backup", html! { button.quiet { (t::BACKUP_BUTTON) } }))
                 }
             }
-            @if let Some(image) = image { (image) }
+            @for section in sections { (section) }
             p.hint { (t::NO_SCRIPT_NEEDED) }
         },
     )
