@@ -24,6 +24,7 @@ pub mod credentials;
 mod enforce;
 mod error;
 mod event;
+mod hostinfo;
 pub mod map;
 mod model;
 pub mod names;

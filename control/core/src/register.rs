@@ -6,9 +6,9 @@
 use crate::{
     Change, ChangeBits, CoreError, Entropy, EventKind, Fact, Node, NodeId, NodeRecord, Now, PathFacts, PendingLogin,
     PreAuthKey, RegisterMethod, Result, UserId, World,
+    hostinfo::{TAGS_BYTES_MAX, TAGS_MAX, stored_hostinfo, too_many_tags, waiting_request},
     names::{self, is_tag},
     pending::{AuthId, Verdict},
-    report::stored_hostinfo,
 };
 use hearthgate_keys::MachinePublic;
 use hearthgate_tailcfg::{Login, RegisterRequest, RegisterResponse};
@@ -59,6 +59,9 @@ impl World {
         if req.node_key.is_zero() {
             return refuse("no node key in the request");
         }
+        if req.hostinfo.as_ref().is_some_and(|h| too_many_tags(&h.request_tags)) {
+            return refuse(&format!("more than {TAGS_MAX} tags, or {TAGS_BYTES_MAX} bytes of them, are requested"));
+        }
         let existing = self.nodes.by_key(&req.node_key).cloned();
         if let Some(node) = &existing {
             if node.machine_key != machine {
@@ -96,7 +99,7 @@ impl World {
                 }
             }
         }
-        let id = self.pending.add(machine, req.clone(), now, rng);
+        let id = self.pending.add(machine, waiting_request(req), now, rng);
         let auth_url = format!("{}/register/{id}", self.settings.server_url);
         respond(RegisterResponse { auth_url, ..Default::default() })
     }
@@ -118,7 +121,7 @@ impl World {
 
     /// Makes a login that waits under a given id, as if a client had asked: for tests of tools.
     pub fn place_login(&mut self, id: AuthId, machine: MachinePublic, request: RegisterRequest, now: Now) {
-        self.pending.put(id, machine, request, now);
+        self.pending.put(id, machine, waiting_request(&request), now);
     }
 
     /// Lets a waiting client in as a node of `user`.

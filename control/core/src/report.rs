@@ -3,18 +3,16 @@
 //! Clients report often and mostly the same, so everything is compared first, and nothing here is worth a flash
 //! write of its own.
 
-use crate::{Change, ChangeBits, CoreError, MAX_ROUTES_PER_NODE, Node, NodeId, Result, World};
+use crate::{Change, ChangeBits, CoreError, Node, NodeId, Result, World, hostinfo::stored_hostinfo};
 use hearthgate_keys::MachinePublic;
 use hearthgate_sorted::SortedSet;
-use hearthgate_tailcfg::{Hostinfo, MapRequest};
+use hearthgate_tailcfg::MapRequest;
 use std::{net::SocketAddr, sync::Arc};
 
 /// Endpoints kept per node; a client sends fewer than ten.
 const ENDPOINTS_MAX: usize = 32;
 /// `tailcfg.EndpointSTUN`: found by disco anyway, so news of one wakes nobody.
 const ENDPOINT_STUN: u8 = 2;
-/// Longest host name kept, in bytes.
-const HOSTNAME_MAX: usize = 255;
 
 impl World {
     /// Takes in a map request of the machine that `machine` authenticated as; answers which node it is.
@@ -90,19 +88,6 @@ impl World {
         }
         Ok(id)
     }
-}
-
-/// What of a client's self-description is kept: relays and measurements apart, and bounded.
-pub(crate) fn stored_hostinfo(hostinfo: &Hostinfo) -> Hostinfo {
-    let mut kept = hostinfo.clone();
-    kept.net_info = None;
-    kept.routable_ips = kept.routable_ips.iter().map(ipnet::IpNet::trunc).take(MAX_ROUTES_PER_NODE).collect();
-    let mut end = kept.hostname.len().min(HOSTNAME_MAX);
-    while !kept.hostname.is_char_boundary(end) {
-        end -= 1;
-    }
-    kept.hostname.truncate(end);
-    kept
 }
 
 fn as_set(endpoints: &[SocketAddr]) -> SortedSet<SocketAddr> {

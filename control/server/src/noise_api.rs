@@ -31,8 +31,8 @@ use hyper::body::Incoming;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc};
 
-/// Largest request body.
-const BODY_MAX: usize = 1024 * 1024;
+/// Largest request body. A client with a thousand routes sends a third of it; anybody may send it, on many connections.
+const BODY_MAX: usize = 128 * 1024;
 /// A held login is answered again after this long even without news, so that a lost notice costs only time.
 const HOLD_RECHECK: Duration = Duration::from_secs(30);
 
