@@ -11,8 +11,9 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 /// An answer.
 pub type Reply = Response<Body>;
@@ -74,6 +75,9 @@ impl Stream for Body {
         http_body::Body::poll_frame(self, cx).map(|f| f.and_then(|f| f.ok().and_then(|f| f.into_data().ok())))
     }
 }
+
+/// Longest time for a request body: what was read of one that never ends lies in memory.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A plain text.
 #[must_use]
@@ -140,12 +144,15 @@ pub async fn read_json<T: DeserializeOwned>(req: Request<Incoming>, max: usize) 
         .map_err(|e| Box::new(text(StatusCode::BAD_REQUEST, &format!("the request body is not as expected: {e}"))))
 }
 
-/// Reads a body of at most `max` bytes.
+/// Reads a body of at most `max` bytes, within [`BODY_WITHIN`].
 ///
 /// # Errors
-/// The answer to give instead: 413.
+/// The answer to give instead: 408 or 413.
 pub async fn read_body(req: Request<Incoming>, max: usize) -> Result<Bytes, Box<Reply>> {
-    let body = http_body_util::Limited::new(req.into_body(), max).collect().await;
+    let body = http_body_util::Limited::new(req.into_body(), max).collect();
+    let Ok(body) = timeout(BODY_WITHIN, body).await else {
+        return Err(Box::new(text(StatusCode::REQUEST_TIMEOUT, "the request body took too long")));
+    };
     let too_large = |_| {
         Box::new(text(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -24,6 +24,8 @@ pub(super) const COOKIE: &str = "hearthgate_session";
 pub(super) const ASKED: &str = "hearthgate_asked";
 /// Largest form: a policy is the largest thing that is typed.
 const FORM_MAX: usize = 512 * 1024;
+/// Largest form of somebody who is not logged in: a passkey's answer is the largest thing there.
+const STRANGERS_FORM_MAX: usize = 32 * 1024;
 /// Most fields of a form.
 const FIELDS_MAX: usize = 2048;
 /// Headers that a proxy adds.
@@ -78,14 +80,15 @@ pub(super) fn asked(req: &Request<Incoming>) -> Asked<'_> {
 }
 
 /// Reads a request.
-pub(super) async fn take(_app: &App, ip: IpAddr, path: String, req: Request<Incoming>) -> Result<Page, Box<Reply>> {
+pub(super) async fn take(app: &App, ip: IpAddr, path: String, req: Request<Incoming>) -> Result<Page, Box<Reply>> {
     let method = req.method().clone();
     let (cookie, asked) = (cookie(req.headers()), cookie_named(req.headers(), ASKED));
     let host = req.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let site = Site::of(host, req.extensions().get::<OverTls>().is_some());
     let query = Form::read(req.uri().query().unwrap_or_default().as_bytes());
     let form = if method == Method::POST {
-        let body = read_body(req, FORM_MAX).await?;
+        let known = cookie.as_deref().is_some_and(|c| lock(&app.admin.sessions).find(c, app.admin.now_ms()).is_some());
+        let body = read_body(req, if known { FORM_MAX } else { STRANGERS_FORM_MAX }).await?;
         Form::read(&body)
     } else {
         Form::default()

@@ -176,19 +176,19 @@ async fn answer(app: &App, origin: Origin, req: Request<Incoming>) -> Result<Rep
         .take(32)
         .map(|(k, v)| (k.into_owned(), v.into_owned()))
         .collect();
-    let body = match read_body(req, BODY_MAX).await {
-        Ok(body) => body,
-        Err(_) => {
-            return Err(Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the request body is larger than {BODY_MAX} bytes"),
-            ));
-        }
+    let read = async |max: usize| {
+        let failed = |reply: Box<Reply>| {
+            let text = format!("the request body is larger than {max} bytes, broke off, or took too long");
+            Failure::new(reply.status(), text)
+        };
+        read_body(req, max).await.map_err(failed)
     };
     if parts == ["oauth", "token"] && method == Method::POST {
-        return oauth::token(app, &headers, &body).await;
+        return oauth::token(app, &headers, &read(oauth::FORM_MAX).await?).await;
     }
+    // Nothing is kept of what strangers send.
     let caller = caller(app, origin, &headers).await?;
+    let body = read(BODY_MAX).await?;
     let call = Call { method, parts, query, headers, body };
     let tried = hooks::tried(&call);
     let done = app.control.call(move |world, c| route(world, c, &caller, &call)).await?;

@@ -24,6 +24,8 @@ const TOKEN_KIND: &str = "hskey-oauthtok";
 pub(crate) const CLIENTS_MAX: usize = 64;
 /// Most tokens at once; the oldest goes first.
 pub(crate) const TOKENS_MAX: usize = 256;
+/// Largest form of who asks for a token.
+pub(super) const FORM_MAX: usize = 8 * 1024;
 /// Life of a token in seconds.
 pub(crate) const TOKEN_LIFE_S: i64 = 3600;
 
