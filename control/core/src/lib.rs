@@ -21,6 +21,7 @@ mod audit;
 mod certificates;
 mod checks;
 pub mod credentials;
+mod early_writes;
 mod enforce;
 mod error;
 mod event;

@@ -167,6 +167,7 @@ impl World {
             }
         }
         self.drop_old_attributes(now);
+        self.early_writes.at(now.mono_ms);
         self.presence.start_expiry_check(now);
     }
 }

@@ -76,7 +76,7 @@ impl World {
         if whole || !bits.is_empty() {
             // A disco key changes once per start of a client, and peers ignore a node without one: after a crash of ours
             // it has to be there before the client comes back.
-            let durable = renamed || bits.has(ChangeBits::DISCO);
+            let durable = (renamed || bits.has(ChangeBits::DISCO)) && self.early_writes.may(id);
             self.put_node(new, durable, change);
         } else {
             // Known to us, not worth telling: the next map has it.

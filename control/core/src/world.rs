@@ -5,6 +5,7 @@ use crate::{
     PolicyVersion, PreAuthKey, Result, Settings, Snapshot, Stored, TICKS_KEPT, Tick, User, UserId, Write, address,
     api_keys::ApiKey,
     checks::Checks,
+    early_writes::EarlyWrites,
     nodes::Nodes,
     pending::{AuthId, Pending},
     presence::Presence,
@@ -79,6 +80,7 @@ pub struct World {
     last_v6: Option<Ipv6Addr>,
     /// Nodes whose record differs from flash in facts that are not worth a write of their own.
     stale_on_flash: SortedSet<NodeId>,
+    pub(crate) early_writes: EarlyWrites,
     changes: Vec<Change>,
     writes: Vec<Write>,
     facts: Vec<Fact>,
@@ -116,6 +118,7 @@ impl World {
             last_v4: None,
             last_v6: None,
             stale_on_flash: SortedSet::new(),
+            early_writes: EarlyWrites::default(),
             changes: Vec::new(),
             writes: Vec::new(),
             facts: Vec::new(),

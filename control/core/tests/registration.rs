@@ -174,3 +174,36 @@ fn names_are_unique_and_a_chosen_one_sticks() {
     lab.update(2, |_| ());
     assert_eq!(lab.world.node(lab.id(2)).unwrap().given_name, "host2", "a name nobody chose follows the host name");
 }
+
+#[test]
+fn a_member_does_not_wear_out_the_flash() {
+    use hearthgate_keys::DiscoPublic;
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, key) = lab.key(reusable(user));
+    for n in [1, 2] {
+        lab.join(n, &key);
+    }
+    lab.world.take_batch();
+    let written = |lab: &mut Lab, n: u8, times: u8| {
+        let mut batches = 0;
+        for i in 0..times {
+            lab.update(n, |req| {
+                req.disco_key = DiscoPublic::from_bytes([i + 1; 32]);
+                req.hostinfo.as_mut().unwrap().hostname = format!("name{i}");
+            });
+            batches += usize::from(!lab.world.take_batch().writes.is_empty());
+        }
+        batches
+    };
+    let many = written(&mut lab, 1, 100);
+    assert!((1..=8).contains(&many), "{many} writes");
+    assert_eq!(written(&mut lab, 2, 1), 1, "another node is not held up");
+    assert_eq!(written(&mut lab, 1, 10), 0);
+    // What was not written rides along, and an hour later there is room again.
+    lab.user("bob");
+    let text = format!("{:?}", lab.world.take_batch().writes.iter().map(|w| &w.key).collect::<Vec<_>>());
+    assert!(text.contains("node/"), "{text}");
+    lab.pass(3_620_000);
+    assert_eq!(written(&mut lab, 1, 1), 1);
+}
