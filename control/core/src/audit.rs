@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Entries kept; the oldest is overwritten.
 pub const AUDIT_MAX: usize = 500;
+/// Entries in memory only, among those.
+pub const NOTES_MAX: usize = 100;
 /// Longest text of a field in bytes.
 const FIELD_MAX: usize = 200;
 pub(crate) const AUDIT: &str = "audit/";
@@ -27,22 +29,35 @@ pub struct AuditEntry {
     pub action: String,
     /// On what.
     pub subject: String,
+    /// It is in memory only.
+    #[serde(skip)]
+    pub noted: bool,
 }
 
 impl World {
     /// Adds an entry that is stored with the batch it is part of.
     pub fn audit(&mut self, actor: &str, action: &str, subject: &str, now: Now) {
-        let entry = self.note(actor, action, subject, now);
+        let entry = self.append(actor, action, subject, false, now);
         let key = format!("{AUDIT}{:04}", entry.id % AUDIT_MAX as u64);
         // Entries hold strings and numbers only: writing them as JSON cannot fail.
         self.write(Write { key, value: Some(serde_json::to_vec(&entry).unwrap_or_default()) });
     }
 
-    /// Adds an entry that is lost at a restart.
+    /// Adds an entry that is lost at a restart. Of these there are [`NOTES_MAX`] at most, the oldest is dropped: strangers
+    /// cause them, and must not push out what people did.
     pub fn note(&mut self, actor: &str, action: &str, subject: &str, now: Now) -> AuditEntry {
+        if self.audit.iter().filter(|e| e.noted).count() >= NOTES_MAX
+            && let Some(oldest) = self.audit.iter().position(|e| e.noted)
+        {
+            Arc::make_mut(&mut self.audit).remove(oldest);
+        }
+        self.append(actor, action, subject, true, now)
+    }
+
+    fn append(&mut self, actor: &str, action: &str, subject: &str, noted: bool, now: Now) -> AuditEntry {
         let id = self.audit.last().map_or(1, |e| e.id + 1);
-        let entry =
-            AuditEntry { id, at: now.wall, actor: short(actor), action: short(action), subject: short(subject) };
+        let (actor, action, subject) = (short(actor), short(action), short(subject));
+        let entry = AuditEntry { id, at: now.wall, actor, action, subject, noted };
         let log = Arc::make_mut(&mut self.audit);
         if log.len() >= AUDIT_MAX {
             log.remove(0);

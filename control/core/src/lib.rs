@@ -51,7 +51,7 @@ mod world;
 
 pub use api_keys::ApiKey;
 pub use attributes::{ATTRIBUTES_MAX, Attribute, value_of};
-pub use audit::{AUDIT_MAX, AuditEntry};
+pub use audit::{AUDIT_MAX, AuditEntry, NOTES_MAX};
 pub use certificates::{cert_domain, challenge_record};
 pub use checks::{CHECK_LIFETIME_MS, CHECKS_MAX, PendingCheck, SshAnswer, SshAttempt};
 pub use credentials::MintedKey;

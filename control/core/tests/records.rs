@@ -1,6 +1,6 @@
 //! Records of other parts, and the audit log: bounded, and back after a restart.
 
-use hearthgate_core::{AUDIT_MAX, AllowAll, Now, RECORD_BYTES_MAX, Settings, Stored, World};
+use hearthgate_core::{AUDIT_MAX, AllowAll, NOTES_MAX, Now, RECORD_BYTES_MAX, Settings, Stored, World};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DerpMap;
 use std::sync::Arc;
@@ -57,4 +57,23 @@ fn the_audit_log_is_a_ring() {
     assert_eq!(world.audit_log().len(), AUDIT_MAX);
     assert_eq!(world.audit_log().first().map(|e| e.subject.clone()), Some("7".into()));
     assert_eq!(world.audit_log().last().map(|e| e.subject.clone()), Some((AUDIT_MAX + 6).to_string()));
+}
+
+#[test]
+fn failed_logins_do_not_push_out_what_people_did() {
+    let mut world = load(&SortedMap::new());
+    for i in 0..AUDIT_MAX {
+        world.audit("anna", "did", &i.to_string(), NOW);
+        world.note("10.0.0.9", "failed to log in", "", NOW);
+    }
+    for _ in 0..AUDIT_MAX * 2 {
+        world.note("10.0.0.9", "failed to log in", "", NOW);
+    }
+    let log = world.audit_log();
+    let noted = log.iter().filter(|e| e.action == "failed to log in").count();
+    assert_eq!((log.len(), noted), (AUDIT_MAX, NOTES_MAX));
+    assert_eq!(
+        log.iter().rev().find(|e| e.actor == "anna").map(|e| e.subject.clone()),
+        Some((AUDIT_MAX - 1).to_string())
+    );
 }
