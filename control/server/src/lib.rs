@@ -241,6 +241,19 @@ impl Admission for NodesOnly {
     }
 }
 
+/// Has the connections of keys cut that are of no more use; `None` is all keys, when more happened at once than is kept:
+/// whoever is still a node comes back.
+async fn retired(mut facts: broadcast::Receiver<Fact>, cut: impl Fn(Option<NodePublic>)) {
+    loop {
+        match facts.recv().await {
+            Ok(Fact::KeyRetired(key)) => cut(Some(key)),
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => cut(None),
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
 /// Starts everything.
 ///
 /// # Errors
@@ -271,7 +284,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         take_policy_file(&mut world, path, now);
     }
     let admin = Admin::new(options.admin.clone(), &world);
-    let (facts, mut heard) = broadcast::channel(FACTS);
+    let (facts, heard) = broadcast::channel(FACTS);
     let (control, writer) =
         writer::start(world, store, facts.clone()).map_err(StartError::io("starting", "the writer"))?;
     let relay = options.derp.enabled.then(|| {
@@ -370,19 +383,30 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     tasks.push(spawn(dyndns::keep(app.clone())));
     tasks.push(spawn(feed::run(app.clone())));
     tasks.push(spawn(webhooks::run(app.clone(), events, tries)));
-    let relay = app.relay.clone();
-    tasks.push(spawn(async move {
-        loop {
-            match heard.recv().await {
-                Ok(Fact::KeyRetired(key)) => {
-                    if let Some(relay) = &relay {
-                        relay.close_peer(&key);
-                    }
-                }
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return,
-            }
-        }
-    }));
+    if let Some(relay) = app.relay.clone() {
+        tasks.push(spawn(retired(heard, move |key| match key {
+            Some(key) => relay.close_peer(&key),
+            None => relay.close_all(),
+        })));
+    }
     Ok(Running { app, writer, tasks, socket: options.unix_socket, server_url: options.settings.server_url, listen })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_retired_key_that_was_missed_is_cut_all_the_same() {
+        let (tell, heard) = broadcast::channel(2);
+        let key = |n| NodePublic::from_bytes([n; 32]);
+        let cut = Mutex::new(Vec::new());
+        for n in 0..4 {
+            // A channel that somebody listens to takes everything.
+            let _ = tell.send(Fact::KeyRetired(key(n)));
+        }
+        drop(tell);
+        retired(heard, |key| cut.lock().expect("a lock").push(key)).await;
+        assert_eq!(*cut.lock().expect("a lock"), [None, Some(key(2)), Some(key(3))]);
+    }
 }
