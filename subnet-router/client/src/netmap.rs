@@ -54,8 +54,9 @@ impl Changes {
 pub struct Netmap {
     /// Ourselves; `None` before the first message.
     pub own: Option<Node>,
-    /// The peers by number.
-    pub peers: SortedMap<i64, Node>,
+    /// The peers by number, each shared with the maps before until a message changes it: a map of a thousand peers is
+    /// published again for each that goes offline.
+    pub peers: SortedMap<i64, Arc<Node>>,
     /// The relays.
     pub derp: DerpMap,
     /// DNS settings.
@@ -133,10 +134,15 @@ impl Netmap {
         name.split_once('.').map_or(name, |(_, suffix)| suffix)
     }
 
+    /// All peers, by number.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.peers.values().map(Arc::as_ref)
+    }
+
     /// The peer that has this address as its own.
     #[must_use]
     pub fn peer_at(&self, address: std::net::IpAddr) -> Option<&Node> {
-        self.peers.values().find(|peer| peer.addresses.iter().any(|net| net.addr() == address))
+        self.nodes().find(|peer| peer.addresses.iter().any(|net| net.addr() == address))
     }
 
     fn apply_peers(&mut self, message: &mut MapResponse, now: Timestamp, changes: &mut Changes) {
@@ -144,7 +150,7 @@ impl Netmap {
             let mut peers = SortedMap::new();
             for mut node in std::mem::take(&mut message.peers).into_iter().take(PEERS_MAX) {
                 upgrade(&mut node);
-                peers.insert(node.id, node);
+                peers.insert(node.id, Arc::new(node));
             }
             changes.peers |= self.peers != peers;
             self.peers = peers;
@@ -159,24 +165,24 @@ impl Netmap {
             }
             let mut node = node.clone();
             upgrade(&mut node);
-            changes.peers |= self.peers.get(&node.id) != Some(&node);
-            self.peers.insert(node.id, node);
+            changes.peers |= self.peers.get(&node.id).is_none_or(|old| **old != node);
+            self.peers.insert(node.id, Arc::new(node));
         }
         for (id, seen) in &message.peer_seen_change {
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.last_seen = if *seen { now.into() } else { Time::default() };
+                Arc::make_mut(peer).last_seen = if *seen { now.into() } else { Time::default() };
                 changes.other = true;
             }
         }
         for (id, online) in &message.online_change {
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.online = Some(*online);
+                Arc::make_mut(peer).online = Some(*online);
                 changes.other = true;
             }
         }
         for change in &message.peers_changed_patch {
             if let Some(peer) = self.peers.get_mut(&change.node_id) {
-                patch(peer, change);
+                patch(Arc::make_mut(peer), change);
                 changes.peers = true;
             }
         }

@@ -37,7 +37,7 @@ pub fn find_peer<'a>(map: &'a Netmap, text: &str) -> Option<&'a Node> {
         return map.peer_at(address);
     }
     let wanted = text.trim_end_matches('.').to_ascii_lowercase();
-    map.peers.values().find(|peer| {
+    map.nodes().find(|peer| {
         let name = peer.name.trim_end_matches('.');
         peer.stable_id == text || name == wanted || name.split('.').next() == Some(wanted.as_str())
     })
@@ -53,7 +53,7 @@ pub fn desired(map: &Netmap, prefs: &Prefs, key: NodePrivate, attached: &[IpNet]
     let leaves = !prefs.exit_node.is_empty();
     let attached: SortedSet<IpNet> = attached.iter().map(IpNet::trunc).collect();
     let mut routes = SortedSet::new();
-    for peer in map.peers.values().filter(|peer| usable(peer)) {
+    for peer in map.nodes().filter(|peer| usable(peer)) {
         let own = |net: &IpNet| peer.addresses.contains(net);
         let allowed: Vec<IpNet> = peer
             .allowed_ips
@@ -111,12 +111,12 @@ pub fn filter(
 #[must_use]
 pub fn holders(map: &Netmap, capability: &str) -> Vec<IpAddr> {
     let has = |peer: &&Node| peer.cap_map.as_ref().is_some_and(|caps| caps.contains_key(capability));
-    map.peers.values().filter(has).flat_map(|peer| &peer.addresses).map(IpNet::addr).collect()
+    map.nodes().filter(has).flat_map(|peer| &peer.addresses).map(IpNet::addr).collect()
 }
 
 /// The peers for the path machine.
 pub fn peers(map: &Netmap) -> impl Iterator<Item = PeerInfo> + '_ {
-    map.peers.values().filter(|peer| usable(peer)).map(|peer| PeerInfo {
+    map.nodes().filter(|peer| usable(peer)).map(|peer| PeerInfo {
         node: peer.key,
         disco: peer.disco_key,
         endpoints: peer.endpoints.clone(),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn map(peers: Vec<Node>) -> Netmap {
-        let peers = peers.into_iter().map(|peer| (peer.id, peer)).collect();
+        let peers = peers.into_iter().map(|peer| (peer.id, peer.into())).collect();
         Netmap { own: Some(node(1, &[])), peers, ..Default::default() }
     }
 

@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn map(sources: &[&str]) -> Netmap {
-        let peers = [(2, node(2)), (3, node(3))].into();
+        let peers = [(2, node(2).into()), (3, node(3).into())].into();
         Netmap { own: Some(node(1)), peers, filters: parts(sources), ..Default::default() }
     }
 
@@ -116,8 +116,8 @@ mod tests {
         assert!(rules.follow(&map, &prefs, &local));
         let first = rules.filter().clone();
         assert_ne!(first, Filter::closed());
-        map.peers.insert(4, node(4));
-        map.peers.get_mut(&2).unwrap().endpoints = vec!["192.0.2.1:41641".parse().unwrap()];
+        map.peers.insert(4, node(4).into());
+        Arc::make_mut(map.peers.get_mut(&2).unwrap()).endpoints = vec!["192.0.2.1:41641".parse().unwrap()];
         map.own.as_mut().unwrap().endpoints = vec!["192.0.2.2:41641".parse().unwrap()];
         map.domain = "other.example".into();
         assert!(!rules.follow(&map.clone(), &Prefs { hostname: "other".into(), ..prefs.clone() }, &local));
@@ -155,7 +155,7 @@ mod tests {
         let (mut rules, prefs, local) = (Rules::default(), Prefs::default(), LocalNetwork::default());
         let mut map = map(&["cap:example.com/x"]);
         let give = |map: &mut Netmap, capability: &str| {
-            let caps = &mut map.peers.get_mut(&3).unwrap().cap_map;
+            let caps = &mut Arc::make_mut(map.peers.get_mut(&3).unwrap()).cap_map;
             caps.get_or_insert_default().insert(capability.to_owned(), Default::default());
         };
         assert!(rules.follow(&map, &prefs, &local));

@@ -143,7 +143,7 @@ fn callers(map: &Netmap, own: &Node, prefs: &Prefs, filter: &Filter) -> Callers 
     let mut callers = Callers::new();
     let grants = Grants::new(map.filters.iter().flat_map(|parts| parts.values().flatten()));
     let shares = own.cap_map.as_ref().is_some_and(|caps| caps.contains_key(FILE_SHARING));
-    for peer in map.peers.values() {
+    for peer in map.nodes() {
         let has = |name: &str| peer.cap_map.as_ref().is_some_and(|caps| caps.contains_key(name));
         let same_owner = peer.user == own.user && peer.tags.is_empty() && own.tags.is_empty();
         for ip in peer.addresses.iter().map(ipnet::IpNet::addr) {
@@ -183,7 +183,7 @@ mod tests {
         let own = node(1, 7);
         let map = Netmap {
             own: Some(own.clone()),
-            peers: [(2, node(2, 7)), (3, node(3, 8))].into(),
+            peers: [(2, node(2, 7).into()), (3, node(3, 8).into())].into(),
             filters: Some(Arc::new([("base".to_owned(), vec![FilterRule::allow_all()])].into())),
             ..Default::default()
         };
@@ -218,7 +218,7 @@ mod tests {
         let tagged = Node { tags: vec!["tag:a".into()], ..node(4, 7) };
         let map = Netmap {
             own: Some(own.clone()),
-            peers: [(2, node(2, 7)), (3, node(3, 8)), (4, tagged), (5, node(5, 8))].into(),
+            peers: [(2, node(2, 7).into()), (3, node(3, 8).into()), (4, tagged.into()), (5, node(5, 8).into())].into(),
             filters: Some(Arc::new([("base".to_owned(), rules)].into())),
             ..Default::default()
         };

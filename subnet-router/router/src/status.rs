@@ -17,7 +17,7 @@ pub fn status(router: &Router) -> Value {
     let counters = router.plane.counters().unwrap_or_default();
     let own = map.and_then(|map| map.own.as_ref());
     let mut peers = Map::new();
-    for peer in map.iter().flat_map(|map| map.peers.values()) {
+    for peer in map.iter().flat_map(|map| map.nodes()) {
         peers.insert(peer.key.to_string(), peer_status(router, peer, counters.iter().find(|c| c.key == peer.key)));
     }
     let users: Map<String, Value> = map
@@ -157,7 +157,7 @@ fn label(node: &Node) -> String {
 
 /// The first address and label of the peer with this key; empty if it is not in the map.
 pub fn address_and_name(map: Option<&Netmap>, key: &NodePublic) -> (String, String) {
-    let peer = map.and_then(|map| map.peers.values().find(|peer| peer.key == *key));
+    let peer = map.and_then(|map| map.nodes().find(|peer| peer.key == *key));
     peer.map(|peer| (addresses(peer).into_iter().next().unwrap_or_default(), label(peer))).unwrap_or_default()
 }
 

@@ -143,7 +143,7 @@ impl Router {
                 continue;
             }
             let map = self.member_map();
-            let node = map.iter().flat_map(|map| map.peers.values()).find(|node| node.key == peer);
+            let node = map.iter().flat_map(|map| map.nodes()).find(|node| node.key == peer);
             if let Some(address) = node.and_then(|node| node.addresses.first()) {
                 tracing::debug!(?peer, to = %address.addr(), "greeting");
                 self.services.greet(address.addr());

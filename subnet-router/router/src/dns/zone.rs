@@ -67,7 +67,7 @@ impl Zone {
     pub fn new(map: &Netmap, exit: Option<&Node>) -> Self {
         let mut zone = Self::default();
         if map.dns.proxied {
-            for node in map.own.iter().chain(map.peers.values()) {
+            for node in map.own.iter().chain(map.nodes()) {
                 zone.add_node(node);
             }
             let suffix = map.magic_suffix();
@@ -307,7 +307,8 @@ mod tests {
             }],
             ..Default::default()
         };
-        let peers = [(2, node(2, "Printer.t.example.", &["100.64.0.2/32", "fd7a:115c:a1e0::2/128"]))].into();
+        let printer = node(2, "Printer.t.example.", &["100.64.0.2/32", "fd7a:115c:a1e0::2/128"]);
+        let peers = [(2, printer.into())].into();
         Netmap { own: Some(node(1, "gw.t.example.", &["100.64.0.1/32"])), peers, dns, ..Default::default() }
     }
 
