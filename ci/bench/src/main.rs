@@ -8,6 +8,9 @@
 //!
 //! `hearthgate-bench --join ADDRESS:PORT --key KEY --clients N` is only a crowd: N clients join a running server and hold
 //! their streams until the program is ended.
+//!
+//! `hearthgate-bench --hearthgate PATH --prepare FOLDER --clients N` lets N clients join a server and ends it: what is left
+//! is the state folder of a server with so many nodes, for machines that are too slow to let them in themselves.
 
 mod client;
 mod server;
@@ -17,7 +20,7 @@ use serde_json::json;
 use server::{Program, Server};
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,7 +37,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let mut program = Program { binary: PathBuf::from("target/release/hearthgate"), emulator: None };
     let mut clients = 1000;
-    let (mut join, mut key) = (None, String::new());
+    let (mut join, mut key, mut folder) = (None, String::new(), None);
     while let Some(arg) = args.next() {
         let value = args.next().unwrap_or_default();
         match arg.as_str() {
@@ -42,6 +45,7 @@ fn main() {
             "--emulator" => program.emulator = Some(value),
             "--join" => join = value.parse::<SocketAddr>().ok(),
             "--key" => key = value,
+            "--prepare" => folder = Some(PathBuf::from(value)),
             "--clients" => clients = value.parse().unwrap_or(clients),
             other => {
                 eprintln!("unknown flag {other}: --hearthgate PATH, --emulator PROGRAM, --clients N");
@@ -62,6 +66,13 @@ fn main() {
         }
         return;
     }
+    if let Some(folder) = folder {
+        if let Err(e) = runtime.block_on(prepare(&program, &folder, clients)) {
+            eprintln!("the state was not made: {e}");
+            std::process::exit(1);
+        }
+        return;
+    }
     let result = runtime.block_on(measure(program, clients));
     match result {
         Ok(figures) => println!("{figures:#}"),
@@ -78,6 +89,16 @@ async fn crowd(addr: SocketAddr, key: &str, count: usize) -> Result<(), Failure>
     let _watchers = open_all(&clients).await?;
     println!("{count} clients are in");
     std::future::pending().await
+}
+
+/// Makes the state of a server that knows so many nodes, with the keys they announce in their streams.
+async fn prepare(program: &Program, folder: &Path, count: usize) -> Result<(), Failure> {
+    let (server, _) = Server::start(program, folder).await?;
+    let key = server.preauth_key()?;
+    let clients = join_all(server.addr(), &key, count).await?;
+    let mut watchers = open_all(&clients).await?;
+    settle(&mut watchers).await;
+    server.end()
 }
 
 async fn measure(

@@ -54,6 +54,14 @@ impl Server {
         self.wait().await
     }
 
+    /// Ends it as a service manager would, so that it stores what it knows.
+    pub fn end(mut self) -> Result<(), Failure> {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into()?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(format!("the server did not end well: {status}").into()) }
+    }
+
     /// Kills it.
     pub fn stop(&mut self) {
         let _ = self.child.kill();

@@ -6,11 +6,16 @@
 //!   |        |   |           |
 //! server     a   r    1000 simulated peers (hearthgate-bench)
 //! ```
+//!
+//! An emulated machine would need half an hour to let them in. There the server begins with a state that knows them, made
+//! by `hearthgate-bench --prepare` where there is time (`ci/vm/lab` does), in the folder that `HEARTHGATE_LAB_CROWD` names.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::router_userspace::memory;
 use crate::client::MEET;
+use crate::daemon::Daemon;
 use crate::ensure;
 use crate::internet::SERVER;
 use crate::lab::Lab;
@@ -29,9 +34,9 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 const SOON: Duration = Duration::from_secs(20);
-/// Peers; an emulated machine would need half an hour to let so many in.
 const CROWD: usize = 1000;
-const SLOW_CROWD: usize = 150;
+/// Names the folder of a server's state with so many nodes.
+const PREPARED: &str = "HEARTHGATE_LAB_CROWD";
 /// Most resident memory of a build without optimisation, without the program's own file, in KiB: of itself, and for each
 /// peer, with WireGuard in the kernel and in the program. What is delivered needs half: `router-memory`.
 const MEMORY: u64 = 4 << 10;
@@ -42,23 +47,8 @@ const FIRST: Duration = Duration::from_secs(10);
 const TOLD: &str = "told WireGuard peers=";
 
 fn run(lab: &mut Lab) -> Outcome {
-    // The crowd is one machine.
-    let config = format!("connections_per_address = 0\n{}", server_config::PLAIN);
-    lab.serve_with(&config, &server_config::url())?;
-    let key = lab.reusable_key("alice")?;
+    let (key, crowd) = peopled(lab)?;
     let url = lab.server()?.url.clone();
-    let size = if lab.context.options.patience > 1 { SLOW_CROWD } else { CROWD };
-    let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
-    ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
-    let internet = &lab.internet()?.ns;
-    let mut command = internet.command(&bench);
-    command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", &key, "--clients", &size.to_string()]);
-    let crowd = internet.spawn("crowd", &mut command)?;
-    lab.context.eventually("the crowd is in", MEET * 4, || {
-        let said = crowd.output();
-        ensure!(said.contains("clients are in"), "{said}");
-        Ok(())
-    })?;
     let a = lab.join("a", &key, &[])?;
     let target = a.ip()?;
     let host = lab.internet()?.host("r")?;
@@ -68,7 +58,7 @@ fn run(lab: &mut Lab) -> Outcome {
     r.reaches(&target, MEET)?;
     let first = start.elapsed();
     let count = r.status()?.peer_names().len();
-    ensure!(count > size, "only {count} peers");
+    ensure!(count > CROWD, "only {count} peers");
     println!("  {count} peers, {}: start to first packet {:.1} s", plane(&r)?, first.as_secs_f64());
     let limit = FIRST * lab.context.options.patience;
     ensure!(first <= limit, "the first packet came after {first:?}");
@@ -78,7 +68,7 @@ fn run(lab: &mut Lab) -> Outcome {
     println!("  memory, KiB: {whole}, without the program's own file {data}");
     let plane = plane(&r)?;
     let each = EACH.iter().find(|(name, _)| *name == plane).map_or(0, |(_, each)| *each);
-    let most = MEMORY + each * size as u64;
+    let most = MEMORY + each * CROWD as u64;
     ensure!(data <= most, "{data} KiB, more than {most}");
 
     // A route of one peer: that one is told, and no other.
@@ -101,14 +91,45 @@ fn run(lab: &mut Lab) -> Outcome {
             "  the kernel was told of {} peers at first, after a change of one: {later:?}",
             before.iter().sum::<usize>()
         );
-        ensure!(before.iter().any(|count| *count >= size), "{before:?}: the log does not say what was told");
+        ensure!(before.iter().any(|count| *count >= CROWD), "{before:?}: the log does not say what was told");
         ensure!(!later.is_empty(), "the change did not reach the kernel");
         let sum: usize = later.iter().sum();
         ensure!(sum <= 5, "a change of one peer made {sum} others be told anew");
     }
     a.reaches(&r.ip()?, MEET)?;
-    crowd.kill()?;
+    if let Some(crowd) = crowd {
+        crowd.kill()?;
+    }
     r.check()
+}
+
+/// A server with a thousand nodes: a key for others, and the program that plays the nodes, if they are online.
+fn peopled(lab: &mut Lab) -> Outcome<(String, Option<Daemon>)> {
+    // The crowd is one machine.
+    let config = format!("connections_per_address = 0\n{}", server_config::PLAIN);
+    if let Some(prepared) = std::env::var_os(PREPARED) {
+        let state = lab.context.folder("server/state/store")?;
+        for entry in std::fs::read_dir(Path::new(&prepared).join("store"))? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), state.join(entry.file_name()))?;
+        }
+        lab.serve_with(&config, &server_config::url())?;
+        return Ok((lab.reusable_key("alice")?, None));
+    }
+    lab.serve_with(&config, &server_config::url())?;
+    let key = lab.reusable_key("alice")?;
+    let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
+    ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
+    let internet = &lab.internet()?.ns;
+    let mut command = internet.command(&bench);
+    command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", &key, "--clients", &CROWD.to_string()]);
+    let crowd = internet.spawn("crowd", &mut command)?;
+    lab.context.eventually("the crowd is in", MEET * 4, || {
+        let said = crowd.output();
+        ensure!(said.contains("clients are in"), "{said}");
+        Ok(())
+    })?;
+    Ok((key, Some(crowd)))
 }
 
 fn plane(r: &Router) -> Outcome<String> {
