@@ -31,9 +31,10 @@ pub(super) const SCENARIO: Scenario = Scenario {
     ..Scenario::BASE
 };
 
-const ZONE: &str = "lab.test";
+pub(super) const ZONE: &str = "lab.test";
 const BASE: &str = "net.lab.test";
-const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+/// Secret of the key `hearthgate`.
+pub(super) const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 /// Port of what stands before the authority.
 const GATE: u16 = 14443;
 const STEP: Duration = Duration::from_secs(15);
@@ -45,7 +46,7 @@ const PAGE: &str = "served over https";
 fn run(lab: &mut Lab) -> Outcome {
     let folder = lab.context.folder("authority")?;
     let (authority, dns) = (lab.internet()?.host("authority")?, lab.internet()?.host("dns")?);
-    let _named = named(lab, &dns)?;
+    let _named = named(lab, &dns, &format!("subdomain {BASE}. TXT"))?;
     let server = format!("{}:53", dns.address);
     let looks = Looks { name_server: Some(server), life_seconds: 3600, ..Looks::at(&authority.address, 443) };
     let _pebble = acme::pebble(lab, &authority, &folder, &looks)?;
@@ -173,12 +174,12 @@ http {{
     host.ns.spawn("gate", command.arg("-c").arg(file))
 }
 
-fn at(dns: &Host) -> String {
+pub(super) fn at(dns: &Host) -> String {
     format!("@{}", dns.address)
 }
 
-/// BIND as the primary of [`ZONE`], which takes TXT records below [`BASE`] from the holder of [`KEY`].
-fn named(lab: &mut Lab, host: &Host) -> Outcome<Daemon> {
+/// BIND as the primary of [`ZONE`], which takes what is `granted` (a rule of `update-policy`) from the holder of [`KEY`].
+pub(super) fn named(lab: &mut Lab, host: &Host, granted: &str) -> Outcome<Daemon> {
     let dir = lab.context.folder("dns")?;
     let place = dir.to_string_lossy();
     let zone = format!(
@@ -191,7 +192,7 @@ fn named(lab: &mut Lab, host: &Host) -> Outcome<Daemon> {
          \x20 listen-on {{ any; }}; listen-on-v6 {{ none; }}; dnssec-validation no; }};\n\
          controls {{ }};\n\
          key \"hearthgate\" {{ algorithm hmac-sha256; secret \"{KEY}\"; }};\n\
-         zone \"{ZONE}\" {{ type primary; file \"zone\"; update-policy {{ grant hearthgate subdomain {BASE}. TXT; }}; }};\n"
+         zone \"{ZONE}\" {{ type primary; file \"zone\"; update-policy {{ grant hearthgate {granted}; }}; }};\n"
     );
     std::fs::write(dir.join("named.conf"), config)?;
     let mut command = host.ns.command("named");

@@ -62,7 +62,7 @@ fn run(lab: &mut Lab) -> Outcome {
     let mut home = lab.internet()?.router("home", NatKind::Hard)?;
     let host = home.host("server")?;
     let inside = host.address.clone();
-    certificate(lab, &folder)?;
+    certificate(lab, &folder, NAME)?;
     let url = format!("https://{NAME}");
     lab.serve_in(host, &config(&folder), &url, Vec::new())?;
     let nothing = front.ns.run(&["curl", "-sS", "-m", "3", &format!("http://{}:{PORT}/health", home.address)], STEP)?;
@@ -282,7 +282,7 @@ fn only_what_strangers_may_have(lab: &Lab, a: &Client, lan: &crate::netns::Names
     Ok(())
 }
 
-fn config(folder: &Path) -> String {
+pub(super) fn config(folder: &Path) -> String {
     let dir = folder.display();
     format!(
         "tls_cert_path = \"{dir}/cert.pem\"\ntls_key_path = \"{dir}/key.pem\"\n\
@@ -290,10 +290,11 @@ fn config(folder: &Path) -> String {
     )
 }
 
-fn certificate(lab: &mut Lab, folder: &Path) -> Outcome {
+/// A certificate for `name`, and what to trust, in the folder.
+pub(super) fn certificate(lab: &mut Lab, folder: &Path, name: &str) -> Outcome {
     let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
     let (key, cert) = (key.to_string_lossy(), cert.to_string_lossy());
-    let (subject, names) = (format!("/CN={NAME}"), format!("subjectAltName=DNS:{NAME}"));
+    let (subject, names) = (format!("/CN={name}"), format!("subjectAltName=DNS:{name}"));
     let mut command = std::process::Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
     command.args(["-nodes", "-days", "30", "-subj", &subject, "-addext", &names]);

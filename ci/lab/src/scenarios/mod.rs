@@ -8,6 +8,7 @@ mod client_restart;
 mod crowd;
 mod delete;
 mod dns;
+mod dyndns;
 mod ephemeral;
 mod exit_node;
 mod expire;
@@ -85,6 +86,7 @@ pub const ALL: &[Scenario] = &[
     acme::HTTP,
     acme::TLS,
     cert::SCENARIO,
+    dyndns::SCENARIO,
     reverse_proxy::SCENARIO,
     front::SCENARIO,
     front::ACME,
