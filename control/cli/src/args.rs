@@ -43,6 +43,7 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("noise-key", None),
     ("derp-key", None),
     ("box-url", None),
+    ("access", None),
     ("zone", None),
     ("ttl", None),
     ("hostname", None),

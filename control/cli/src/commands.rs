@@ -13,7 +13,7 @@ use crate::{
 use hearthgate_config::parse_duration;
 use serde_json::{Value, json};
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 hearthgate: control server, relay and STUN for Tailscale clients
 
   serve                                    run the server
@@ -29,7 +29,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
   router      up | down                    this machine as a member of a network (`hearthgate router --help`)
   status | ping PEER | netcheck            of that router
   configtest                               check the configuration
-  users       create NAME | list | rename -i ID -r NEW | destroy -i ID
+  users       create NAME | list | rename -i ID -r NEW | role ROLE -i ID | destroy -i ID
   preauthkeys create -u USER [--reusable] [--ephemeral] [-e 1h] [--tags tag:a,tag:b]
               list | expire -i ID | delete -i ID
   nodes       list [-u USER] | list-routes | approve-routes -i ID -r ROUTES | approve -i ID | rename -i ID NEW
@@ -39,9 +39,11 @@ hearthgate: control server, relay and STUN for Tailscale clients
   apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
   oauth-clients create -s SCOPE,SCOPE [-t TAGS] [-d TEXT] | list | delete -i ID
   wireguard   add NAME [--no-lan] [--internet] [--tailnet] | list | remove -i ID
+              set -i ID [-n NAME] [--access lan,internet,tailnet]
               devices without a client, with a plain WireGuard configuration
-  dyndns      set SERVICE NAME -f FILE [-u USER] [--url URL] [--zone ZONE] [--ttl SECONDS]   the secret is in the file, or typed
-              status | update | remove | services     a name that follows this box's public addresses
+  dyndns      set SERVICE NAME -f FILE [-u USER] [--url URL] [--zone ZONE] [--ttl SECONDS]
+              status | update | remove | services
+              a name that follows this box's public addresses; the secret is in the file, or typed
   webhooks    create -u URL -e EVENT,EVENT [-p slack|mattermost|googlechat|discord] [--local] | list | set -i ID -e EVENTS
               rotate -i ID | test -i ID | delete -i ID
   policy      get | set -f FILE | versions | rollback --version-id N

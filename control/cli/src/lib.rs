@@ -4,6 +4,8 @@
 
 #[cfg(any(feature = "control", feature = "relay"))]
 mod acme;
+#[cfg(all(test, feature = "control"))]
+mod actions_test;
 mod args;
 #[cfg(feature = "control")]
 mod attributes;

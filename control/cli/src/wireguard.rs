@@ -43,11 +43,32 @@ pub(crate) fn run(args: &Args, words: &[&str]) -> Result<(), Failure> {
             show(&devices, args.output, &COLUMNS);
             Ok(())
         }
+        ["set" | "change"] => {
+            let mut body = json!({});
+            if let Some(name) = args.value("name") {
+                body["name"] = name.into();
+            }
+            if args.value("access").is_some() {
+                body["access"] = access(&args.list("access"))?;
+            }
+            let path = format!("{DEVICES}/{}", encode(args.need("id", "the device")?));
+            show(&ask(args, "POST", &path, Some(&body))?["device"], args.output, &COLUMNS);
+            Ok(())
+        }
         ["remove" | "delete" | "rm"] => {
             ask(args, "DELETE", &format!("{DEVICES}/{}", encode(args.need("id", "the device")?)), None)?;
             println!("done");
             Ok(())
         }
-        _ => Err(Failure::Usage("wireguard: add NAME, list or remove -i ID".into())),
+        _ => Err(Failure::Usage("wireguard: add NAME, list, set -i ID or remove -i ID".into())),
     }
+}
+
+/// What a list like `lan,tailnet` lets a device reach.
+fn access(words: &[String]) -> Result<Value, Failure> {
+    if let Some(word) = words.iter().find(|w| !matches!(w.as_str(), "lan" | "internet" | "tailnet")) {
+        return Err(Failure::Usage(format!("{word:?} is nothing to reach: lan, internet, tailnet")));
+    }
+    let has = |what: &str| words.iter().any(|w| w == what);
+    Ok(json!({ "lan": has("lan"), "internet": has("internet"), "tailnet": has("tailnet") }))
 }

@@ -137,22 +137,8 @@ impl World {
         rng: &mut dyn Entropy,
     ) -> Result<(PlainDevice, Secret)> {
         let settings = self.plain_settings()?.clone();
-        let name = name.trim();
-        if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-            return Err(CoreError::invalid(format!("a device needs a name of at most {NAME_MAX} bytes")));
-        }
-        if access == (PlainAccess { lan: false, internet: false, tailnet: false }) {
-            return Err(CoreError::invalid("a device that may reach nothing is of no use: tick something"));
-        }
-        if access.lan && !settings.lan.iter().any(|net| net.addr().is_ipv4()) {
-            return Err(CoreError::invalid(
-                "the LAN's IPv4 network is not known: name it in `router.advertise_routes` or `router.wireguard.lan`",
-            ));
-        }
+        let name = self.checked_plain(&settings, name, access, None)?;
         let devices = self.plain_devices();
-        if devices.iter().any(|device| device.name == name) {
-            return Err(CoreError::conflict(format!("there is a device {name:?} already")));
-        }
         let free = settings.network.hosts().skip(1).find(|ip| devices.iter().all(|device| device.address != *ip));
         let address = free.filter(|_| devices.len() < PLAIN_DEVICES_MAX);
         let address = address.ok_or_else(|| CoreError::Full("no address is free for another device".into()))?;
@@ -169,11 +155,59 @@ impl World {
         };
         let key = new_key(rng);
         let (id, key_public) = (self.next_id(), key.public());
-        let device = PlainDevice { id, name: name.to_owned(), key: key_public, address, access, created: now.wall };
+        let device = PlainDevice { id, name, key: key_public, address, access, created: now.wall };
         self.put_record(&format!("{DEVICE}{id}"), &device)?;
         self.fact(crate::Fact::PlainDevicesChanged);
         let text = configuration(&settings, &self.settings.server_url, &device, &key, &own.public());
         Ok((device, Secret::new(text)))
+    }
+
+    /// What is not right about a device's name and what it reaches; `own` is the one that is changed. The name, trimmed.
+    fn checked_plain(
+        &self,
+        settings: &PlainSettings,
+        name: &str,
+        access: PlainAccess,
+        own: Option<u64>,
+    ) -> Result<String> {
+        let name = name.trim();
+        if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+            return Err(CoreError::invalid(format!("a device needs a name of at most {NAME_MAX} bytes")));
+        }
+        if access == (PlainAccess { lan: false, internet: false, tailnet: false }) {
+            return Err(CoreError::invalid("a device that may reach nothing is of no use: tick something"));
+        }
+        if access.lan && !settings.lan.iter().any(|net| net.addr().is_ipv4()) {
+            return Err(CoreError::invalid(
+                "the LAN's IPv4 network is not known: name it in `router.advertise_routes` or `router.wireguard.lan`",
+            ));
+        }
+        if self.plain_devices().iter().any(|device| Some(device.id) != own && device.name == name) {
+            return Err(CoreError::conflict(format!("there is a device {name:?} already")));
+        }
+        Ok(name.to_owned())
+    }
+
+    /// Gives a device another name, and lets it reach other things; `None` leaves it as it is. Its key and address stay.
+    ///
+    /// # Errors
+    /// There is none of this number, the name is bad or taken, it would reach nothing, or the interface is off.
+    pub fn change_plain_device(
+        &mut self,
+        id: u64,
+        name: Option<&str>,
+        access: Option<PlainAccess>,
+    ) -> Result<PlainDevice> {
+        let key = format!("{DEVICE}{id}");
+        let device: Option<PlainDevice> = self.record(&key);
+        let device = device.ok_or_else(|| CoreError::not_found(format!("device {id}")))?;
+        let access = access.unwrap_or(device.access);
+        let settings = self.plain_settings()?.clone();
+        let name = self.checked_plain(&settings, name.unwrap_or(&device.name), access, Some(id))?;
+        let device = PlainDevice { name, access, ..device };
+        self.put_record(&key, &device)?;
+        self.fact(crate::Fact::PlainDevicesChanged);
+        Ok(device)
     }
 
     /// Removes a device; its name.

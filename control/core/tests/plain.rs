@@ -130,3 +130,25 @@ fn a_broken_key_is_not_replaced_while_devices_know_it() {
     add(&mut lab, "tv", ACCESS).unwrap();
     assert_ne!(lab.world.plain_key().unwrap().expect("a key").public(), key.public());
 }
+
+#[test]
+fn a_device_is_renamed_and_reaches_other_things_with_the_same_key() {
+    let mut lab = lab("10.213.77.0/29", "");
+    add(&mut lab, "printer", ACCESS).expect("added");
+    add(&mut lab, "camera", ACCESS).expect("added");
+    let before = lab.world.plain_devices()[0].clone();
+    let more = PlainAccess { tailnet: true, ..ACCESS };
+    let after = lab.world.change_plain_device(before.id, Some(" plotter "), Some(more)).expect("changed");
+    assert_eq!((after.name.as_str(), after.access), ("plotter", more));
+    assert_eq!((after.key, after.address, after.created), (before.key, before.address, before.created));
+    assert_eq!(lab.world.plain_devices()[0], after);
+    // Each by itself leaves the other.
+    let renamed = lab.world.change_plain_device(before.id, Some("printer"), None).expect("renamed");
+    assert_eq!((renamed.name.as_str(), renamed.access), ("printer", more));
+    let nothing = PlainAccess { lan: false, internet: false, tailnet: false };
+    for (name, access) in [(Some("camera"), None), (Some(""), None), (Some("a\nb"), None), (None, Some(nothing))] {
+        assert!(lab.world.change_plain_device(before.id, name, access).is_err(), "{name:?} {access:?}");
+    }
+    assert_eq!(lab.world.plain_devices()[0], renamed, "refused, and changed all the same");
+    assert!(lab.world.change_plain_device(999, Some("x"), None).is_err());
+}

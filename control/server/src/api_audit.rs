@@ -59,6 +59,7 @@ pub(crate) fn describe(world: &World, method: &Method, parts: &[String], query: 
         ("POST", ["auth", "approve"]) => ("approved SSH login", String::new()),
         ("POST", ["auth", "reject"]) => ("turned login away", String::new()),
         ("POST", ["wireguard"]) => ("added device without a client", String::new()),
+        ("POST", ["wireguard", id]) => ("changed device without a client", plain(world, id)),
         ("DELETE", ["wireguard", id]) => ("removed device without a client", plain(world, id)),
         ("PUT", ["policy"]) => ("changed policy", String::new()),
         ("POST", ["policy", "rollback"]) => ("put an older policy in force", String::new()),

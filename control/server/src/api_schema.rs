@@ -149,6 +149,12 @@ const ENDPOINTS: &[Endpoint] = &[
         Some(("NewPlainDevice", true)),
         "NewPlainDeviceAnswer",
     ),
+    post(
+        "/wireguard/{id}",
+        "Rename a device without a client, or let it reach other things",
+        Some(("ChangedPlainDevice", true)),
+        "OnePlainDevice",
+    ),
     delete("/wireguard/{id}", "Remove a device without a client", &[]),
     get("/audit", "Who changed what, newest last", &[], "Audit"),
     get("/version", "Versions of the server and of the clients it serves", &[], "Version"),
@@ -250,6 +256,10 @@ fn schemas() -> Value {
         "NewPlainDevice": object(&["name"], &[
             ("name", matching("^[A-Za-z0-9]{1,64}$")), ("access", json!({ "$ref": "#/components/schemas/PlainAccess" })),
         ]),
+        "ChangedPlainDevice": object(&[], &[
+            ("name", matching("^[A-Za-z0-9]{1,64}$")), ("access", json!({ "$ref": "#/components/schemas/PlainAccess" })),
+        ]),
+        "OnePlainDevice": one("device", "PlainDevice"),
         "NewPlainDeviceAnswer": object(&["device", "configuration"], &[
             ("device", json!({ "$ref": "#/components/schemas/PlainDevice" })), ("configuration", text.clone()),
         ]),

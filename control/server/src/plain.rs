@@ -26,6 +26,13 @@ pub struct PlainNetwork {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+struct Changed {
+    name: Option<String>,
+    access: Option<PlainAccess>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Body {
     name: String,
     access: PlainAccess,
@@ -39,13 +46,18 @@ pub(crate) fn route(world: &mut World, c: &mut Context<'_>, verb: &str, rest: &[
             let (device, text) = world.add_plain_device(&b.name, b.access, c.now, c.rng)?;
             Ok(json!({ "device": view(&device), "configuration": text.reveal() }))
         }),
-        ("DELETE", [id]) => id
-            .parse()
-            .map_err(|_| CoreError::Invalid(format!("{id:?} is no number of a device")))
-            .and_then(|id| world.remove_plain_device(id))
-            .map(|_| json!({})),
+        ("POST", [id]) => number(id).and_then(|id| {
+            let b: Changed = read(body)?;
+            let device = world.change_plain_device(id, b.name.as_deref(), b.access)?;
+            Ok(json!({ "device": view(&device) }))
+        }),
+        ("DELETE", [id]) => number(id).and_then(|id| world.remove_plain_device(id)).map(|_| json!({})),
         _ => return None,
     })
+}
+
+fn number(id: &str) -> Result<u64, CoreError> {
+    id.parse().map_err(|_| CoreError::Invalid(format!("{id:?} is no number of a device")))
 }
 
 fn view(device: &PlainDevice) -> Value {

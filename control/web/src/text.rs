@@ -249,6 +249,7 @@ pub const PLAIN_SHOWN_ONCE: &str =
     "Scan this, or copy it, now: it has the device's private key, which is kept nowhere.";
 pub const PLAIN_QR: &str = "Code with the whole configuration, for the WireGuard app";
 pub const PLAIN_REMOVE_HINT: &str = "Its configuration stops working at once.";
+pub const PLAIN_CHANGE_HINT: &str = "It takes effect at once. The device itself sends only what AllowedIPs in its own configuration says: to reach more than before, add the networks there, or add it anew.";
 pub const PLAIN_LAN: &str = "the local network behind this box";
 pub const PLAIN_INTERNET: &str = "the Internet, through this box";
 pub const PLAIN_TAILNET: &str = "the network's devices";
@@ -269,6 +270,17 @@ pub const WEBHOOKS_MISSED: &str =
     "More happened at once than webhooks can be told of. Not told since the start, at most:";
 pub const WEBHOOKS_MISSED_HINT: &str = "The log of changes below Events has them all.";
 pub const WEBHOOK_TEST: &str = "Send a test";
+pub const WEBHOOK_FORM: &str = "In which form";
+/// What a provider is called in the API, and by people.
+pub const WEBHOOK_FORMS: [(&str, &str); 5] = [
+    ("", "a list of events, signed"),
+    ("slack", "a message for Slack"),
+    ("mattermost", "a message for Mattermost"),
+    ("googlechat", "a message for Google Chat"),
+    ("discord", "a message for Discord"),
+];
+pub const WEBHOOK_CHANGE: &str = "Events and secret";
+pub const WEBHOOK_ROTATE: &str = "Make another secret";
 pub const WEBHOOK_LOCAL: &str = "it may be on this box or the local network, without https";
 pub const WEBHOOK_EVENTS: [(&str, &str); 6] = [
     ("nodeCreated", "a device is new"),

@@ -2,7 +2,7 @@
 
 use super::{
     action::finish,
-    request::{Page, html, look, unavailable},
+    request::{Form, Page, html, look, unavailable},
 };
 use crate::{
     api_v2::{oauth, scope},
@@ -11,6 +11,7 @@ use crate::{
     webhooks,
 };
 use hearthgate_core::{CoreError, PlainAccess, World};
+use hearthgate_keys::Secret;
 use hearthgate_web::page::{
     self, Viewer,
     tools::{Hook, Oauth, OauthClient},
@@ -87,15 +88,20 @@ pub(super) async fn oauth(app: &App, request: &Page, viewer: &Viewer, rest: &[&s
     }
 }
 
-/// Adds or removes a device without a client.
+/// What is ticked for a device without a client.
+fn access(form: &Form) -> PlainAccess {
+    let ticked = |what: &str| form.get(what) == "1";
+    PlainAccess { lan: ticked("lan"), internet: ticked("internet"), tailnet: ticked("tailnet") }
+}
+
+/// Adds, changes or removes a device without a client.
 pub(super) async fn plain(app: &App, request: &Page, viewer: &Viewer, rest: &[&str]) -> Reply {
     const PAGE: &str = "/admin/wireguard";
     let actor = viewer.name.clone();
     match rest {
         [] => {
             let name = request.form.get("name").to_owned();
-            let ticked = |what: &str| request.form.get(what) == "1";
-            let access = PlainAccess { lan: ticked("lan"), internet: ticked("internet"), tailnet: ticked("tailnet") };
+            let access = access(&request.form);
             let added = app.control.call(move |world, c| {
                 let (device, text) = world.add_plain_device(&name, access, c.now, c.rng)?;
                 world.audit(&actor, "added device without a client", &device.name, c.now);
@@ -107,6 +113,19 @@ pub(super) async fn plain(app: &App, request: &Page, viewer: &Viewer, rest: &[&s
                     Err(e) => unavailable(e),
                 },
                 Ok(Err(e)) => finish(app, request, Err(e), PAGE),
+                Err(e) => unavailable(e),
+            }
+        }
+        [id, "change"] => {
+            let (id, form) = (id.parse().unwrap_or_default(), &request.form);
+            let (name, access) = (form.get("name").to_owned(), access(form));
+            let changed = app.control.call(move |world, c| {
+                let device = world.change_plain_device(id, Some(&name), Some(access))?;
+                world.audit(&actor, "changed device without a client", &device.name, c.now);
+                Ok(())
+            });
+            match changed.await {
+                Ok(done) => finish(app, request, done, PAGE),
                 Err(e) => unavailable(e),
             }
         }
@@ -126,16 +145,31 @@ pub(super) async fn plain(app: &App, request: &Page, viewer: &Viewer, rest: &[&s
     }
 }
 
-/// Makes, tries or removes a webhook.
+/// The page of events with the secret of a webhook, this one time.
+async fn with_secret(app: &App, viewer: &Viewer, secret: &Secret) -> Reply {
+    match look(app).await {
+        Ok((world, _)) => {
+            let all = hooks(app, &world);
+            html(StatusCode::OK, page::operation::events(viewer, &world, &all, Some(secret.reveal())))
+        }
+        Err(e) => unavailable(e),
+    }
+}
+
+/// Makes, changes, tries or removes a webhook.
 pub(super) async fn webhook(app: &App, request: &Page, viewer: &Viewer, rest: &[&str]) -> Reply {
     let actor = viewer.name.clone();
     let done = match rest {
         [] => {
+            let provider = serde_json::from_value(request.form.get("provider").into());
+            let Ok(provider) = provider else {
+                return finish(app, request, Err(CoreError::Invalid("Choose a form.".into())), "/admin/events");
+            };
             let new = webhooks::NewHook {
                 url: request.form.get("url").trim().to_owned(),
                 events: request.form.all("event").map(str::to_owned).collect(),
                 local: request.form.get("local") == "1",
-                ..webhooks::NewHook::default()
+                provider,
             };
             let made = app.control.call(move |world, c| {
                 let (hook, secret) = webhooks::create(world, new, &actor, c.now.wall, c.rng)?;
@@ -143,19 +177,32 @@ pub(super) async fn webhook(app: &App, request: &Page, viewer: &Viewer, rest: &[
                 Ok(secret)
             });
             match made.await {
-                Ok(Ok(secret)) => {
-                    return match look(app).await {
-                        Ok((world, _)) => {
-                            let all = hooks(app, &world);
-                            let shown = page::operation::events(viewer, &world, &all, Some(secret.reveal()));
-                            html(StatusCode::OK, shown)
-                        }
-                        Err(e) => unavailable(e),
-                    };
-                }
+                Ok(Ok(secret)) => return with_secret(app, viewer, &secret).await,
                 Ok(Err(e)) => Ok(Err(e)),
                 Err(e) => Err(e),
             }
+        }
+        [id, "rotate"] => {
+            let id = (*id).to_owned();
+            let made = app.control.call(move |world, c| {
+                let (hook, secret) = webhooks::rotate(world, &id, c.now.wall, c.rng)?;
+                world.audit(&actor, "made another secret for webhook", hook.host(), c.now);
+                Ok(secret)
+            });
+            match made.await {
+                Ok(Ok(secret)) => return with_secret(app, viewer, &secret).await,
+                Ok(Err(e)) => Ok(Err(e)),
+                Err(e) => Err(e),
+            }
+        }
+        [id, "events"] => {
+            let (id, events) = ((*id).to_owned(), request.form.all("event").map(str::to_owned).collect());
+            let changed = app.control.call(move |world, c| {
+                let hook = webhooks::subscribe(world, &id, events, c.now.wall)?;
+                world.audit(&actor, "changed the events of webhook", hook.host(), c.now);
+                Ok(())
+            });
+            changed.await
         }
         [id, "test"] => {
             let queued = app.try_hook.try_send((*id).to_owned());

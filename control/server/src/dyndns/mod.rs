@@ -13,8 +13,7 @@ mod tests;
 pub(crate) use api::{api, set_and_try, update};
 
 use crate::{state::App, writer::Unavailable};
-use hearthgate_core::host_of;
-use hearthgate_core::{CoreError, World};
+use hearthgate_core::{CoreError, World, host_of};
 use hearthgate_dyndns::{Addresses, Settings, State, Steady, Step, Verdict};
 use hearthgate_fetch::Fetch;
 use jiff::Timestamp;

@@ -130,6 +130,7 @@ pub(super) fn webhooks(viewer: &Viewer, hooks: &[Hook], fresh: Option<&str>) -> 
                             br; span.small { (hook.last.as_deref().unwrap_or(t::WEBHOOK_QUIET)) }
                             @if hook.lost > 0 { br; span.small.bad { (t::WEBHOOK_LOST) " " (hook.lost) "." } } }
                         @if viewer.role.is_owner() {
+                            (webhook_change(viewer, hook))
                             div.row {
                                 (post_button(viewer, &format!("/admin/webhook/{}/test", hook.id), "quiet", t::WEBHOOK_TEST, &[]))
                                 (post_button(viewer, &format!("/admin/webhook/{}/delete", hook.id), "danger", "Remove", &[]))
@@ -143,6 +144,31 @@ pub(super) fn webhooks(viewer: &Viewer, hooks: &[Hook], fresh: Option<&str>) -> 
     }
 }
 
+/// Other events, another secret.
+fn webhook_change(viewer: &Viewer, hook: &Hook) -> Markup {
+    html! {
+        details {
+            summary { (t::WEBHOOK_CHANGE) }
+            (form(viewer, &format!("/admin/webhook/{}/events", hook.id), html! {
+                (events(|name| hook.events.iter().any(|e| e == name)))
+                button.quiet { "Save" }
+            }))
+            (post_button(viewer, &format!("/admin/webhook/{}/rotate", hook.id), "quiet", t::WEBHOOK_ROTATE, &[]))
+        }
+    }
+}
+
+fn events(ticked: impl Fn(&str) -> bool) -> Markup {
+    html! {
+        fieldset {
+            legend { "Events" }
+            @for (name, label) in t::WEBHOOK_EVENTS {
+                label.tick { input type="checkbox" name="event" value=(name) checked[ticked(name)]; (label) }
+            }
+        }
+    }
+}
+
 fn webhook_form(viewer: &Viewer) -> Markup {
     html! {
         details {
@@ -150,12 +176,11 @@ fn webhook_form(viewer: &Viewer) -> Markup {
             (form(viewer, "/admin/webhook", html! {
                 label for="hook-url" { "Address" }
                 input #hook-url name="url" type="url" required maxlength="500" placeholder="https://example.com/hook" autocapitalize="none" spellcheck="false";
-                fieldset {
-                    legend { "Events" }
-                    @for (name, label) in t::WEBHOOK_EVENTS {
-                        label.tick { input type="checkbox" name="event" value=(name) checked; (label) }
-                    }
+                label for="hook-provider" { (t::WEBHOOK_FORM) }
+                select #hook-provider name="provider" {
+                    @for (name, label) in t::WEBHOOK_FORMS { option value=(name) { (label) } }
                 }
+                (events(|_| true))
                 label.tick { input type="checkbox" name="local" value="1"; (t::WEBHOOK_LOCAL) }
                 button { "Add" }
             }))
