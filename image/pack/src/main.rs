@@ -4,7 +4,7 @@ use hearthgate_pack::apk_key::ApkKey;
 use hearthgate_pack::mbr::{Partition, mbr};
 use hearthgate_pack::tree::Tree;
 use hearthgate_pack::{PackError, apk, archive, cuts, deb, ipk, opkg_feed, recipe};
-use hearthgate_slots::{Header, Record, Slot};
+use hearthgate_slots::{Feed, FeedFile, Header, Record, Slot};
 use hearthgate_usign::{PublicKey, SecretKey};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -16,13 +16,15 @@ const HELP: &str = "hearthgate-pack COMMAND [--OPTION VALUE]...
   keys --out DIR                           makes a pair of keys for packages, unless they are there
   openwrt --arch A --version V --epoch SECONDS --files openwrt --binary FILE --keys DIR --out DIR
                                            the feeds opkg/A and apk/A
-  deb --arch A --version V --epoch SECONDS --files DIR --binary FILE --out DIR
+  deb --arch A --version V --epoch SECONDS --files DIR --binary FILE --keys DIR --out DIR
   tarball --name N --epoch SECONDS --files DIR --out FILE
   initramfs --epoch SECONDS --files DIR --out FILE      an uncompressed cpio
   mbr --id HEX --sectors N --parts START:LENGTH:TYPE,... --out FILE
   upgrade --target T --version V --epoch SECONDS --files FILESYSTEM --keys DIR --out FILE    a signed upgrade
   record --epoch SECONDS --files FILESYSTEM --out FILE   sectors 64 to 79 of a new image: what slot A holds
   cuts --disk IMAGE --log FILE             cuts the power after each write of a log of QEMU's blklogwrites
+  feed --version V --epoch SECONDS --keys DIR --root DIR --files KIND=NAME,... --out FILE
+                                           the signed list of a version's files, which lie under the root
   sign --keys DIR --file FILE              writes FILE.sig
   verify --key FILE --file FILE            checks FILE.sig";
 
@@ -117,6 +119,7 @@ fn run() -> Result<(), Failure> {
             write(&options.path("out")?, &sectors)
         }
         "cuts" => cut_power(&options),
+        "feed" => feed(&options),
         "sign" => {
             let file = options.path("file")?;
             let (usign, _) = read_keys(&options.path("keys")?)?;
@@ -188,7 +191,8 @@ fn openwrt(options: &Options) -> Result<(), Failure> {
     let (files, out) = (options.path("files")?, options.path("out")?);
     let (usign, key) = read_keys(&options.path("keys")?)?;
     let program = Tree::read(&files.join("hearthgate"))?;
-    let program = recipe::openwrt_program(program, read(&options.path("binary")?)?, arch, version)?;
+    let mut program = recipe::openwrt_program(program, read(&options.path("binary")?)?, arch, version)?;
+    recipe::trust(&mut program.files, &usign.public())?;
     let luci = recipe::openwrt_luci(Tree::read(&files.join("luci-app-hearthgate"))?, version);
 
     let folder = out.join("opkg").join(arch);
@@ -220,10 +224,26 @@ fn upgrade(options: &Options) -> Result<(), Failure> {
     write(&options.path("out")?, &[head.as_slice(), &system].concat())
 }
 
+fn feed(options: &Options) -> Result<(), Failure> {
+    let (key, _) = read_keys(&options.path("keys")?)?;
+    let root = options.path("root")?;
+    let file = |text: &str| -> Result<FeedFile, Failure> {
+        let (kind, name) = text.split_once('=').ok_or_else(|| format!("not KIND=NAME: {text}"))?;
+        let bytes = read(&root.join(name))?;
+        let sha256 = Sha256::digest(&bytes).into();
+        Ok(FeedFile { kind: kind.into(), name: name.into(), length: bytes.len() as u64, sha256 })
+    };
+    let files: Result<Vec<_>, _> = options.get("files")?.split(',').map(file).collect();
+    let feed = Feed { version: options.get("version")?.into(), made: options.number("epoch")?, files: files? };
+    let text = feed.sign(&key).ok_or("a feed cannot say this: too many files, or a name that is more than a name")?;
+    write(&options.path("out")?, text.as_bytes())
+}
+
 fn debian(options: &Options) -> Result<(), Failure> {
     let files = Tree::read(&options.path("files")?)?;
     let binary = read(&options.path("binary")?)?;
-    let package = recipe::debian(files, binary, options.get("arch")?, options.get("version")?)?;
+    let mut package = recipe::debian(files, binary, options.get("arch")?, options.get("version")?)?;
+    recipe::trust(&mut package.files, &read_keys(&options.path("keys")?)?.0.public())?;
     let (name, bytes) = deb::deb(&package, &recipe::debian_scripts(), options.number("epoch")?)?;
     write(&options.path("out")?.join(name), &bytes)
 }

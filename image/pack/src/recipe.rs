@@ -4,6 +4,7 @@ use crate::PackError;
 use crate::deb::DebScripts;
 use crate::package::Package;
 use crate::tree::Tree;
+use hearthgate_usign::PublicKey;
 
 /// Where the program comes from, as packages state it.
 pub const URL: &str = "https://hearthgate.invalid/";
@@ -128,6 +129,11 @@ pub fn debian_scripts() -> DebScripts {
              {live}systemctl daemon-reload\n"
         ),
     }
+}
+
+/// Puts in the key of whoever makes the packages: feeds of new versions (`upgrade.feed_url`) are checked with it.
+pub fn trust(files: &mut Tree, key: &PublicKey) -> Result<(), PackError> {
+    files.file("usr/share/hearthgate/feed.pub", 0o644, key.to_text().into_bytes())
 }
 
 fn set_mode(files: &mut Tree, path: &str, mode: u32) -> Result<(), PackError> {

@@ -83,6 +83,7 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
          \tlist split_dns 'corp.example=192.0.2.54'\n\
          \toption node_expiry '90d'\n\
          \toption approval '1'\n\
+         \toption upgrade_feed 'https://example.org/hearthgate.feed'\n\
          \toption log_level 'debug'\n\
          config router 'router'\n\
          \toption enabled '1'\n\
@@ -98,6 +99,7 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
     assert_eq!(config.dns.nameservers.global.len(), 2);
     assert_eq!(config.dns.nameservers.split.len(), 1);
     assert_eq!((config.node.expiry.as_str(), config.node.approval), ("90d", true));
+    assert_eq!(config.upgrade.feed_url, "https://example.org/hearthgate.feed");
     assert_eq!((config.router.interface.as_str(), config.router.port), ("ts0", 0));
     assert!(config.router.enabled && config.router.advertise_exit_node && !config.router.accept_routes);
     assert_eq!(config.router.advertise_routes.len(), 2);
