@@ -51,6 +51,10 @@ impl PeerState {
 
     /// Opens a message that names this peer; `first` if it is one that a conversation begins with.
     pub(super) fn open<'a>(&self, from: IpAddr, message: &[u8], first: bool, plain: &'a mut [u8]) -> TunnResult<'a> {
+        // There boringtun would panic.
+        if plain.len() < message.len() {
+            return TunnResult::Err(WireGuardError::DestinationBufferTooSmall);
+        }
         let mut tunnel = self.tunnel();
         let tunnel = match tunnel.as_mut() {
             Some(tunnel) => tunnel,
@@ -241,5 +245,33 @@ mod tests {
             assert!(matches!(result, TunnResult::Err(_)), "{kind}");
         }
         assert!(peer.tunnel().is_none(), "forged messages take memory");
+    }
+
+    #[test]
+    fn a_message_that_finds_no_room_is_an_error() {
+        let keys = [1, 2].map(|number| NodePrivate::from_random([number; 32]));
+        let peer = |own: &NodePrivate, other: &NodePrivate| {
+            let mut desired = Desired::new(own.clone());
+            desired.peers.push(Peer::new(other.public(), Vec::new()));
+            let mut peers = Peers::default();
+            peers.set(&desired, &Arc::new(Identity::new(own.clone()))).expect("peers");
+            Arc::clone(peers.by_key(&other.public()).expect("peer"))
+        };
+        let (a, b) = (peer(&keys[0], &keys[1]), peer(&keys[1], &keys[0]));
+        let from = IpAddr::from([192, 0, 2, 1]);
+        let message = |result: TunnResult<'_>| match result {
+            TunnResult::WriteToNetwork(bytes) => bytes.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        let mut room = vec![0; 2048];
+        // An IPv4 packet of a thousand bytes.
+        let mut packet = vec![0; 1000];
+        packet[..4].copy_from_slice(&[0x45, 0, 3, 0xe8]);
+        let hello = message(a.seal(&packet, &mut room));
+        let answer = message(b.open(from, &hello, true, &mut room));
+        message(a.open(from, &answer, false, &mut room));
+        let data = message(a.seal(&packet, &mut room));
+        assert!(matches!(b.open(from, &data, false, &mut room[..999]), TunnResult::Err(_)));
+        assert!(matches!(b.open(from, &data, false, &mut room), TunnResult::WriteToTunnelV4(..)));
     }
 }
