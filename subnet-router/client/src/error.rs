@@ -50,6 +50,9 @@ pub enum ControlError {
     /// A message does not decompress.
     #[error("a message of the control server does not decompress: {0}")]
     Zstd(io::Error),
+    /// The packet filter comes in more parts than are kept, which is this number.
+    #[error("the control server sent more than {0} parts of the packet filter")]
+    TooManyParts(usize),
     /// The first message of a map stream must name us.
     #[error("the first message of the map stream lacks our node")]
     NoSelf,

@@ -15,6 +15,10 @@ use std::sync::Arc;
 
 /// Most peers that are kept; the rest of a larger network is left out.
 const PEERS_MAX: usize = 20_000;
+/// Most parts of the packet filter.
+const PARTS_MAX: usize = 1024;
+/// Most messages for people.
+const MESSAGES_MAX: usize = 64;
 /// What stood before the number of a home relay.
 const LEGACY_DERP: &str = "127.3.3.40:";
 /// Part of the filter that the older form of message writes.
@@ -79,6 +83,7 @@ impl Netmap {
     ///
     /// # Errors
     /// [`ControlError::NoSelf`]: the stream began with a change instead of a whole map.
+    /// [`ControlError::TooManyParts`]: the packet filter would have more than are kept.
     pub fn apply(&mut self, mut message: MapResponse, now: Timestamp) -> Result<Changes, ControlError> {
         let mut changes = Changes::default();
         if message.keep_alive {
@@ -100,7 +105,7 @@ impl Netmap {
         if let Some(derp) = message.derp_map {
             self.apply_derp(derp, &mut changes);
         }
-        self.apply_filters(message.packet_filter, message.packet_filters, &mut changes);
+        self.apply_filters(message.packet_filter, message.packet_filters, &mut changes)?;
         if let Some(dns) = message.dns_config {
             changes.dns |= self.dns != dns;
             self.dns = dns;
@@ -114,7 +119,7 @@ impl Netmap {
         }
         self.apply_messages(message.health, message.display_messages, &mut changes);
         // Owners nobody has any more would otherwise pile up over the months of a stream.
-        if changes.peers || changes.own {
+        if changes.peers || changes.own || self.users.len() > PEERS_MAX {
             self.forget_users();
         }
         changes.dns |= changes.peers || changes.own;
@@ -205,9 +210,9 @@ impl Netmap {
         base: Option<Vec<FilterRule>>,
         parts: Option<SortedMap<String, Option<Vec<FilterRule>>>>,
         changes: &mut Changes,
-    ) {
+    ) -> Result<(), ControlError> {
         if base.is_none() && parts.is_none() {
-            return;
+            return Ok(());
         }
         let mut filters = self.filters.as_deref().cloned().unwrap_or_default();
         if let Some(rules) = base {
@@ -223,10 +228,15 @@ impl Netmap {
                 None => filters.remove(&name),
             };
         }
+        // Half a policy would be another policy.
+        if filters.len() > PARTS_MAX {
+            return Err(ControlError::TooManyParts(PARTS_MAX));
+        }
         changes.filter = self.filters.as_deref() != Some(&filters);
         if changes.filter {
             self.filters = Some(Arc::new(filters));
         }
+        Ok(())
     }
 
     fn apply_messages(
@@ -239,7 +249,7 @@ impl Netmap {
         let before = self.messages.clone();
         if let Some(problems) = health {
             self.messages.retain(|id, _| !id.starts_with(HEALTH));
-            for (n, text) in problems.into_iter().enumerate() {
+            for (n, text) in problems.into_iter().enumerate().take(MESSAGES_MAX) {
                 let title = "The control server reports a problem".into();
                 let message = DisplayMessage { title, text, severity: "medium".into(), ..Default::default() };
                 self.messages.insert(format!("{HEALTH}{n}"), message);
@@ -251,6 +261,7 @@ impl Netmap {
         }
         for (id, message) in display {
             match message {
+                Some(_) if self.messages.len() >= MESSAGES_MAX && !self.messages.contains_key(&id) => continue,
                 Some(message) => self.messages.insert(id, message),
                 None => self.messages.remove(&id),
             };

@@ -233,7 +233,11 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         fs::rename(&beside, path)?;
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
-    whole().map_err(|error| at(path, error))
+    whole().map_err(|error| {
+        // On a disk that is full, the half of a file would keep it so.
+        let _ = fs::remove_file(&beside);
+        at(path, error)
+    })
 }
 
 #[cfg(test)]
@@ -273,6 +277,16 @@ mod tests {
         state.store_prefs(&Prefs { auth_key, hostname: "gw".into(), ..Default::default() }).unwrap();
         assert!(!fs::read_to_string(folder.path().join(PREFS)).unwrap().contains("secret"));
         assert_eq!(state.prefs().unwrap().unwrap().hostname, "gw");
+    }
+
+    #[test]
+    fn what_cannot_be_stored_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        fs::create_dir(folder.path().join(NETMAP)).unwrap();
+        assert!(state.store_netmap(&Netmap::default()).is_err());
+        let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [NETMAP]);
     }
 
     #[test]

@@ -119,10 +119,14 @@ impl Task {
     async fn run(mut self) {
         loop {
             let Err(error) = self.once().await;
-            tracing::info!(%error, "control connection");
+            let problem = Some(error.to_string());
+            // A server may be away for days.
+            if self.shown.borrow().problem != problem {
+                tracing::info!(%error, "control connection");
+            }
             self.shown.send_modify(|view| {
                 view.live = false;
-                view.problem = Some(error.to_string());
+                view.problem = problem;
             });
             let asked = match &error {
                 ControlError::Status { status: NOT_FOUND, .. } => {

@@ -17,10 +17,10 @@ pub(crate) enum Done {
 }
 
 impl Router {
-    /// Looks up the relays' names, in the background.
-    pub(crate) fn resolve(&self) {
+    /// Looks up the relays' names, in the background; an earlier look-up is of no use any more.
+    pub(crate) fn resolve(&mut self) {
         let (map, results) = (self.derp.clone(), self.results.clone());
-        spawn(async move {
+        let task = spawn(async move {
             let mut regions = Vec::new();
             for region in map.regions.values() {
                 let Ok(id) = RegionId::try_from(region.region_id) else { continue };
@@ -43,6 +43,9 @@ impl Router {
             // The router stopped meanwhile.
             let _ = results.send(Done::Resolved(regions)).await;
         });
+        if let Some(before) = self.resolving.replace(task.abort_handle()) {
+            before.abort();
+        }
     }
 
     pub(crate) fn measure_https(&self, region: RegionId) {

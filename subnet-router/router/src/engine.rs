@@ -25,6 +25,7 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
@@ -94,6 +95,8 @@ pub struct Router {
     /// Peers that were heard.
     pub(crate) awake: SortedSet<NodePublic>,
     pub(crate) derp: DerpMap,
+    /// The look-up of the relays' names, while it lasts.
+    pub(crate) resolving: Option<AbortHandle>,
     pub(crate) pings: SortedMap<u64, oneshot::Sender<Result<PingAnswer, String>>>,
     pub(crate) next_ping: u64,
     pub(crate) checks: Vec<oneshot::Sender<Value>>,
@@ -116,7 +119,10 @@ impl Router {
     /// [`RouterError`] for what could not be started; nothing stays behind then.
     pub fn start(settings: Settings, requests: mpsc::Receiver<Request>) -> Result<Self, RouterError> {
         let Settings { prefs, state, plane } = settings;
-        state.store_prefs(&prefs)?;
+        if let Err(error) = state.store_prefs(&prefs) {
+            // A full disk is no reason to be no router.
+            tracing::warn!(%error, "the preferences are not stored");
+        }
         let identity = state.identity()?;
         let disco = identity.disco.clone();
         let port_is_fixed = plane.listen_port != 0;
@@ -165,6 +171,7 @@ impl Router {
             counters: SortedMap::new(),
             awake: SortedSet::new(),
             derp: DerpMap::default(),
+            resolving: None,
             pings: SortedMap::new(),
             next_ping: 0,
             checks: Vec::new(),

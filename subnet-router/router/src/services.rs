@@ -9,7 +9,7 @@ use crate::{
 };
 use hearthgate_client::{Netmap, Prefs};
 use hearthgate_filter::{Filter, Grants, proto};
-use hearthgate_plane::Desired;
+use hearthgate_plane::{Desired, Said};
 use hearthgate_tailcfg::{Node, Service};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -39,6 +39,8 @@ pub struct Services {
     inbox: watch::Sender<Option<Arc<Inbox>>>,
     tunnel: Arc<str>,
     resolver: Option<Resolver>,
+    /// Why there is none.
+    resolver_said: Said,
     api: Option<(Vec<IpAddr>, PeerApi)>,
     tsmp: tsmp::Listener,
 }
@@ -49,7 +51,20 @@ impl Services {
         let (port, seen) = watch::channel(0);
         let (tsmp, heard) = tsmp::start(interface, seen);
         let (zone, callers, inbox) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
-        (Self { zone, callers, port, inbox, tunnel: interface.into(), resolver: None, api: None, tsmp }, heard)
+        (
+            Self {
+                zone,
+                callers,
+                port,
+                inbox,
+                tunnel: interface.into(),
+                resolver: None,
+                resolver_said: Said::default(),
+                api: None,
+                tsmp,
+            },
+            heard,
+        )
     }
 
     /// Listens on the tunnel's interface anew: it is another one of the same name.
@@ -116,8 +131,15 @@ impl Services {
             self.resolver = None;
         } else if self.resolver.is_none() {
             match dns::start(&self.zone.subscribe()) {
-                Ok(resolver) => self.resolver = Some(resolver),
-                Err(error) => tracing::warn!(%error, "no resolver on {RESOLVER_V4}"),
+                Ok(resolver) => {
+                    self.resolver = Some(resolver);
+                    self.resolver_said.clear();
+                }
+                // Tried again with each network map.
+                Err(error) if self.resolver_said.is_news(&error) => {
+                    tracing::warn!(%error, "no resolver on {RESOLVER_V4}");
+                }
+                Err(_) => {}
             }
         }
     }

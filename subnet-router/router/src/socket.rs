@@ -27,11 +27,13 @@ use std::{
 use tokio::{
     net::UnixListener,
     sync::{Semaphore, mpsc, oneshot},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// Connections served at one time.
 const CONNECTIONS: usize = 16;
+/// How long nobody is let in after that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Largest request body.
 const BODY_MAX: usize = 64 * 1024;
 /// Longest wait for the router; a ping is given up earlier.
@@ -76,7 +78,11 @@ pub async fn serve(path: &Path, requests: mpsc::Sender<Request>) -> io::Result<L
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let task = spawn(async move {
         while let Ok(permit) = room.clone().acquire_owned().await {
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let Ok((stream, _)) = listener.accept().await else {
+                // There are no more files to be had, say: asking at once again would not help.
+                sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
             let requests = requests.clone();
             spawn(async move {
                 let handler = Handler::new(move |request| {

@@ -23,7 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::{Semaphore, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// The resolver's IPv4 address.
@@ -40,6 +40,8 @@ const CONNECTIONS: usize = 16;
 const UPSTREAM: Duration = Duration::from_secs(3);
 /// How long a connection over TCP may be silent.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long nobody is let in after that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Media type of DNS messages over HTTP (RFC 8484).
 pub(crate) const DNS_MESSAGE: &str = "application/dns-message";
 /// Longest DNS message.
@@ -128,7 +130,11 @@ async fn serve_udp(socket: Arc<UdpSocket>, zone: watch::Receiver<Arc<Zone>>, wai
 async fn serve_tcp(listener: TcpListener, zone: watch::Receiver<Arc<Zone>>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     while let Ok(permit) = room.clone().acquire_owned().await {
-        let Ok((mut stream, _)) = listener.accept().await else { continue };
+        let Ok((mut stream, _)) = listener.accept().await else {
+            // There are no more files to be had, say: asking at once again would not help.
+            sleep(ACCEPT_AGAIN).await;
+            continue;
+        };
         let zone = zone.clone();
         spawn(async move {
             while let Ok(Ok(query)) = timeout(IDLE, read_message(&mut stream)).await {
@@ -139,7 +145,8 @@ async fn serve_tcp(listener: TcpListener, zone: watch::Receiver<Arc<Zone>>) {
                     Verdict::Forward(to) => forward(&query, &to, true).await,
                 };
                 match answer {
-                    Some(answer) if write_message(&mut stream, &answer).await.is_ok() => {}
+                    // Who does not read it makes room for others.
+                    Some(answer) if matches!(timeout(IDLE, write_message(&mut stream, &answer)).await, Ok(Ok(()))) => {}
                     _ => break,
                 }
             }

@@ -16,6 +16,7 @@ use hearthgate_fetch::{Fetch, FetchError};
 use hearthgate_http::spawn;
 use hearthgate_keys::{KEY_LEN, NodePrivate, NodePublic};
 use hearthgate_paths::RegionId;
+use hearthgate_plane::Said;
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{DerpMap, DerpNode};
 use std::{io, sync::Arc, time::Duration};
@@ -215,11 +216,13 @@ struct Worker {
 
 impl Worker {
     async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut said) = (Backoff::default(), Said::default());
         for node in self.nodes.clone().iter().cycle() {
-            let result = self.serve(node, &mut backoff).await;
+            let result = self.serve(node, &mut backoff, &mut said).await;
             self.up.send_replace(false);
-            if let Err(error) = result {
+            if let Err(error) = result
+                && said.is_news(&error)
+            {
                 tracing::info!(region = self.region, relay = node.name, %error, "relay connection");
             }
             let mut random = [0; 4];
@@ -229,10 +232,11 @@ impl Worker {
         }
     }
 
-    async fn serve(&mut self, node: &DerpNode, backoff: &mut Backoff) -> Result<(), RelayError> {
+    async fn serve(&mut self, node: &DerpNode, backoff: &mut Backoff, said: &mut Said) -> Result<(), RelayError> {
         let mut io = open(node, &self.fetch).await?;
         introduce(&mut io, node, &self.key).await?;
         backoff.succeeded();
+        said.clear();
         self.up.send_replace(true);
         tracing::debug!(region = self.region, relay = node.name, "connected to a relay");
         let (read, write) = split(io);
