@@ -137,7 +137,7 @@ impl Host {
     /// Takes everything away that a process of earlier may have left.
     pub(crate) fn remove_all(interface: &str) -> Result<(), PlaneError> {
         let mut route = Route::open().map_err(netlink("netlink socket"))?;
-        let index = route.index(interface).map_err(netlink("interfaces"))?;
+        let index = route.tunnel(interface).map_err(netlink("interfaces"))?;
         remove(&mut route, index);
         Ok(())
     }

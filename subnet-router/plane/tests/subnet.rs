@@ -5,7 +5,7 @@ mod common;
 
 use common::{Net, Node, kernel_mode, open_filter};
 use hearthgate_filter::Filter;
-use hearthgate_plane::{Endpoint, Mode};
+use hearthgate_plane::{Config, Endpoint, Mode};
 use ipnet::IpNet;
 use std::{
     io::Read,
@@ -101,4 +101,17 @@ fn a_crash_is_cleared_by_a_restart() {
         assert!(!rules.contains("52"), "{rules}");
         assert!(!net.a.run("nft list tables").contains("hearthgate"));
     }
+}
+
+#[test]
+fn an_interface_of_somebody_else_is_left_alone() {
+    let Some(net) = Net::new("hgo") else { return };
+    net.a.run("ip link add br-lan type veth peer name lan1");
+    let started = net.a.enter(|| {
+        let config = Config { interface: "br-lan".into(), ..Config::default() };
+        hearthgate_plane::start(&config).map(drop)
+    });
+    assert!(started.is_err(), "a name that is taken");
+    assert!(net.a.enter(|| hearthgate_plane::clean("br-lan")).is_err());
+    assert!(net.a.has_interface("br-lan"), "it was removed");
 }

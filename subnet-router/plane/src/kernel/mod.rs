@@ -48,6 +48,8 @@ struct State {
     peers: HashMap<NodePublic, Known>,
     by_index: HashMap<u32, NodePublic>,
     last_index: u32,
+    /// A change may have been carried out in part: the kernel may have peers that are not among these.
+    unsure: bool,
 }
 
 struct Shared {
@@ -77,7 +79,7 @@ impl Kernel {
     pub(crate) fn start(config: &Config) -> Result<(Self, Events), PlaneError> {
         let name = config.interface.as_str();
         let mut route = Route::open().map_err(netlink("netlink socket"))?;
-        if let Some(index) = route.index(name).map_err(netlink("interfaces"))? {
+        if let Some(index) = route.tunnel(name).map_err(netlink("the interface's name"))? {
             route.remove_link(index).map_err(netlink("removing the old interface"))?;
         }
         route.add_wireguard(name).map_err(|error| match error.kind() {
@@ -152,21 +154,29 @@ impl Kernel {
         let mut state = self.shared.state();
         if state.key.as_ref() != Some(desired.private_key.secret_bytes()) {
             // Sessions belong to a key: with a new one every peer starts afresh, counters included.
-            let all: Vec<[u8; 32]> = state.peers.drain().map(|(key, _)| *key.as_bytes()).collect();
-            state.by_index.clear();
+            let all: Vec<[u8; 32]> = state.peers.keys().map(|key| *key.as_bytes()).collect();
             wireguard.remove_peers(&all).map_err(netlink("removing peers"))?;
+            state.peers.clear();
+            state.by_index.clear();
             wireguard.set_key(desired.private_key.secret_bytes()).map_err(netlink("WireGuard's key"))?;
             state.key = Some(*desired.private_key.secret_bytes());
         }
         let wanted: HashMap<NodePublic, &Peer> = desired.peers.iter().map(|peer| (peer.key, peer)).collect();
-        let gone: Vec<NodePublic> = state.peers.keys().filter(|key| !wanted.contains_key(*key)).copied().collect();
-        for key in &gone {
+        let mut there: Vec<NodePublic> = state.peers.keys().copied().collect();
+        if state.unsure {
+            let (_, peers) = wireguard.status().map_err(netlink("WireGuard's state"))?;
+            there.extend(peers.iter().map(|peer| NodePublic::from_bytes(peer.key)));
+        }
+        there.retain(|key| !wanted.contains_key(key));
+        // Until the kernel has removed them they are known: who has left the network must not be forgotten there.
+        let bytes: Vec<[u8; 32]> = there.iter().map(|key| *key.as_bytes()).collect();
+        wireguard.remove_peers(&bytes).map_err(netlink("removing peers"))?;
+        state.unsure = false;
+        for key in &there {
             if let Some(known) = state.peers.remove(key) {
                 state.by_index.remove(&known.index);
             }
         }
-        let bytes: Vec<[u8; 32]> = gone.iter().map(|key| *key.as_bytes()).collect();
-        wireguard.remove_peers(&bytes).map_err(netlink("removing peers"))?;
 
         let mut changes = Vec::new();
         let mut fresh = Vec::new();
@@ -196,6 +206,7 @@ impl Kernel {
         let result = wireguard.set_peers(&changes).map_err(netlink("peers"));
         if result.is_err() {
             // What the kernel has now is unknown: the next state is told in full.
+            state.unsure = true;
             for (_, index) in fresh {
                 state.by_index.remove(&index);
             }

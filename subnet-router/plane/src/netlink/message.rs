@@ -46,8 +46,8 @@ pub(super) struct Link {
     pub name: Option<String>,
     /// Largest packet in bytes.
     pub mtu: Option<u32>,
-    /// The driver that makes it; never read.
-    pub kind: Option<&'static str>,
+    /// The driver that makes it; none for hardware.
+    pub kind: Option<String>,
 }
 
 /// What it is done to.
@@ -141,7 +141,7 @@ impl Link {
         if let Some(mtu) = self.mtu {
             attribute(&mut bytes, IFLA_MTU, &mtu.to_ne_bytes());
         }
-        if let Some(kind) = self.kind {
+        if let Some(kind) = &self.kind {
             let mut inner = Vec::new();
             attribute(&mut inner, IFLA_INFO_KIND, &text(kind));
             attribute(&mut bytes, IFLA_LINKINFO, &inner);
@@ -154,22 +154,42 @@ impl Link {
         let (header, mut rest) = bytes.split_at_checked(LINK_HEADER)?;
         let word = |at: usize| Some(u32::from_ne_bytes(header.get(at..at + 4)?.try_into().ok()?));
         let mut link = Self { index: word(4)?, up: word(8)? & IFF_UP != 0, ..Self::default() };
-        while let Some((head, _)) = rest.split_at_checked(4) {
-            let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));
-            let kind = u16::from_ne_bytes([head[2], head[3]]) & NLA_TYPE_MASK;
-            let value = rest.get(4..length)?;
+        while let Some((kind, value, behind)) = next_attribute(rest)? {
             match kind {
-                IFLA_IFNAME => {
-                    let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
-                    link.name = Some(String::from_utf8_lossy(name).into_owned());
-                }
+                IFLA_IFNAME => link.name = Some(until_zero(value)),
                 IFLA_MTU => link.mtu = Some(u32::from_ne_bytes(value.try_into().ok()?)),
+                IFLA_LINKINFO => {
+                    let mut inner = value;
+                    while let Some((kind, value, behind)) = next_attribute(inner)? {
+                        if kind == IFLA_INFO_KIND {
+                            link.kind = Some(until_zero(value));
+                        }
+                        inner = behind;
+                    }
+                }
                 _ => {}
             }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            rest = behind;
         }
         Some(link)
     }
+}
+
+/// An attribute: its type, its value, and what is behind it.
+type Attribute<'a> = (u16, &'a [u8], &'a [u8]);
+
+/// The first attribute, `Some(None)` at the end, `None` if it is cut off.
+fn next_attribute(bytes: &[u8]) -> Option<Option<Attribute<'_>>> {
+    let Some((head, _)) = bytes.split_at_checked(4) else { return Some(None) };
+    let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));
+    let kind = u16::from_ne_bytes([head[2], head[3]]) & NLA_TYPE_MASK;
+    let behind = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some(Some((kind, bytes.get(4..length)?, behind)))
+}
+
+/// Text as the kernel writes it.
+fn until_zero(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 /// Text as the kernel has it: with a zero byte behind.
@@ -197,7 +217,7 @@ mod tests {
     #[test]
     fn a_link_is_written_as_the_library_writes_it() {
         let name = "hearthgate0";
-        let ours = Link { name: Some(name.into()), mtu: Some(1280), kind: Some("wireguard"), ..Link::default() };
+        let ours = Link { name: Some(name.into()), mtu: Some(1280), kind: Some("wireguard".into()), ..Link::default() };
         let mut link = LinkMessage::default();
         link.attributes.push(LinkAttribute::IfName(name.into()));
         link.attributes.push(LinkAttribute::Mtu(1280));
@@ -214,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_link_is_read_and_what_is_cut_off_is_none() {
-        let link = Link { index: 7, up: true, name: Some("br-lan".into()), mtu: Some(1500), kind: None };
+        let link =
+            Link { index: 7, up: true, name: Some("br-lan".into()), mtu: Some(1500), kind: Some("bridge".into()) };
         let bytes = link.bytes();
         assert_eq!(Link::parse(&bytes), Some(link));
         assert_eq!(Link::parse(&bytes[..LINK_HEADER - 1]), None);

@@ -21,6 +21,9 @@ use std::{
 /// Copies of a rule that are removed: the kernel keeps two apart that differ by their maker alone.
 const MAX_COPIES: usize = 8;
 
+/// Kinds of interfaces that this program makes.
+const KINDS: [&str; 2] = ["wireguard", "tun"];
+
 /// What a policy rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
@@ -59,9 +62,28 @@ impl Route {
         }))
     }
 
+    /// Index of an interface of this name that a process of earlier may have left, or `None` if there is none.
+    ///
+    /// Fails with `AlreadyExists` if it is of a kind that this program never makes: a bridge, say, is somebody's.
+    pub(crate) fn tunnel(&mut self, name: &str) -> io::Result<Option<u32>> {
+        let answers = self.0.dump(get(Thing::Link(Link::default())))?;
+        let mut links = answers.into_iter().filter_map(|answer| match answer.thing {
+            Thing::Link(link) if link.name.as_deref() == Some(name) => Some(link),
+            _ => None,
+        });
+        match links.next() {
+            None => Ok(None),
+            Some(link) if link.kind.as_deref().is_some_and(|kind| KINDS.contains(&kind)) => Ok(Some(link.index)),
+            Some(_) => {
+                let text = format!("{name} is there and is no tunnel: choose another name");
+                Err(io::Error::new(io::ErrorKind::AlreadyExists, text))
+            }
+        }
+    }
+
     /// Makes a WireGuard interface. Fails with `EOPNOTSUPP` where the kernel has none.
     pub(crate) fn add_wireguard(&mut self, name: &str) -> io::Result<()> {
-        let link = Link { name: Some(name.into()), kind: Some("wireguard"), ..Link::default() };
+        let link = Link { name: Some(name.into()), kind: Some("wireguard".into()), ..Link::default() };
         self.0.change(new(Thing::Link(link)), NLM_F_CREATE | NLM_F_EXCL)
     }
 
