@@ -67,7 +67,7 @@ pub use persist::{LoadError, Stored, Write};
 pub use plain::{PLAIN_DEVICES_MAX, PlainAccess, PlainDevice, PlainSettings};
 pub use policies::PolicyVersion;
 pub use policy::{AllowAll, ClassId, Facts, Policy};
-pub use preauth::{NewPreAuthKey, PreAuthKey};
+pub use preauth::{NewPreAuthKey, PREAUTH_MAX, PreAuthKey};
 pub use presence::OFFLINE_GRACE_MS;
 pub use provider::Identity;
 pub use records::{RECORD_BYTES_MAX, RECORD_PREFIX, RECORDS_MAX};

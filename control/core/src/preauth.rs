@@ -70,6 +70,8 @@ pub struct NewPreAuthKey {
     pub description: String,
 }
 
+/// Most keys. Members of the pages and tools may make them; of those that are of no more use the oldest makes room.
+pub const PREAUTH_MAX: usize = 1024;
 /// Longest description of a key in bytes.
 pub const DESCRIPTION_MAX: usize = 200;
 
@@ -77,7 +79,7 @@ impl World {
     /// Makes a pre-auth key. The text in the answer is the only time the secret is seen.
     ///
     /// # Errors
-    /// Neither user nor tags, an unknown user, or a malformed tag.
+    /// Neither user nor tags, an unknown user, a malformed tag, or [`PREAUTH_MAX`] keys that all still work.
     pub fn create_preauth_key(
         &mut self,
         new: NewPreAuthKey,
@@ -98,6 +100,11 @@ impl World {
         }
         if new.description.len() > DESCRIPTION_MAX {
             return Err(CoreError::invalid(format!("a description has at most {DESCRIPTION_MAX} bytes")));
+        }
+        if self.preauth.len() >= PREAUTH_MAX {
+            let spent = self.preauth.values().find(|k| Self::preauth_refusal(k, now).is_some()).map(|k| k.id);
+            let full = || CoreError::Full(format!("there are {PREAUTH_MAX} pre-auth keys: delete some"));
+            self.delete_preauth_key(spent.ok_or_else(full)?)?;
         }
         let minted = credentials::mint(KIND, rng);
         let key = PreAuthKey {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use hearthgate_core::{AuthId, Fact, NewPreAuthKey, RegisterMethod, Registration};
+use hearthgate_core::{AuthId, CoreError, Fact, NewPreAuthKey, PREAUTH_MAX, RegisterMethod, Registration};
 use jiff::ToSpan;
 use support::{Lab, node_key, request};
 
@@ -206,4 +206,29 @@ fn a_member_does_not_wear_out_the_flash() {
     assert!(text.contains("node/"), "{text}");
     lab.pass(3_620_000);
     assert_eq!(written(&mut lab, 1, 1), 1);
+}
+
+#[test]
+fn keys_are_bounded_and_those_of_no_use_make_room() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let expiration = Some(lab.now.wall.checked_add(1.hour()).unwrap());
+    let (first, used) = lab.key(NewPreAuthKey { user: Some(user), ..Default::default() });
+    let node = lab.join(1, &used);
+    for n in 1..PREAUTH_MAX {
+        // The rest works for an hour.
+        let new = NewPreAuthKey { expiration, ..reusable(user) };
+        let made = lab.world.create_preauth_key(new, lab.now, &mut |b: &mut [u8]| b.fill(n as u8));
+        assert!(made.is_ok(), "{n}");
+    }
+    let another = |lab: &mut Lab| {
+        let made = lab.world.create_preauth_key(reusable(user), lab.now, &mut |b: &mut [u8]| b.fill(9));
+        made.map(|(key, _)| key.id)
+    };
+    assert!(another(&mut lab).is_ok() && lab.world.preauth_keys().all(|k| k.id != first), "the used one went");
+    assert_eq!(lab.join(1, &used), node, "who came in by it stays in");
+    assert!(matches!(another(&mut lab), Err(CoreError::Full(_))));
+    lab.pass(3_600_001);
+    assert!(another(&mut lab).is_ok());
+    assert_eq!(lab.world.preauth_keys().count(), PREAUTH_MAX);
 }
