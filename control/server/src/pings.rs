@@ -25,9 +25,14 @@ pub const ANSWER_MAX: usize = 64 * 1024;
 /// A ping on its way to a stream. Boxed: a channel has room for 32 messages from the start, and every stream has one.
 type Ping = Box<MapResponse>;
 
+/// From how many nodes on it is looked for those that are gone.
+const SWEEP_FROM: usize = 64;
+
 #[derive(Default)]
 struct State {
     streams: HashMap<NodeId, Vec<mpsc::Sender<Ping>>>,
+    /// How many nodes there were after the last sweep.
+    swept: usize,
     waiting: HashMap<String, (NodeId, oneshot::Sender<Bytes>)>,
 }
 
@@ -44,6 +49,14 @@ impl Pings {
     pub fn subscribe(&self, node: NodeId) -> mpsc::Receiver<Ping> {
         let (tx, rx) = mpsc::channel(QUEUE);
         let mut state = self.state();
+        if state.streams.len() >= SWEEP_FROM.max(state.swept * 2) {
+            // Ephemeral nodes come and go under ever new numbers.
+            state.streams.retain(|_, streams| {
+                streams.retain(|s| !s.is_closed());
+                !streams.is_empty()
+            });
+            state.swept = state.streams.len();
+        }
         let streams = state.streams.entry(node).or_default();
         streams.retain(|s| !s.is_closed());
         streams.push(tx);
@@ -93,5 +106,22 @@ impl Pings {
             // Nobody waits any more: fine.
             let _ = tx.send(body);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_are_gone_leave_nothing_behind() {
+        let pings = Pings::default();
+        let _stays: Vec<_> = (0..100).map(|n| pings.subscribe(NodeId(n))).collect();
+        for n in 1000..20_000 {
+            drop(pings.subscribe(NodeId(n)));
+        }
+        let nodes = pings.state().streams.len();
+        assert!((100..=200).contains(&nodes), "{nodes}");
+        assert!((0..100).all(|n| pings.state().streams.contains_key(&NodeId(n))));
     }
 }
