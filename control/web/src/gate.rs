@@ -1,13 +1,14 @@
 //! Who may see the pages at all, before anybody logs in.
 //!
-//! * The **source address** must lie in a network of the LAN, or be this machine's own. Requests that a proxy passed on tell of another source,
-//!   which cannot be trusted, so they are turned away.
+//! * The **source address** must lie in a network of the LAN, or be this machine's own. Devices of the network are not on
+//!   the LAN. Requests that a proxy passed on tell of another source, which cannot be trusted, so they are turned away.
 //! * The **Host** must be an IP address or a name of this box: a name of somebody else's that resolves to this box is
 //!   DNS rebinding. An address cannot be rebound.
 //! * A request that **changes** something must come from our own pages: `Sec-Fetch-Site` (W3C Fetch Metadata) or
 //!   `Origin` (RFC 6454) say so. Logged-in forms carry a token besides.
 
-use ipnet::IpNet;
+use hearthgate_tailcfg::TAILNET_V6;
+use ipnet::{IpNet, Ipv6Net};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Networks of a home LAN and of the machine itself (RFC 1918, 3927, 4193, 4291).
@@ -21,6 +22,9 @@ pub const LAN: [&str; 8] = [
     "fc00::/7",
     "fe80::/10",
 ];
+
+/// Local IPv6 addresses (RFC 4193), those of nodes among them.
+const LOCAL_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7));
 
 /// What is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,10 +94,12 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether this source lies in a network that may see the pages.
+    /// Whether this source lies in a network that may see the pages. Members of the network are not on the LAN: their IPv6
+    /// addresses lie within [`LOCAL_V6`] all the same, so a network of their own has to name them.
     #[must_use]
     pub fn admits(&self, source: IpAddr) -> bool {
-        self.networks.iter().any(|n| n.contains(&source))
+        let member = IpNet::V6(TAILNET_V6).contains(&source);
+        self.networks.iter().any(|n| n.contains(&source) && !(member && *n == LOCAL_V6))
     }
 
     /// Whether this box goes by that name; addresses are always known.

@@ -20,7 +20,7 @@ pub struct Opening {
 pub fn opening(server_url: &str, listen: SocketAddr, gate: &Gate, addresses: &[IpAddr]) -> Opening {
     let host = host_of(server_url);
     let port = listen.port();
-    let local = |ip: &IpAddr| gate.networks.iter().any(|n| n.contains(ip));
+    let local = |ip: &IpAddr| gate.admits(*ip);
     let known = match host.parse::<IpAddr>() {
         Ok(ip) => local(&ip),
         // A name that the gate does not know would be refused as rebinding.
@@ -79,6 +79,8 @@ mod tests {
         }
         let six = open("https://vpn.example.org", "[::]:8080", &["fe80::1", "fd00::1"]);
         assert_eq!(six, ("http://[fd00::1]:8080/admin/".into(), None));
+        let (url, _) = open("https://vpn.example.org", "[::]:8080", &["fd7a:115c:a1e0::1", "100.64.0.1"]);
+        assert_eq!(url, "http://127.0.0.1:8080/admin/", "its own address in the network is not on the LAN");
     }
 
     #[test]

@@ -34,8 +34,13 @@ fn only_the_lan_gets_in() {
     for inside in ["192.168.1.20", "10.1.2.3", "172.31.0.1", "127.0.0.1", "::1", "fd00::5", "fe80::1", "169.254.1.1"] {
         assert_eq!(gate().check(ip(inside), &asked), Ok(()), "{inside}");
     }
-    for outside in ["8.8.8.8", "172.32.0.1", "100.64.0.9", "2001:db8::1", "192.169.0.1"] {
+    for outside in ["8.8.8.8", "172.32.0.1", "100.64.0.9", "fd7a:115c:a1e0::9", "2001:db8::1", "192.169.0.1"] {
         assert_eq!(gate().check(ip(outside), &asked), Err(Refusal::Source), "{outside}");
+    }
+    for named in ["fd7a:115c:a1e0::/48", "fd7a:115c:a1e0::9/128", "::/0"] {
+        let mut gate = gate();
+        gate.networks.push(named.parse().expect("a network"));
+        assert_eq!(gate.check(ip("fd7a:115c:a1e0::9"), &asked), Ok(()), "{named} names them");
     }
     let own = Asked { own: true, ..asked };
     assert_eq!(gate().check(ip("203.0.113.7"), &own), Ok(()), "a browser on the machine itself, by its public address");
