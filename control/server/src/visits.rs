@@ -42,6 +42,7 @@ impl Visits {
         let snap = app.control.current();
         let mut own = crate::admin::own_addresses(&app.admin);
         own.extend(known(&snap.settings.server_url, &snap.derp_map, seen_by_front(app)));
+        own.extend(crate::dyndns::seen_addresses(app));
         if !is_outside(source, &own) {
             return;
         }

@@ -19,6 +19,7 @@ use hearthgate_fetch::Fetch;
 use jiff::Timestamp;
 use learn::Learner;
 use std::{
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -88,6 +89,12 @@ impl Default for Dyndns {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Public addresses of this box that were seen last, for whoever else wants to know.
+pub(crate) fn seen_addresses(app: &App) -> impl Iterator<Item = IpAddr> + use<> {
+    let Addresses { v4, v6 } = *lock(&app.dyndns.seen);
+    v4.map(IpAddr::V4).into_iter().chain(v6.map(IpAddr::V6))
 }
 
 /// Takes what the configuration says, at the start and when it is read again. What was refused for good gets another
