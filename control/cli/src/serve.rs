@@ -33,6 +33,7 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = hearthgate_server::start(options.clone()).await?;
     greet(&options, &running);
+    let mut shared = running.shared();
     #[cfg(feature = "router")]
     let own = own_router(&config, &options, &running).await;
     let mut watch = tokio::time::interval(WATCH_EVERY);
@@ -47,7 +48,13 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
                 seen = changed_at(&config);
                 #[cfg(feature = "router")]
                 if let Some(own) = &own {
-                    own.reload(&config.router, &beside(&options, &running)).await;
+                    own.reload(&offering(&config, &running), &beside(&options, &running)).await;
+                }
+            }
+            Ok(()) = shared.changed() => {
+                #[cfg(feature = "router")]
+                if let Some(own) = &own {
+                    own.reload(&offering(&config, &running), &beside(&options, &running)).await;
                 }
             }
             _ = watch.tick() => {
@@ -77,7 +84,7 @@ async fn own_router(config: &Config, options: &Options, running: &Running) -> Op
     if !config.router.enabled {
         return None;
     }
-    match OwnRouter::start(&config.router, beside(options, running), running.plain_devices()).await {
+    match OwnRouter::start(&offering(config, running), beside(options, running), running.plain_devices()).await {
         Ok(own) => {
             running.shows_router(own.asked_by());
             Some(own)
@@ -87,6 +94,20 @@ async fn own_router(config: &Config, options: &Options, running: &Running) -> Op
             None
         }
     }
+}
+
+/// Its configuration, with what was chosen on the pages in place of what it offers by itself.
+#[cfg(feature = "router")]
+fn offering(config: &Config, running: &Running) -> hearthgate_config::RouterConfig {
+    let mut router = config.router.clone();
+    running.shares(hearthgate_server::Shared {
+        routes: router.advertise_routes.clone(),
+        exit_node: router.advertise_exit_node,
+    });
+    if let Some(chosen) = running.shared().borrow().clone() {
+        (router.advertise_routes, router.advertise_exit_node) = (chosen.routes, chosen.exit_node);
+    }
+    router
 }
 
 /// What that router needs of the server.

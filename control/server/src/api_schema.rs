@@ -130,6 +130,16 @@ const ENDPOINTS: &[Endpoint] = &[
     post("/front/test", "Have the front try whether it reaches this box from outside", None, "Front"),
     #[cfg(feature = "front")]
     Endpoint { method: "delete", path: "/front", summary: "Leave the front", query: &[], body: None, answer: "Front" },
+    get("/router/shared", "What this box's own router offers to the network", &[], "Sharing"),
+    post("/router/shared", "Choose what it offers", Some(("Shared", true)), "Sharing"),
+    Endpoint {
+        method: "delete",
+        path: "/router/shared",
+        summary: "Let it offer what the configuration says",
+        query: &[],
+        body: None,
+        answer: "Sharing",
+    },
     get("/dyndns", "The name that follows this box's addresses", &[], "Dyndns"),
     post("/dyndns", "Set that name, and try it at once", Some(("NewDyndns", true)), "Dyndns"),
     Endpoint {
@@ -294,6 +304,14 @@ fn further_schemas() -> Value {
             ("why", text.clone()), ("relay", json!({ "type": "boolean" })), ("open", json!({ "type": "integer" })),
             ("passed", json!({ "type": "integer" })), ("outside", json!({ "type": "object" })),
             ("visit", json!({ "type": "object" })),
+        ]),
+        "Shared": { "type": "object", "additionalProperties": false, "properties": {
+            "routes": { "type": "array", "maxItems": 8, "items": { "type": "string", "pattern": "^10\\.[1-9]\\.0\\.0/(1[6-9]|2[0-9])$" } },
+            "exitNode": { "type": "boolean" },
+        } },
+        "Sharing": object(&["running", "routes", "exitNode", "chosen", "nearby"], &[
+            ("running", json!({ "type": "boolean" })), ("exitNode", json!({ "type": "boolean" })), ("chosen", json!({ "type": "boolean" })),
+            ("routes", json!({ "type": "array", "items": { "type": "string" } })), ("nearby", json!({ "type": "array", "items": { "type": "string" } })),
         ]),
         "Dyndns": object(&["state"], &[
             ("state", json!({ "enum": ["none", "waiting", "good", "failing", "stopped"] })), ("why", text.clone()),

@@ -78,6 +78,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if path == "/front" {
         return crate::front::api(&app, actor, &method, &body);
     }
+    if path == "/router/shared" {
+        return crate::share::api(&app, actor, &method, &body).await;
+    }
     if let Some(rest) = path.strip_prefix("/dyndns").filter(|r| r.is_empty() || r.starts_with('/')) {
         let answer = crate::dyndns::api(&app, actor, &method, rest, &body).await;
         return answer.unwrap_or_else(|| problem(StatusCode::NOT_FOUND, "there is no such endpoint"));

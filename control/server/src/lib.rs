@@ -40,6 +40,7 @@ mod pages;
 mod pings;
 mod plain;
 mod reply;
+mod share;
 mod state;
 mod stream;
 mod visits;
@@ -55,6 +56,7 @@ pub use options::{
 };
 pub use own_router::AskRouter;
 pub use plain::PlainNetwork;
+pub use share::Shared;
 pub use writer::Unavailable;
 
 use crate::{
@@ -186,6 +188,18 @@ impl Running {
         self.app.own_router.is_asked_by(ask);
     }
 
+    /// Tells what the configuration lets the router in this process offer.
+    pub fn shares(&self, configured: Shared) {
+        self.app.sharing.configure(configured);
+    }
+
+    /// What was chosen on the pages for that router to offer, now and after each change; `None` is what the configuration
+    /// says.
+    #[must_use]
+    pub fn shared(&self) -> tokio::sync::watch::Receiver<Option<Shared>> {
+        self.app.sharing.follow()
+    }
+
     /// Devices without a client, for the router in this process; nothing while there are none.
     #[must_use]
     pub fn plain_devices(&self) -> tokio::sync::watch::Receiver<Option<PlainNetwork>> {
@@ -284,6 +298,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         take_policy_file(&mut world, path, now);
     }
     let admin = Admin::new(options.admin.clone(), &world);
+    let sharing = share::Sharing::new(&world);
     let (facts, heard) = broadcast::channel(FACTS);
     let (control, writer) =
         writer::start(world, store, facts.clone()).map_err(StartError::io("starting", "the writer"))?;
@@ -319,6 +334,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         acme: Arc::default(),
         device_certificates,
         dyndns: dyndns::Dyndns::default(),
+        sharing,
         derp_maps: derp_maps.clone(),
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,

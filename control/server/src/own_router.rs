@@ -54,6 +54,11 @@ impl OwnRouter {
         Some(paths)
     }
 
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.ask.get().is_some()
+    }
+
     /// Stable id of the router's own node; `None` without a router, or before it has joined.
     pub async fn own_id(&self) -> Option<String> {
         let known = self.last.lock().unwrap_or_else(PoisonError::into_inner).own.clone();

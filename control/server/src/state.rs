@@ -38,6 +38,8 @@ pub struct Parts {
     pub acme: Arc<HttpAnswers>,
     /// Who writes records for HTTPS certificates of devices.
     pub device_certificates: Arc<crate::certificates::Certificates>,
+    /// What the router of this process offers.
+    pub sharing: crate::share::Sharing,
     /// The name that follows this box's addresses.
     pub dyndns: crate::dyndns::Dyndns,
     /// How maps of relays are made.

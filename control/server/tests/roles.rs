@@ -102,6 +102,8 @@ const FORMS: &[(&str, &str, May)] = &[
     ("wireguard/999/change", "name=x&lan=1", May::Admins),
     ("wireguard/999/remove", "", May::Admins),
     ("setup/network", "network=", May::Admins),
+    ("setup/share", "more=x", May::Admins),
+    ("setup/share/configured", "", May::Admins),
     ("setup/dyndns", "service=", May::Admins),
     ("setup/dyndns/update", "", May::Admins),
     ("setup/dyndns/remove", "", May::Admins),

@@ -8,6 +8,7 @@ use hearthgate_web::{
         self, Viewer,
         policy::Checked,
         setup::WaysIn,
+        share::Share,
         tools::{Hook, Oauth, OauthClient},
     },
     passkey, reach,
@@ -81,6 +82,7 @@ fn hostile_texts_stay_texts() {
     let front = front::Front { tunnel, https: true, ..front::Front::default() };
     let dyndns = dyndns::Dyndns { name: EVIL.into(), why: EVIL.into(), ..dyndns::Dyndns::default() };
     let ways = WaysIn { front: Some(&front), dyndns: Some(&dyndns) };
+    let share = Share { running: true, routes: vec!["10.9.0.0/16".parse().unwrap()], ..Share::default() };
     let key = passkey::Registered { id: vec![1], cose: vec![], counter: 0, syncable: true };
     passkey::add(&mut world, "anna", EVIL, EVIL, &key, &[0; 32], NOW).expect("a passkey");
     let site = passkey::Site { origin: EVIL.into(), name: EVIL.into() };
@@ -108,7 +110,7 @@ fn hostile_texts_stay_texts() {
             &found,
             &History::default(),
         ),
-        page::setup::setup(&owner, &world, EVIL, &found, ways),
+        page::setup::setup(&owner, &world, EVIL, &share, &found, ways),
         page::account::claim(Some(EVIL), EVIL),
         page::account::login(Some(EVIL), EVIL, true),
         page::account::own(&owner, &world, &Ok(site)),

@@ -123,6 +123,8 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
             finish(app, request, begun.map_err(invalid), "/admin/system")
         }
         "setup/network" => rename_network(app, request, &viewer).await,
+        "setup/share" => settings::share(app, request, &viewer, true).await,
+        "setup/share/configured" => settings::share(app, request, &viewer, false).await,
         "setup/dyndns" => settings::dyndns(app, request, &viewer, true).await,
         "setup/dyndns/remove" => settings::dyndns(app, request, &viewer, false).await,
         "setup/dyndns/update" => settings::update_dyndns(app, request).await,

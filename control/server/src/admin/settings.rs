@@ -68,6 +68,20 @@ pub(super) async fn dyndns(app: &App, request: &Page, viewer: &Viewer, set: bool
     finish(app, request, done.map_err(|e| CoreError::Invalid(e.to_string())), "/admin/setup")
 }
 
+/// Chooses what this box's own router offers, or leaves it to the configuration.
+pub(super) async fn share(app: &App, request: &Page, viewer: &Viewer, choose: bool) -> Reply {
+    let form = &request.form;
+    let shared = crate::share::of_form(form.all("route"), form.get("more"), form.get("exit") == "1");
+    let shared = match shared {
+        Ok(shared) => choose.then_some(shared),
+        Err(e) => return finish(app, request, Err(e), "/admin/setup"),
+    };
+    match crate::share::choose(app, viewer.name.clone(), shared).await {
+        Ok(done) => finish(app, request, done, "/admin/setup"),
+        Err(e) => unavailable(e),
+    }
+}
+
 /// Tells the service the addresses now.
 pub(super) async fn update_dyndns(app: &App, request: &Page) -> Reply {
     let done = crate::dyndns::update(app).await;

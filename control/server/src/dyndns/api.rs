@@ -1,7 +1,7 @@
 //! `/api/v1/dyndns`: GET tells how it is, POST sets and tries, DELETE forgets; `/dyndns/update` tries now; the pages
 //! do the same through [`set_and_try`] and [`update`].
 
-use super::{DyndnsError, OF, SETTINGS, STATE, attempt, learn, lock, seconds, words};
+use super::{DyndnsError, OF, SETTINGS, STATE, attempt, learn, lock, of, seconds, words};
 use crate::{
     api_v1::problem,
     reply::{Reply, json},
@@ -67,7 +67,7 @@ pub(crate) async fn set_and_try(app: &App, actor: String, settings: Option<Setti
             Some(settings) => {
                 let settings = with_known_secret(settings, before.as_ref()).checked()?;
                 world.put_record(SETTINGS, &settings)?;
-                world.put_record(OF, &format!("{} {}", settings.service, settings.name))?;
+                world.put_record(OF, &of(&settings))?;
                 ("set the dynamic name", settings.name)
             }
             None => {

@@ -100,10 +100,10 @@ pub(crate) fn seen_addresses(app: &App) -> impl Iterator<Item = IpAddr> + use<> 
 /// Takes what the configuration says, at the start and when it is read again. What was refused for good gets another
 /// try then: somebody may have put it right.
 pub(crate) fn configure(app: &App, settings: Option<Settings>) {
-    let now = settings.clone();
+    let configured = settings.clone();
     *lock(&app.dyndns.configured) = settings;
     app.control.cast(move |world, _| {
-        if let Some(now) = now {
+        if let Some(now) = configured.or_else(|| world.record(SETTINGS)) {
             forget_of_others(world, &now);
         }
         let Some(state) = world.record::<State>(STATE).filter(|s| s.stopped) else { return };
@@ -114,7 +114,7 @@ pub(crate) fn configure(app: &App, settings: Option<Settings>) {
 
 /// What was told of another name, or to another service, says nothing of this one.
 fn forget_of_others(world: &mut World, now: &Settings) {
-    let of = format!("{} {}", now.service, now.name);
+    let of = of(now);
     if world.record::<String>(OF).as_deref() != Some(&of) {
         world.delete_record(STATE);
         if let Err(error) = world.put_record(OF, &of) {
@@ -123,8 +123,12 @@ fn forget_of_others(world: &mut World, now: &Settings) {
     }
 }
 
-/// Whose state is kept: service and name.
+/// Whose state is kept.
 const OF: &str = "dyndns/of";
+
+fn of(settings: &Settings) -> String {
+    format!("{} {} {}", settings.service, settings.name, settings.zone())
+}
 
 fn note(world: &mut World, state: &State) {
     if let Err(error) = world.put_record(STATE, state) {

@@ -26,7 +26,12 @@ pub(super) async fn tell(fetch: &Fetch, settings: &Settings, what: Addresses) ->
         Ok(answer) => judge(request.words, answer.status, &answer.body),
         // Its text has the URL, and that may have the secret.
         Err(FetchError::Url(_)) => Verdict::Stop("the URL cannot be asked".into()),
-        Err(e) => Verdict::Later(e.to_string(), 0),
+        Err(e) => {
+            let said = e.to_string();
+            // A host may be made of it.
+            let shows = !settings.secret.is_empty() && said.contains(&settings.secret);
+            Verdict::Later(if shows { "the service cannot be reached".to_owned() } else { said }, 0)
+        }
     }
 }
 

@@ -66,8 +66,14 @@ async fn a_url_has_the_token_and_no_failure_shows_it() {
     let asked = told.recv().await.expect("a request");
     assert!(asked.starts_with("GET /up/t0ken%2B%26%3D?n=home.example.org&a=203.0.113.7 HTTP/1.1"), "{asked}");
     // Nobody listens there; and what is no URL at all.
-    for url in ["http://127.0.0.1:1/{secret}/{ip4}", "http://[::1/{secret}/{ip4}", "gopher://x/{secret}/{ip4}"] {
-        let verdict = send::tell(&Fetch::new(), &settings("url", url.into()), here()).await;
+    for url in [
+        "http://127.0.0.1:1/{secret}/{ip4}",
+        "http://[::1/{secret}/{ip4}",
+        "gopher://x/{secret}/{ip4}",
+        "http://t0ken.invalid/{ip4}",
+    ] {
+        let own = Settings { secret: "t0ken".into(), ..settings("url", url.into()) };
+        let verdict = send::tell(&Fetch::new(), &own, here()).await;
         assert_ne!(verdict, Verdict::Done);
         let said = format!("{verdict:?}");
         assert!(!said.contains("t0ken"), "{said}");

@@ -20,6 +20,7 @@ pub mod plain;
 pub mod policy;
 pub mod routes;
 pub mod setup;
+pub mod share;
 pub mod tools;
 pub mod users;
 

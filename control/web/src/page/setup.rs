@@ -1,7 +1,8 @@
-//! The steps after claiming: name of the network, how the world reaches the box, the first device. They are one page:
-//! each can be done, left, repeated.
+//! The steps after claiming: name of the network, what the box shares, how the world reaches it, the first device. They are
+//! one page: each can be done, left, repeated.
 
 use super::layout::{Viewer, confirm, form, page, post_button, prose};
+use super::share::Share;
 use crate::{
     dyndns::Dyndns,
     front::{Front, Tunnel},
@@ -22,7 +23,7 @@ pub struct WaysIn<'a> {
 
 /// The page. `name` is the network's name, without its suffix.
 #[must_use]
-pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding], ways: WaysIn<'_>) -> String {
+pub fn setup(viewer: &Viewer, world: &World, name: &str, share: &Share, reach: &[Finding], ways: WaysIn<'_>) -> String {
     page(
         Some(viewer),
         "system",
@@ -38,6 +39,7 @@ pub fn setup(viewer: &Viewer, world: &World, name: &str, reach: &[Finding], ways
                     button.quiet { (t::SETUP_SAVE) }
                 }))
             }
+            (super::share::step(viewer, share))
             section.card aria-labelledby="reach-title" {
                 h2 #reach-title { (t::SETUP_REACH) }
                 p.hint { (t::SETUP_REACH_HINT) }
