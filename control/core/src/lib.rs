@@ -64,7 +64,7 @@ pub use model::{
 pub use now::{Entropy, Now};
 pub use pending::{AuthId, PENDING_LIFETIME_MS, PENDING_MAX, PendingLogin};
 pub use persist::{LoadError, Stored, Write};
-pub use plain::{PLAIN_DEVICES_MAX, PlainAccess, PlainDevice, PlainSettings};
+pub use plain::{PLAIN_DEVICES_MAX, PlainAccess, PlainDevice, PlainSettings, plain_address6};
 pub use policies::PolicyVersion;
 pub use policy::{AllowAll, ClassId, Facts, Policy};
 pub use preauth::{NewPreAuthKey, PREAUTH_MAX, PreAuthKey};

@@ -7,13 +7,13 @@
 use crate::{CoreError, Entropy, Now, Result, World, host_of};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearthgate_keys::{NodePrivate, NodePublic, Secret};
-use hearthgate_tailcfg::TAILNET_V4;
-use ipnet::{IpNet, Ipv4Net};
+use hearthgate_tailcfg::TAILNET;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt::Write as _,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 const INTERFACE: &str = "wireguard/interface";
@@ -78,7 +78,7 @@ pub struct PlainDevice {
     pub name: String,
     /// Its WireGuard key.
     pub key: NodePublic,
-    /// Its only address.
+    /// Its IPv4 address; its IPv6 address follows from it ([`plain_address6`]).
     pub address: Ipv4Addr,
     /// What it may reach.
     pub access: PlainAccess,
@@ -224,6 +224,16 @@ impl World {
     }
 }
 
+/// The IPv6 address that goes with an IPv4 address of these devices, and the network of all. `own` is the interface's
+/// key: it makes the network another one for each box, as RFC 4193 wants, and stays as long as configurations are good.
+#[must_use]
+pub fn plain_address6(own: &NodePublic, address: Ipv4Addr) -> Ipv6Net {
+    let [a, b, c, d, e, ..] = *own.as_bytes();
+    let head = [0xfd, a, b, c, d, e, 0, 0].map(u128::from).into_iter().fold(0, |bits, byte| bits << 8 | byte);
+    let ip = Ipv6Addr::from_bits(head << 64 | u128::from(address.to_bits()));
+    Ipv6Net::new_assert(ip, 64)
+}
+
 fn new_key(rng: &mut dyn Entropy) -> NodePrivate {
     let mut bytes = [0; 32];
     rng.fill(&mut bytes);
@@ -241,15 +251,16 @@ fn configuration(
     let v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
     let host = if v6 { format!("[{host}]") } else { host.to_owned() };
     let allowed: Vec<String> = if device.access.internet {
-        vec!["0.0.0.0/0".into()]
+        vec!["0.0.0.0/0".into(), "::/0".into()]
     } else {
-        let lan = settings.lan.iter().filter(|net| device.access.lan && net.addr().is_ipv4()).map(ToString::to_string);
-        lan.chain(device.access.tailnet.then(|| TAILNET_V4.to_string())).collect()
+        let lan = settings.lan.iter().filter(|_| device.access.lan);
+        let tailnet = TAILNET.iter().filter(|_| device.access.tailnet);
+        lan.chain(tailnet).map(ToString::to_string).collect()
     };
     let mut text = String::from("[Interface]\n");
     // Writing to a String cannot fail.
     let _ = writeln!(text, "PrivateKey = {}", STANDARD.encode(key.secret_bytes()));
-    let _ = writeln!(text, "Address = {}/32", device.address);
+    let _ = writeln!(text, "Address = {}/32, {}/128", device.address, plain_address6(own, device.address).addr());
     if !settings.dns.is_empty() {
         let list: Vec<String> = settings.dns.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "DNS = {}", list.join(", "));

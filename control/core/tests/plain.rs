@@ -45,16 +45,19 @@ fn line<'a>(text: &'a str, name: &str) -> &'a str {
 fn a_configuration_has_what_a_device_needs() {
     let mut lab = lab("10.9.9.0/24", "home.example.org");
     let text = add(&mut lab, "tv", ACCESS).unwrap();
-    assert_eq!(line(&text, "Address"), "10.9.9.2/32");
+    let (v4, v6) = line(&text, "Address").split_once(", ").unwrap();
+    assert_eq!(v4, "10.9.9.2/32");
+    assert!(v6.starts_with("fd") && v6.ends_with(":a09:902/128"), "{v6}");
     assert_eq!(line(&text, "Endpoint"), "home.example.org:51820");
     assert_eq!(line(&text, "AllowedIPs"), "192.168.1.0/24");
     assert_eq!(line(&text, "DNS"), "192.168.1.1");
     let more = add(&mut lab, "phone", PlainAccess { tailnet: true, ..ACCESS }).unwrap();
-    assert_eq!((line(&more, "Address"), line(&more, "AllowedIPs")), ("10.9.9.3/32", "192.168.1.0/24, 100.64.0.0/10"));
+    assert!(line(&more, "Address").starts_with("10.9.9.3/32, "));
+    assert_eq!(line(&more, "AllowedIPs"), "192.168.1.0/24, 100.64.0.0/10, fd7a:115c:a1e0::/48");
     assert_eq!(line(&more, "PublicKey"), line(&text, "PublicKey"), "the box has one key");
     assert_ne!(line(&more, "PrivateKey"), line(&text, "PrivateKey"));
     let all = add(&mut lab, "tablet", PlainAccess { internet: true, ..ACCESS }).unwrap();
-    assert_eq!(line(&all, "AllowedIPs"), "0.0.0.0/0");
+    assert_eq!(line(&all, "AllowedIPs"), "0.0.0.0/0, ::/0");
 }
 
 #[test]

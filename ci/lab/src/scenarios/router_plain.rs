@@ -129,13 +129,13 @@ fn connect(device: &Host, configuration: &str) -> Outcome {
     };
     let words = format!(
         "ip link del wg0 2>/dev/null; ip link add wg0 mtu 1420 type wireguard && umask 077 && f=$(mktemp) && \
-         echo {} > $f && wg set wg0 private-key $f peer {} allowed-ips 0.0.0.0/0 endpoint {} && rm $f && \
-         ip addr add {} dev wg0 && ip link set wg0 up && \
+         echo {} > $f && wg set wg0 private-key $f peer {} allowed-ips 0.0.0.0/0,::/0 endpoint {} && rm $f && \
+         for a in {}; do ip addr add $a dev wg0 || exit; done && ip link set wg0 up && \
          for net in {LAN} 100.64.0.0/10 {WEB}/32 10.213.77.0/24; do ip route replace $net dev wg0; done",
         value("PrivateKey")?,
         value("PublicKey")?,
         value("Endpoint")?,
-        value("Address")?,
+        value("Address")?.replace(',', ""),
     );
     device.ns.run(&["sh", "-c", &words], SOON)?.ok().map(drop)
 }

@@ -161,15 +161,18 @@ fn start_plain(
 fn plain_network(told: &hearthgate_server::PlainNetwork) -> Option<plain::Network> {
     let settings = &told.settings;
     let address = settings.own_address()?;
+    let key = told.key.public();
+    let address6 = hearthgate_core::plain_address6(&key, address.addr());
     let device = |d: &hearthgate_core::PlainDevice| plain::Device {
         key: d.key,
         address: d.address,
+        address6: hearthgate_core::plain_address6(&key, d.address).addr(),
         lan: d.access.lan,
         internet: d.access.internet,
         tailnet: d.access.tailnet,
     };
     let devices = told.devices.iter().map(device).collect();
-    Some(plain::Network { private_key: told.key.clone(), address, lan: settings.lan.clone(), devices })
+    Some(plain::Network { private_key: told.key.clone(), address, address6, lan: settings.lan.clone(), devices })
 }
 
 fn prefs(config: &RouterConfig, server: &Server) -> Prefs {

@@ -9,8 +9,12 @@ mod rules;
 use crate::{LocalNetwork, network, portmap::PortMap};
 use hearthgate_keys::{NodePrivate, NodePublic};
 use hearthgate_plane::{Config, DataPlane, PlaneError, Said};
-use ipnet::{IpNet, Ipv4Net};
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
@@ -26,8 +30,10 @@ const MTU: u16 = 1420;
 pub struct Device {
     /// Its WireGuard key.
     pub key: NodePublic,
-    /// Its only address.
+    /// Its IPv4 address.
     pub address: Ipv4Addr,
+    /// Its IPv6 address.
+    pub address6: Ipv6Addr,
     /// It reaches the LAN.
     pub lan: bool,
     /// It reaches the Internet through this machine.
@@ -43,6 +49,8 @@ pub struct Network {
     pub private_key: NodePrivate,
     /// This machine's address among them, with the length of their network.
     pub address: Ipv4Net,
+    /// The same for IPv6; left out where this machine has none.
+    pub address6: Ipv6Net,
     /// What "the LAN" is.
     pub lan: Vec<IpNet>,
     /// The devices.
@@ -53,6 +61,7 @@ impl PartialEq for Network {
     fn eq(&self, other: &Self) -> bool {
         self.private_key.secret_bytes() == other.private_key.secret_bytes()
             && self.address == other.address
+            && self.address6 == other.address6
             && self.lan == other.lan
             && self.devices == other.devices
     }
