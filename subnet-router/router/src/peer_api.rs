@@ -36,8 +36,8 @@ static CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 const TRIES: u8 = 5;
 /// Connections at one time.
 const CONNECTIONS: usize = 32;
-/// Of these, one caller's at most.
-const OF_ONE: usize = 8;
+/// Of these, one caller's at most: users of the exit node ask many names at once, each on a connection.
+const OF_ONE: usize = 24;
 /// How long nobody is let in after that failed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Longest DNS question.

@@ -46,6 +46,8 @@ const STACK: usize = 128 << 10;
 const PARTIAL: &str = ".taildrop-partial";
 /// How long a file that is not whole waits for its rest.
 const PARTIAL_LIFE: Duration = Duration::from_secs(3600);
+/// Files that are not whole, of all senders.
+const PARTIALS: usize = 64;
 /// Files of one name.
 const SAME_NAME: usize = 100;
 /// Length of a block that the sender compares before it resumes: the protocol's.
@@ -81,7 +83,18 @@ pub enum DropError {
     Stuck,
     /// What the file system said.
     #[error("the folder cannot be written: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for DropError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        // Others write there as well, and quotas are not seen beforehand.
+        match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Self::Full,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// Where files arrive.
@@ -194,17 +207,22 @@ impl Inbox {
         Ok(free.saturating_sub(RESERVE))
     }
 
-    /// Removes files of others that never became whole.
-    fn tidy(&self) -> io::Result<()> {
+    /// Removes files that never became whole, and counts those that wait for their rest.
+    fn tidy(&self) -> io::Result<usize> {
+        let mut waiting = 0;
         for entry in self.dir.read_dir()?.filter_map(Result::ok) {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
-            if name.ends_with(PARTIAL) && !self.active().contains(&name) && age().is_some_and(|age| age > PARTIAL_LIFE)
-            {
+            if !name.ends_with(PARTIAL) || self.active().contains(&name) {
+                continue;
+            }
+            if age().is_some_and(|age| age > PARTIAL_LIFE) {
                 std::fs::remove_file(entry.path())?;
+            } else {
+                waiting += 1;
             }
         }
-        Ok(())
+        Ok(waiting)
     }
 }
 

@@ -123,3 +123,22 @@ fn a_length_that_is_not_so_or_too_much_is_refused() {
     sized("e", 4).unwrap();
     assert_eq!(listed(&dir), ["b.n1.taildrop-partial", "d", "e"]);
 }
+
+#[test]
+fn files_that_broke_off_do_not_pile_up() {
+    let (dir, inbox) = inbox();
+    for n in 0..PARTIALS {
+        assert!(matches!(put(&inbox, &format!("f{n}"), 0, &[b"x"], false), Err(DropError::Broken)), "{n}");
+    }
+    assert!(matches!(put(&inbox, "more", 0, &[b"x"], true), Err(DropError::TooMany)));
+    put(&inbox, "f0", 1, &[b"y"], true).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("f0")).unwrap(), b"xy");
+    put(&inbox, "more", 0, &[b"x"], true).unwrap();
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_as_that() {
+    for errno in [nix::errno::Errno::ENOSPC, nix::errno::Errno::EDQUOT, nix::errno::Errno::EFBIG] {
+        assert!(matches!(DropError::from(io::Error::from(errno)), DropError::Full), "{errno}");
+    }
+}

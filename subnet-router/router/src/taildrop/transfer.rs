@@ -1,6 +1,6 @@
 //! The disk's end of a transfer: what comes is written, and gets its name when it is whole.
 
-use super::{DropError, LOOK_EVERY, Place, SAME_NAME, disk, name};
+use super::{DropError, LOOK_EVERY, PARTIALS, Place, SAME_NAME, disk, name};
 use bytes::Bytes;
 use std::{
     fs::OpenOptions,
@@ -36,10 +36,14 @@ impl Place {
         length: Option<u64>,
         mut parts: mpsc::Receiver<Option<Bytes>>,
     ) -> Result<String, DropError> {
-        if let Err(error) = self.inbox.tidy() {
+        let waiting = self.inbox.tidy().unwrap_or_else(|error| {
             tracing::debug!(%error, "old files of transfers that broke off");
-        }
+            0
+        });
         let partial = self.inbox.dir.join(&self.partial);
+        if waiting >= PARTIALS && !partial.exists() {
+            return Err(DropError::TooMany);
+        }
         let mut file = disk::open(&partial, OpenOptions::new().write(true).create(true).mode(0o644))?;
         if offset > file.metadata()?.len() {
             return Err(DropError::Place);
