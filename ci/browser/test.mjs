@@ -345,6 +345,54 @@ const cases = {
     return "a token by its scope; webhooks signed, refused where they must not go";
   },
 
+  // A name that follows the box's address: set on a phone, tried at once, its secret shown nowhere, given up again.
+  async dyndns() {
+    const { box } = state;
+    const context = await state.browser.newContext(PHONE);
+    const page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    const heard = [];
+    const service = createServer((request, answer) => { heard.push([request.url, request.headers.authorization]); answer.end("good"); });
+    const port = await freePort();
+    await new Promise((done) => service.listen(port, "127.0.0.1", done));
+    const set = async (name, secret) => {
+      await page.goto(`${box.url}/admin/setup`);
+      await page.click("#dyndns > summary");
+      await page.click("summary:has-text('Another service that speaks dyndns2')");
+      await page.fill("#dyndns-dyndns2-name", name);
+      await page.fill("#dyndns-dyndns2-url", `http://127.0.0.1:${port}`);
+      await page.fill("#dyndns-dyndns2-user", "anna");
+      await page.fill("#dyndns-dyndns2-secret", secret);
+      await fit(page, "a dynamic name");
+      await shoot(page, "dyndns");
+      await page.click("form:has(input[value='dyndns2']) button");
+      await page.waitForLoadState();
+    };
+    await set("home", "S3cret-in-no-page");
+    ensure((await page.textContent(".note.bad")).includes("no whole name"), "a name that is none is refused");
+    await set("home.example.org", "S3cret-in-no-page");
+    const [seen, whole] = [box.cli("dyndns", "status"), await page.content()];
+    // Whether this machine has a public address is not for the test to say.
+    if (seen.state === "good") {
+      ensure(whole.includes(`home.example.org leads to ${seen.told.split(", ")[0]}`), "the page says where it leads");
+      const login = Buffer.from("anna:S3cret-in-no-page").toString("base64");
+      ensure(heard.length === 1 && heard[0][1] === `Basic ${login}` && heard[0][0].startsWith("/nic/update?hostname=home.example.org&myip="), `${heard}`);
+    } else {
+      ensure(seen.state === "waiting" && heard.length === 0 && whole.includes("no public address"), `${seen.state}: ${heard}`);
+    }
+    await page.goto(`${box.url}/admin/events`);
+    const everywhere = whole + (await page.content()) + JSON.stringify(seen) + readFileSync(box.log, "utf8");
+    ensure(!everywhere.includes("S3cret") && !everywhere.includes(Buffer.from("S3cret").toString("base64")), "the secret is shown nowhere");
+    await page.goto(`${box.url}/admin/setup`);
+    await page.click("summary:has-text('Give the name up')");
+    await page.click("form[action='/admin/setup/dyndns/remove'] button");
+    await page.waitForLoadState();
+    ensure(box.cli("dyndns", "status").state === "none", "it is gone");
+    service.close();
+    await context.close();
+    return `set and tried at once (${seen.state}), its secret shown nowhere`;
+  },
+
   // A device's page: values for postures, how long its key lasts; a member does with the own device what members may.
   async device() {
     const { box } = state;

@@ -306,7 +306,7 @@ fn further_schemas() -> Value {
             ("visit", json!({ "type": "object" })),
         ]),
         "Shared": { "type": "object", "additionalProperties": false, "properties": {
-            "routes": { "type": "array", "maxItems": 8, "items": { "type": "string", "pattern": "^10\\.[1-9]\\.0\\.0/(1[6-9]|2[0-9])$" } },
+            "routes": { "type": "array", "maxItems": crate::share::ROUTES_MAX, "items": { "type": "string", "pattern": ROUTE } },
             "exitNode": { "type": "boolean" },
         } },
         "Sharing": object(&["running", "routes", "exitNode", "chosen", "nearby"], &[

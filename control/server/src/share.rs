@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 const RECORD: &str = "router/shared";
 /// Most networks.
-const ROUTES_MAX: usize = 32;
+pub(crate) const ROUTES_MAX: usize = 32;
 /// Interfaces of containers and tunnels, which nobody means.
 const INNER: [&str; 9] = ["docker", "br-0", "veth", "virbr", "tailscale", "ts", "wg", "tun", "hearthgate"];
 /// Addresses of the network itself (RFC 6598).
@@ -104,12 +104,12 @@ pub(crate) async fn choose(
 
 fn checked(mut shared: Shared) -> Result<Shared, CoreError> {
     let invalid = |text: String| Err(CoreError::Invalid(text));
-    shared.routes = shared.routes.iter().map(IpNet::trunc).collect();
-    shared.routes.sort_unstable();
-    shared.routes.dedup();
     if shared.routes.len() > ROUTES_MAX {
         return invalid(format!("at most {ROUTES_MAX} networks"));
     }
+    shared.routes = shared.routes.iter().map(IpNet::trunc).collect();
+    shared.routes.sort_unstable();
+    shared.routes.dedup();
     let tailnet: Option<Ipv4Net> = TAILNET.parse().ok();
     for net in &shared.routes {
         let ip = net.addr();
