@@ -188,6 +188,17 @@ pub fn thrown_away(host: &Host) -> Outcome<Vec<(String, u64)>> {
             counts.push((format!("{} {what}", name.trim()), field(at).unwrap_or(0)));
         }
     }
+    // "qdisc KIND HANDLE dev NAME ...", and in a line below it "(dropped N, ...".
+    let text = host.ns.run(&["tc", "-s", "qdisc", "show"], limit)?.ok()?.stdout;
+    let mut name = "";
+    for line in text.lines() {
+        if line.starts_with("qdisc ") {
+            name = line.split(' ').skip_while(|word| *word != "dev").nth(1).unwrap_or("");
+        } else if let Some((_, rest)) = line.split_once("(dropped ") {
+            let count = rest.split(',').next().and_then(|word| word.parse().ok());
+            counts.push((format!("{name} queue"), count.unwrap_or(0)));
+        }
+    }
     Ok(counts)
 }
 

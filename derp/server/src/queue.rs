@@ -17,7 +17,7 @@ pub(crate) const QUEUE_PACKETS: usize = 32;
 /// Packets that may wait for a moment.
 pub(crate) const BURST_PACKETS: usize = 256;
 /// How long a queue may be longer than [`QUEUE_PACKETS`].
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(250);
 /// Bytes beyond [`QUEUE_PACKETS`] in the queues of all connections together.
 const BURST_BYTES: usize = 1 << 20;
 

@@ -17,6 +17,7 @@ use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::scenario::Scenario;
+use crate::server_config::PORT;
 use crate::status::Status;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -153,11 +154,14 @@ fn switch(lab: &Lab, from: &Member<'_>, to: &Member<'_>) -> Outcome<u64> {
 
 /// Packets that the relay has dropped so far, by its own account.
 fn relay_drops(lab: &Lab) -> Outcome<Vec<(String, u64)>> {
-    let url = format!("{}/metrics", lab.running()?.url);
+    // For the machine itself only.
+    let url = format!("http://127.0.0.1:{PORT}/metrics");
     let words = ["curl", "-sS", "-m", "5", &url];
     let text = lab.running()?.host.ns.run(&words, SOON)?.ok()?.stdout;
     let lines = text.lines().filter_map(|line| line.strip_prefix("derp_packets_dropped")?.rsplit_once(' '));
-    Ok(lines.map(|(name, count)| (name.to_owned(), count.parse().unwrap_or(0))).collect())
+    let counts: Vec<_> = lines.map(|(name, count)| (name.to_owned(), count.parse().unwrap_or(0))).collect();
+    ensure!(!counts.is_empty(), "the relay counts nothing: {text}");
+    Ok(counts)
 }
 
 fn show(fate: &Fate, open: f64, direct: f64) -> String {
