@@ -11,7 +11,8 @@
 //! ```
 //!
 //! `failover` kills the client program, which closes its connections; `failover-cable` cuts the
-//! machine off, so that the server has to find out by itself.
+//! machine off, so that the server has to find out by itself. In `router-failover` r1 and r2 are our
+//! own routers, and a router of ours at another site uses the LAN beside the client.
 
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ use crate::ensure;
 use crate::lab::Lab;
 use crate::nat::NatKind;
 use crate::outcome::{Failure, Outcome};
+use crate::router::Router;
 use crate::scenario::Scenario;
 use crate::server::{field, list};
+use crate::stream::Stream;
 
 pub(super) const KILL: Scenario = Scenario {
     name: "failover",
@@ -39,8 +42,17 @@ pub(super) const CABLE: Scenario = Scenario {
     ..Scenario::BASE
 };
 
+pub(super) const OURS: Scenario = Scenario {
+    name: "router-failover",
+    summary: "two routers of ours for one LAN: the first is killed; a client and another site go on through the second",
+    run: run_ours,
+    ..Scenario::BASE
+};
+
 /// A closed connection plus the server's grace for short absences.
 const AFTER_KILL: Duration = Duration::from_secs(20);
+/// Time between two pings while a router of ours goes.
+const PACE: Duration = Duration::from_millis(100);
 /// Nothing is closed: one probe interval, one probe time limit, and the news to travel.
 const AFTER_CABLE: Duration = Duration::from_secs(45);
 
@@ -79,6 +91,43 @@ fn fail_over(lab: &mut Lab, limit: Duration, break_it: impl FnOnce(&mut Client) 
         Ok(())
     })?;
     a.reaches(&printer.address, Duration::from_secs(10))
+}
+
+fn run_ours(lab: &mut Lab) -> Outcome {
+    let key = lab.open()?;
+    let url = lab.url()?;
+    let mut home = lab.internet()?.router("home", NatKind::Easy)?;
+    let printer = home.host("printer")?;
+    let lan = home.lan.clone();
+    let mut routers = Vec::new();
+    for name in ["r1", "r2"] {
+        let host = lab.internet()?.host(name)?;
+        host.join_lan(&mut home)?;
+        let route = format!("--advertise-routes={lan}");
+        routers.push(Router::join(host, name, &url, &key, &[&route])?);
+        // The first to offer a route is its primary router.
+        lab.server()?.wait_online(name, true, MEET)?;
+        lab.server()?.approve(name, &lan)?;
+    }
+    let a = lab.join("a", &key, &["--accept-routes"])?;
+    let mut site = Router::join(lab.internet()?.host("site")?, "site", &url, &key, &["--accept-routes"])?;
+    a.reaches(&printer.address, MEET)?;
+    site.reaches(&printer.address, MEET)?;
+    ensure!(primaries(lab, &lan)? == ["r1"], "primary is {:?}, not r1", primaries(lab, &lan)?);
+
+    let pings = Stream::start(&a.host.ns, "stream", &printer.address, PACE, 56)?;
+    let context = lab.context.clone();
+    let mark = pings.mark(&context, MEET)?;
+    routers.first_mut().ok_or_else(|| Failure("no router".into()))?.kill()?;
+    let report = pings.since(&context, mark, MEET)?;
+    println!("  the primary router was killed: {report}");
+    let limit = AFTER_KILL * context.options.patience;
+    ensure!(report.gap <= limit.as_secs_f64(), "silent for {:.1} s, more than {limit:?}", report.gap);
+    ensure!(primaries(lab, &lan)? == ["r2"], "primary is {:?}, not r2", primaries(lab, &lan)?);
+    pings.end()?;
+    site.reaches(&printer.address, Duration::from_secs(10))?;
+    site.check()?;
+    routers.get_mut(1).ok_or_else(|| Failure("no router".into()))?.check()
 }
 
 /// Names of the nodes that serve the prefix now.

@@ -98,6 +98,7 @@ pub const ALL: &[Scenario] = &[
     router_routes::SUBNET,
     router_routes::EXIT,
     router_routes::BOX,
+    failover::OURS,
     router_dns::SCENARIO,
     router_via::SCENARIO,
     router_files::SCENARIO,
