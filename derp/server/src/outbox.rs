@@ -184,7 +184,8 @@ impl Outbox {
     /// Packets that never left, by queue, for the statistics.
     pub(crate) fn abandon(&self) -> u64 {
         let mut state = self.state();
-        let (disco, other) = (std::mem::take(&mut state.disco), std::mem::take(&mut state.other));
+        let disco = std::mem::replace(&mut state.disco, Queue::abandoned());
+        let other = std::mem::replace(&mut state.other, Queue::abandoned());
         state.waker = None;
         drop(state);
         (disco.len() + other.len()) as u64

@@ -35,6 +35,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// One that nobody takes from any more: it gets no room for bursts.
+    pub(crate) fn abandoned() -> Self {
+        Self { packets: VecDeque::new(), long_since: None, slow: true }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.packets.len()
     }
@@ -165,6 +170,14 @@ mod tests {
         while queue.pop().is_some() {}
         queue.settle(Instant::now(), |_| lost += 1);
         assert_eq!(push(&mut queue, 100, 1200), 0);
+    }
+
+    #[test]
+    fn what_nobody_takes_from_gets_no_room_for_bursts() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = Queue::abandoned();
+        assert_eq!(push(&mut queue, 40, 1200), 40 - QUEUE_PACKETS);
+        assert_eq!(BURSTS.load(Relaxed), 0);
     }
 
     #[test]

@@ -87,8 +87,8 @@ impl Sockets {
     }
 }
 
-/// Asks for socket buffers in the name of the system's administrator, so that the system's own limit (a quarter of a
-/// second's packets at 10 Mbit/s) does not count; in a container it does, and bursts are lost earlier.
+/// Asks for socket buffers in the name of the system's administrator, so that the system's own limit (some
+/// ninety packets) does not count; in a container it does, and bursts are lost earlier.
 pub(crate) fn roomy(socket: &impl AsFd, bytes: usize) {
     let forced = setsockopt(socket, sockopt::RcvBufForce, &bytes).and(setsockopt(socket, sockopt::SndBufForce, &bytes));
     if forced.is_err() {
