@@ -40,6 +40,8 @@ struct Known {
     endpoint: Endpoint,
     /// Our address on the direct path.
     local: Option<IpAddr>,
+    /// Its endpoint is the one it came with.
+    fresh: bool,
 }
 
 #[derive(Default)]
@@ -219,7 +221,7 @@ impl Kernel {
                 known.peer = peer;
             } else if let Some(index) = fresh.get(&peer.key) {
                 let (endpoint, local) = (peer.endpoint, local_of(peer.endpoint));
-                state.peers.insert(peer.key, Known { index: *index, peer, endpoint, local });
+                state.peers.insert(peer.key, Known { index: *index, peer, endpoint, local, fresh: true });
             }
         }
         Ok(())
@@ -249,6 +251,11 @@ impl DataPlane for Kernel {
         let mut wireguard = self.wireguard();
         let mut state = self.shared.state();
         let known = state.peers.get_mut(peer).ok_or(PlaneError::UnknownPeer)?;
+        // Of a thousand new peers each is announced a path, nearly always the one it was made with. Later, the kernel may
+        // have followed a peer elsewhere, so that even the same endpoint is news to it.
+        if std::mem::take(&mut known.fresh) && known.endpoint == endpoint {
+            return Ok(());
+        }
         let change = PeerChange {
             peer: &known.peer,
             allowed_ips: None,
