@@ -2,7 +2,7 @@
 //! for each node, goes out to every peer, and while a login waits it is a stranger's.
 
 use crate::MAX_ROUTES_PER_NODE;
-use hearthgate_tailcfg::{Hostinfo, RegisterRequest};
+use hearthgate_tailcfg::{Hostinfo, RegisterRequest, Service};
 
 /// Longest text, a host name for instance, in bytes.
 const TEXT_MAX: usize = 255;
@@ -12,6 +12,8 @@ pub(crate) const TAGS_MAX: usize = 64;
 pub(crate) const TAGS_BYTES_MAX: usize = 4096;
 /// Most services kept; what peers need are four.
 const SERVICES_MAX: usize = 64;
+/// How the names of those begin (`tailcfg.PeerAPI4` and its like in `tailcfg/tailcfg.go` of tailscale.com v1.102.5).
+const PEER_API: &str = "peerapi";
 /// Most SSH host keys; OpenSSH makes three.
 const HOST_KEYS_MAX: usize = 16;
 /// Longest SSH host key that is kept, in bytes: one of RSA with 8192 bits is shorter.
@@ -25,7 +27,14 @@ pub(crate) fn stored_hostinfo(hostinfo: &Hostinfo) -> Hostinfo {
     kept.net_info = None;
     kept.routable_ips = kept.routable_ips.iter().map(ipnet::IpNet::trunc).take(MAX_ROUTES_PER_NODE).collect();
     kept.request_tags.truncate(TAGS_MAX);
-    kept.services.truncate(SERVICES_MAX);
+    if kept.services.len() > SERVICES_MAX {
+        // Clients name the ports that programs listen on first, and what peers need last.
+        let peers_need = |s: &Service| s.proto.starts_with(PEER_API);
+        let (mut first, rest): (Vec<_>, Vec<_>) = kept.services.into_iter().partition(peers_need);
+        first.extend(rest);
+        first.truncate(SERVICES_MAX);
+        kept.services = first;
+    }
     kept.ssh_host_keys.retain(|key| key.len() <= HOST_KEY_MAX);
     kept.ssh_host_keys.truncate(HOST_KEYS_MAX);
     let place = kept.location.iter_mut();
@@ -85,7 +94,7 @@ fn cut(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearthgate_tailcfg::{Location, Service};
+    use hearthgate_tailcfg::Location;
 
     fn huge() -> Hostinfo {
         let text = || "ä".repeat(50_000);
@@ -130,6 +139,18 @@ mod tests {
         assert_eq!((kept.os.len(), kept.services.len(), kept.ssh_host_keys.len()), (254, SERVICES_MAX, HOST_KEYS_MAX));
         let small = Hostinfo { hostname: "a".into(), request_tags: vec!["tag:x".into()], ..Default::default() };
         assert_eq!(stored_hostinfo(&small), small);
+    }
+
+    #[test]
+    fn what_peers_need_is_kept_of_many_services() {
+        let service = |proto: &str, port| Service { proto: proto.into(), port, ..Default::default() };
+        let mut services: Vec<Service> = (1..500).map(|port| service("tcp", port)).collect();
+        services.extend([service("peerapi4", 5000), service("peerapi6", 5001), service("peerapi-dns-proxy", 1)]);
+        let kept = stored_hostinfo(&Hostinfo { services: services.clone(), ..Default::default() }).services;
+        assert_eq!(kept.len(), SERVICES_MAX);
+        assert!(services[499..].iter().all(|s| kept.contains(s)));
+        let few = services.split_off(490);
+        assert_eq!(stored_hostinfo(&Hostinfo { services: few.clone(), ..Default::default() }).services, few);
     }
 
     #[test]
