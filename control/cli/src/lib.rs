@@ -51,6 +51,7 @@ mod serve;
 mod setup;
 #[cfg(feature = "control")]
 mod upgrade;
+#[cfg(feature = "control")]
 mod upgrade_feed;
 #[cfg(feature = "control")]
 mod webhooks;

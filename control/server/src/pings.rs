@@ -17,6 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Pings that may wait for one stream.
 const QUEUE: usize = 4;
+/// Map streams that one node may have: a client has one, or two for a moment. A new one ends the oldest.
+pub const STREAMS_MAX: usize = 8;
 /// Answers awaited at once.
 const WAITING_MAX: usize = 4096;
 /// Largest answer kept.
@@ -45,7 +47,7 @@ impl Pings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pings for one stream of `node`.
+    /// The pings for one stream of `node`; they end, and with them the stream, when the node has [`STREAMS_MAX`] newer ones.
     pub fn subscribe(&self, node: NodeId) -> mpsc::Receiver<Ping> {
         let (tx, rx) = mpsc::channel(QUEUE);
         let mut state = self.state();
@@ -59,6 +61,9 @@ impl Pings {
         }
         let streams = state.streams.entry(node).or_default();
         streams.retain(|s| !s.is_closed());
+        if streams.len() >= STREAMS_MAX {
+            streams.remove(0);
+        }
         streams.push(tx);
         rx
     }
@@ -112,6 +117,17 @@ impl Pings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_has_a_few_streams_and_the_oldest_ends() {
+        use mpsc::error::TryRecvError::{Disconnected, Empty};
+        let pings = Pings::default();
+        let mut all: Vec<_> = (0..STREAMS_MAX + 3).map(|_| pings.subscribe(NodeId(1))).collect();
+        let mut other = pings.subscribe(NodeId(2));
+        let ended: Vec<bool> = all.iter_mut().map(|p| matches!(p.try_recv(), Err(Disconnected))).collect();
+        assert_eq!(ended.iter().filter(|e| **e).count(), 3);
+        assert!(ended[..3].iter().all(|e| *e) && matches!(other.try_recv(), Err(Empty)));
+    }
 
     #[test]
     fn nodes_that_are_gone_leave_nothing_behind() {

@@ -60,6 +60,8 @@ pub enum Ended {
     Stuck,
     /// The node was deleted, or has another key now.
     Retired,
+    /// The node has opened too many others since.
+    Replaced,
     /// The server goes down.
     Shutdown,
     /// A map could not be made.
@@ -112,7 +114,10 @@ impl MapStream {
                         }
                     }
                 },
-                Some(ping) = pings.recv() => self.maps.single(&ping, self.compression).ok().map(|m| vec![m]),
+                ping = pings.recv() => match ping {
+                    Some(ping) => self.maps.single(&ping, self.compression).ok().map(|m| vec![m]),
+                    None => return Ended::Replaced,
+                },
                 () = sleep_until(quiet_until) => Some(vec![self.maps.keep_alive(self.compression)]),
             };
             if let Some(message) = message

@@ -121,6 +121,8 @@ const FORMS: &[(&str, &str, May)] = &[
     ("webhook/999/rotate", "", May::Owners),
     ("webhook/999/delete", "", May::Owners),
     ("upgrade", "", May::Owners),
+    ("upgrade/look", "", May::Owners),
+    ("upgrade/fetch", "", May::Owners),
     ("backup", "", May::Owners),
 ];
 
