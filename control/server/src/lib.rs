@@ -14,6 +14,7 @@ mod api_v2;
 mod api_views;
 mod apple;
 mod backup;
+mod bodies;
 mod certificates;
 mod check_pages;
 mod derp_map;
@@ -327,6 +328,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         oidc,
         facts,
         maps: Arc::new(Maps::new().map_err(StartError::io("setting up", "the compressor"))?),
+        noise_bodies: bodies::Places::default(),
         pings: Arc::default(),
         noise_key,
         relay,

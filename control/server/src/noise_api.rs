@@ -4,12 +4,13 @@
 //! `:authority` is ignored: clients put their own fancy there.
 
 use crate::{
+    bodies,
     certificates::CertificateError,
     encode::Compression,
     metrics::Metrics,
     oidc::form,
     pings::ANSWER_MAX,
-    reply::{Body, Reply, json, read_json, stream, text},
+    reply::{Body, Reply, json, stream, text},
     state::App,
     stream::{Ended, MapStream},
     writer::Unavailable,
@@ -31,8 +32,6 @@ use hyper::body::Incoming;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc};
 
-/// Largest request body. A client with a thousand routes sends a third of it; anybody may send it, on many connections.
-const BODY_MAX: usize = 128 * 1024;
 /// A held login is answered again after this long even without news, so that a lost notice costs only time.
 const HOLD_RECHECK: Duration = Duration::from_secs(30);
 
@@ -80,7 +79,7 @@ pub async fn handle(app: App, peer: Peer, req: Request<Incoming>) -> Reply {
 }
 
 async fn register(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: Arc<RegisterRequest> = match read_json(req, BODY_MAX).await {
+    let request: Arc<RegisterRequest> = match bodies::read(&app.noise_bodies, req.into_body()).await {
         Ok(request) => Arc::new(request),
         Err(reply) => return *reply,
     };
@@ -102,7 +101,7 @@ async fn register(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
 }
 
 async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: Arc<MapRequest> = match read_json(req, BODY_MAX).await {
+    let request: Arc<MapRequest> = match bodies::read(&app.noise_bodies, req.into_body()).await {
         Ok(request) => Arc::new(request),
         Err(reply) => return *reply,
     };
@@ -158,7 +157,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
 
 /// `/machine/set-dns`: a device wants the answer to its certificate's challenge in DNS.
 async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: SetDnsRequest = match read_json(req, BODY_MAX).await {
+    let request: SetDnsRequest = match bodies::read(&app.noise_bodies, req.into_body()).await {
         Ok(request) => request,
         Err(reply) => return *reply,
     };
@@ -189,7 +188,7 @@ async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
 }
 
 async fn feature_query(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: QueryFeatureRequest = match read_json(req, BODY_MAX).await {
+    let request: QueryFeatureRequest = match bodies::read(&app.noise_bodies, req.into_body()).await {
         Ok(request) => request,
         Err(reply) => return *reply,
     };

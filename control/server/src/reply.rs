@@ -77,7 +77,7 @@ impl Stream for Body {
 }
 
 /// Longest time for a request body: what was read of one that never ends lies in memory.
-const BODY_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A plain text.
 #[must_use]

@@ -26,6 +26,8 @@ pub struct Parts {
     pub facts: broadcast::Sender<Fact>,
     /// Shared map bytes.
     pub maps: Arc<Maps>,
+    /// Places for long bodies of clients.
+    pub noise_bodies: crate::bodies::Places,
     /// Control pings.
     pub pings: Arc<Pings>,
     /// The server's Noise key.

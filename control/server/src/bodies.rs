@@ -1,0 +1,121 @@
+//! Bodies of what clients ask inside Noise. Any machine key opens a connection, and each connection carries many requests
+//! at once, so what strangers can have held in memory is bounded for all of them together: a short body is read as it
+//! comes, a long one needs one of a few places.
+
+use crate::reply::{BODY_WITHIN, Reply, text};
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::Body;
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+/// Longest body that needs no place: those of clients without many routes are shorter.
+const SHORT: usize = 8 * 1024;
+/// Longest body. A client with a thousand routes sends a third of it.
+const LONG: usize = 128 * 1024;
+/// Long bodies that are read at once.
+const PLACES: usize = 48;
+
+/// Places for long bodies.
+#[derive(Debug)]
+pub struct Places(Semaphore);
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(Semaphore::new(PLACES))
+    }
+}
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// The answer to give instead: 400, 408, 413, or 503 when there is no place.
+pub(crate) async fn read<T: DeserializeOwned>(
+    places: &Places,
+    body: impl Body<Data = Bytes> + Unpin,
+) -> Result<T, Box<Reply>> {
+    let refuse = |status, why: &str| Box::new(text(status, why));
+    let (bytes, _place) = timeout(BODY_WITHIN, collect(places, body))
+        .await
+        .unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "the request body took too long")))
+        .map_err(|(status, why)| refuse(status, why))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| refuse(StatusCode::BAD_REQUEST, &format!("the request body is not as expected: {e}")))
+}
+
+type Refusal = (StatusCode, &'static str);
+
+async fn collect(
+    places: &Places,
+    mut body: impl Body<Data = Bytes> + Unpin,
+) -> Result<(BytesMut, Option<SemaphorePermit<'_>>), Refusal> {
+    let (mut bytes, mut place) = (BytesMut::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the request body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = bytes.len().saturating_add(data.len());
+        if length > LONG {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large"));
+        }
+        if length > SHORT && place.is_none() {
+            let busy = |_| (StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once: try again");
+            place = Some(places.0.try_acquire().map_err(busy)?);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{Full, StreamBody};
+    use tokio::sync::mpsc;
+
+    type Never = std::convert::Infallible;
+
+    /// A body that begins with so many bytes and goes on when told to.
+    fn begun(length: usize) -> (mpsc::UnboundedSender<Bytes>, impl Body<Data = Bytes, Error = Never> + Unpin) {
+        let (tell, mut told) = mpsc::unbounded_channel::<Bytes>();
+        // Its receiver is there.
+        let _ = tell.send(Bytes::from(vec![b' '; length]));
+        let frames = futures_util::stream::poll_fn(move |cx| {
+            told.poll_recv(cx).map(|data| data.map(|d| Ok::<_, Never>(http_body::Frame::data(d))))
+        });
+        (tell, StreamBody::new(frames))
+    }
+
+    async fn status(places: &Places, body: impl Body<Data = Bytes> + Unpin) -> u16 {
+        match read::<serde_json::Value>(places, body).await {
+            Ok(_) => 200,
+            Err(reply) => reply.status().as_u16(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_bodies_take_turns_and_short_ones_need_not_wait() {
+        let places = Places::default();
+        let long = || Full::from([vec![b' '; SHORT], b"{}".to_vec()].concat());
+        assert_eq!(status(&places, long()).await, 200);
+        assert_eq!(status(&places, Full::from(vec![b' '; LONG + 1])).await, 413);
+        assert_eq!(status(&places, Full::from("{")).await, 400);
+        let hold = async {
+            let (tells, bodies): (Vec<_>, Vec<_>) = (0..PLACES).map(|_| begun(SHORT + 1)).unzip();
+            let all = futures_util::future::join_all(bodies.into_iter().map(|b| status(&places, b))).await;
+            drop(tells);
+            all
+        };
+        let others = async {
+            tokio::task::yield_now().await;
+            (status(&places, long()).await, status(&places, Full::from("{}")).await)
+        };
+        let (held, others) = tokio::join!(hold, others);
+        assert_eq!(others, (503, 200));
+        assert!(held.iter().all(|s| *s == 408), "who never ends loses the place: {held:?}");
+        assert_eq!(status(&places, long()).await, 200);
+    }
+}
