@@ -43,8 +43,8 @@ impl World {
         self.write(Write { key, value: Some(serde_json::to_vec(&entry).unwrap_or_default()) });
     }
 
-    /// Adds an entry that is lost at a restart. Of these there are [`NOTES_MAX`] at most, the oldest is dropped: strangers
-    /// cause them, and must not push out what people did.
+    /// Adds an entry that is lost at a restart. Of these there are [`NOTES_MAX`] at most, the oldest is dropped:
+    /// strangers cause them, and must not push out what people did.
     pub fn note(&mut self, actor: &str, action: &str, subject: &str, now: Now) -> AuditEntry {
         if self.audit.iter().filter(|e| e.noted).count() >= NOTES_MAX
             && let Some(oldest) = self.audit.iter().position(|e| e.noted)

@@ -1,5 +1,5 @@
-//! What of a client's self-description is kept: as much as honest clients say, and no more. It lies in memory and on flash
-//! for each node, goes out to every peer, and while a login waits it is a stranger's.
+//! What of a client's self-description is kept: as much as honest clients say, and no more. It lies in memory and on
+//! flash for each node, goes out to every peer, and while a login waits it is a stranger's.
 
 use crate::MAX_ROUTES_PER_NODE;
 use hearthgate_tailcfg::{Hostinfo, RegisterRequest, Service};
@@ -78,7 +78,8 @@ pub(crate) fn waiting_request(request: &RegisterRequest) -> RegisterRequest {
     }
 }
 
-/// Whether more tags are asked for than anybody needs. They are refused, not cut: what is left could mean something else.
+/// Whether more tags are asked for than anybody needs. They are refused, not cut: what is left could mean something
+/// else.
 pub(crate) fn too_many_tags(tags: &[String]) -> bool {
     tags.len() > TAGS_MAX || tags.iter().map(String::len).sum::<usize>() > TAGS_BYTES_MAX
 }

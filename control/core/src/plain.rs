@@ -114,7 +114,8 @@ impl World {
     /// The interface's key, once there was a device.
     ///
     /// # Errors
-    /// What is stored is no key. It must not be replaced in silence: every device knows the public half of the true one.
+    /// What is stored is no key. It must not be replaced in silence: every device knows the public half of the true
+    /// one.
     pub fn plain_key(&self) -> Result<Option<NodePrivate>> {
         if !self.has_record(INTERFACE) {
             return Ok(None);

@@ -1,6 +1,6 @@
-//! Bodies of what clients ask inside Noise. Any machine key opens a connection, and each connection carries many requests
-//! at once, so what strangers can have held in memory is bounded for all of them together: a short body is read as it
-//! comes, a long one needs one of a few places.
+//! Bodies of what clients ask inside Noise. Any machine key opens a connection, and each connection carries many
+//! requests at once, so what strangers can have held in memory is bounded for all of them together: a short body is read
+//! as it comes, a long one needs one of a few places.
 
 use crate::reply::{BODY_WITHIN, Reply, text};
 use bytes::{Bytes, BytesMut};

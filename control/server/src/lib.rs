@@ -256,8 +256,8 @@ impl Admission for NodesOnly {
     }
 }
 
-/// Has the connections of keys cut that are of no more use; `None` is all keys, when more happened at once than is kept:
-/// whoever is still a node comes back.
+/// Has the connections of keys cut that are of no more use; `None` is all keys, when more happened at once than is
+/// kept: whoever is still a node comes back.
 async fn retired(mut facts: broadcast::Receiver<Fact>, cut: impl Fn(Option<NodePublic>)) {
     loop {
         match facts.recv().await {

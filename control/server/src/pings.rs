@@ -47,7 +47,8 @@ impl Pings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pings for one stream of `node`; they end, and with them the stream, when the node has [`STREAMS_MAX`] newer ones.
+    /// The pings for one stream of `node`; they end, and with them the stream, when the node has [`STREAMS_MAX`] newer
+    /// ones.
     pub fn subscribe(&self, node: NodeId) -> mpsc::Receiver<Ping> {
         let (tx, rx) = mpsc::channel(QUEUE);
         let mut state = self.state();

@@ -94,8 +94,8 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether this source lies in a network that may see the pages. Members of the network are not on the LAN: their IPv6
-    /// addresses lie within [`LOCAL_V6`] all the same, so a network of their own has to name them.
+    /// Whether this source lies in a network that may see the pages. Members of the network are not on the LAN: their
+    /// IPv6 addresses lie within [`LOCAL_V6`] all the same, so a network of their own has to name them.
     #[must_use]
     pub fn admits(&self, source: IpAddr) -> bool {
         let member = IpNet::V6(TAILNET_V6).contains(&source);
