@@ -14,8 +14,8 @@ use std::{
 
 /// Packets that may wait for as long as it takes.
 pub(crate) const QUEUE_PACKETS: usize = 32;
-/// Packets that may wait for a moment.
-pub(crate) const BURST_PACKETS: usize = 256;
+/// Packets that may wait for a moment: 100 ms at 50 Mbit/s.
+const BURST_PACKETS: usize = 512;
 /// How long a queue may be longer than [`QUEUE_PACKETS`].
 const MOMENT: Duration = Duration::from_millis(250);
 /// Bytes beyond [`QUEUE_PACKETS`] in the queues of all connections together.

@@ -27,8 +27,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// Packets that wait for one relay.
-const QUEUE: usize = 128;
+/// Packets that wait for one relay: 50 ms at 50 Mbit/s.
+const QUEUE: usize = 256;
 /// Echoes of the relay's pings that wait.
 const PONGS: usize = 4;
 /// Silence after which a connection is given up; relays send keep-alives every minute.
@@ -142,7 +142,9 @@ impl Relays {
         if let Some(link) = self.link(region) {
             link.used = Instant::now();
             // Full or ended: lost, as on any network.
-            let _ = link.packets.try_send(send_packet_frame(to, packet));
+            if link.packets.try_send(send_packet_frame(to, packet)).is_err() {
+                tracing::debug!(region, "a packet found no room on its way to a relay");
+            }
         }
     }
 
