@@ -3,7 +3,8 @@
 use crate::Target;
 use hearthgate_import::headscale;
 use hearthgate_policy::{answer_line, check_answer, plain_json};
-use hearthgate_slots::Record;
+use hearthgate_slots::{Feed, Record, feed};
+use hearthgate_usign::SecretKey;
 
 pub(crate) const POLICY: Target = Target {
     name: "policy",
@@ -64,4 +65,29 @@ pub(crate) const SLOTS: Target = Target {
         }
     },
     seeds: || vec![vec![0; 512], b"hearthgate".to_vec()],
+};
+
+/// Under a good signature, which a fuzzer does not find: what a feed's text may do to whoever believes its signer.
+pub(crate) const FEED: Target = Target {
+    name: "feed",
+    run: |data| {
+        let key = SecretKey::from_seed([1; 32], [2; 8]).expect("32 bytes are a key");
+        assert!(Feed::check(data, &key.public()).is_err(), "nothing is believed unsigned");
+        let signed = [key.sign(data).as_bytes(), data].concat();
+        if let Ok(feed) = Feed::check(&signed, &key.public()) {
+            let again = feed.sign(&key).map(|text| Feed::check(text.as_bytes(), &key.public()));
+            assert_eq!(again, Some(Ok(feed.clone())));
+            for file in &feed.files {
+                let url = feed::beside("https://x/y/feed", &file.name);
+                assert!(
+                    url.starts_with("https://x/y/") && !url.contains("/..") && !url.contains(['\'', ' ', ';', '$'])
+                );
+            }
+        }
+    },
+    seeds: || {
+        let sum = "a5".repeat(32);
+        let text = format!("hearthgate-feed 1\nversion 0.2.0\nmade 5\nfile aarch64.hgu images/a.hgu 7 {sum}\n");
+        vec![text.into_bytes(), b"hearthgate-feed 2\n".to_vec()]
+    },
 };

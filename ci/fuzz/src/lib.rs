@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     control::TS2021_UPGRADE,
     control::WEBSOCKET,
     dns::UPDATE_ANSWER,
+    files::FEED,
     files::HEADSCALE,
     files::POLICY,
     files::SLOTS,
