@@ -35,7 +35,8 @@ const LOAD: u64 = 12;
 /// Load in Mbit/s, and what an emulated machine carries.
 const RATE: u64 = 50;
 const SLOW_RATE: u64 = 2;
-/// Seconds before and after the direct path was first seen that count as the switch: it is looked for four times a second.
+/// Seconds before and after the direct path was first seen that count as the switch: it is looked for four times a second;
+/// never before it could be there.
 const SWITCH: (f64, f64) = (0.7, 1.0);
 
 /// One of both kinds of member.
@@ -149,7 +150,7 @@ fn switch(lab: &Lab, from: &Member<'_>, to: &Member<'_>) -> Outcome<u64> {
     }
     ensure!(fate.sent == load.per_second * LOAD, "{} packets were sent", fate.sent);
     ensure!(!fate.arrivals.is_empty(), "none came");
-    Ok(fate.lost_within(direct - SWITCH.0, direct + SWITCH.1))
+    Ok(fate.lost_within((direct - SWITCH.0).max(open), direct + SWITCH.1))
 }
 
 /// Packets that the relay has dropped so far, by its own account.
@@ -165,7 +166,7 @@ fn relay_drops(lab: &Lab) -> Outcome<Vec<(String, u64)>> {
 }
 
 fn show(fate: &Fate, open: f64, direct: f64) -> String {
-    let (begin, end) = (direct - SWITCH.0, direct + SWITCH.1);
+    let (begin, end) = ((direct - SWITCH.0).max(open), direct + SWITCH.1);
     let phases = [("relayed", 0.0, begin), ("switch", begin, end), ("direct", end, f64::MAX)];
     let words = phases.map(|(name, from, to)| {
         let (lost, slowest) = (fate.lost_within(from, to), fate.slowest(from, to) * 1e3);
