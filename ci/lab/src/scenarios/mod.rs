@@ -87,6 +87,7 @@ pub const ALL: &[Scenario] = &[
     acme::TLS,
     cert::SCENARIO,
     dyndns::SCENARIO,
+    dyndns::CLIENT,
     reverse_proxy::SCENARIO,
     front::SCENARIO,
     front::ACME,
