@@ -122,6 +122,8 @@ impl Image {
         match received {
             Ok(bytes) => {
                 fs::rename(&part, folder.join(NAME)).await?;
+                // What was noted before is on the disk; so must this be.
+                fs::File::open(folder).await?.sync_all().await?;
                 Ok(bytes)
             }
             Err(e) => {

@@ -248,11 +248,21 @@ pub(crate) async fn start_fetching(app: &App, actor: String) -> Result<(), FeedF
     let built = built(app).await;
     let (url, app) = (app.feeds.begin("fetching")?, app.clone());
     spawn(async move {
-        if app.feeds.get(&url, &app.image, built).await.is_ok() {
-            app.control.cast(move |world, c| world.audit(&actor, "fetched an upgrade", "", c.now));
-        }
+        fetch(&app, &url, built, actor).await;
     });
     Ok(())
+}
+
+/// Fetches it; whether that went well.
+async fn fetch(app: &App, url: &str, built: u64, actor: String) -> bool {
+    match app.feeds.get(url, &app.image, built).await {
+        Ok(_) => app.control.cast(move |world, c| world.audit(&actor, "fetched an upgrade", "", c.now)),
+        Err(error) => {
+            tracing::warn!(%error, "the upgrade is not fetched");
+            return false;
+        }
+    }
+    true
 }
 
 /// What is known now.
@@ -281,9 +291,10 @@ pub(crate) async fn run(app: App) {
         }
         let built = built(&app).await;
         if app.feeds.wants_it(built)
-            && let Err(error) = start_fetching(&app, "the feed".into()).await
+            && let Ok(url) = app.feeds.begin("fetching")
+            && !fetch(&app, &url, built, "the feed".into()).await
         {
-            tracing::warn!(%error, "the upgrade is not fetched");
+            wait = AGAIN;
         }
     }
 }
