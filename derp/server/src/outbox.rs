@@ -230,6 +230,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded_and_nothing_is_lost_between_batches() {
+        let _alone = crate::queue::alone();
         let outbox = Outbox::default();
         let big = Packet::received(&NodePublic::ZERO, &[0; 60_000]);
         let mut run: Vec<Packet> = std::iter::once(big).chain((0..40).map(|_| packet(true))).collect();

@@ -48,11 +48,15 @@ impl Queue {
         self.packets.is_empty()
     }
 
-    /// Puts a packet in; those that have to go for it are given to `lost`. `now` is asked only when the queue gets long.
+    /// Puts a packet in; those that have to go for it are given to `lost`. `now` is asked only while the queue is long.
     pub(crate) fn push(&mut self, packet: Packet, now: fn() -> Instant, mut lost: impl FnMut(Packet)) {
         loop {
             if self.len() < QUEUE_PACKETS {
                 return self.packets.push_back(packet);
+            }
+            // Looked at here as well: whoever trickles does not come for more for a long time.
+            if self.long_since.is_some_and(|since| now().saturating_duration_since(since) > MOMENT) {
+                self.cut_back(&mut lost);
             }
             if !self.slow && self.len() < BURST_PACKETS && take(packet.bytes().len()) {
                 self.long_since.get_or_insert_with(now);
@@ -83,11 +87,16 @@ impl Queue {
             self.slow = false;
         }
         if self.long_since.is_some_and(|since| now.saturating_duration_since(since) > MOMENT) {
-            self.slow = true;
-            while self.len() > QUEUE_PACKETS {
-                if let Some(oldest) = self.pop() {
-                    lost(oldest);
-                }
+            self.cut_back(&mut lost);
+        }
+    }
+
+    /// Its receiver is slow.
+    fn cut_back(&mut self, lost: &mut impl FnMut(Packet)) {
+        self.slow = true;
+        while self.len() > QUEUE_PACKETS {
+            if let Some(oldest) = self.pop() {
+                lost(oldest);
             }
         }
     }
@@ -111,14 +120,17 @@ fn take(bytes: usize) -> bool {
     BURSTS.fetch_update(Relaxed, Relaxed, room).is_ok()
 }
 
+/// The room for bursts is the process's: tests that use it take turns.
+#[cfg(test)]
+pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use hearthgate_keys::NodePublic;
-    use std::sync::{Mutex, PoisonError};
-
-    /// The room for bursts is the process's.
-    static ALONE: Mutex<()> = Mutex::new(());
 
     fn packet(len: usize) -> Packet {
         Packet::received(&NodePublic::ZERO, &vec![0; len])
@@ -134,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_burst_finds_room_and_a_flood_does_not() {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone();
         let mut queue = Queue::default();
         assert_eq!(push(&mut queue, BURST_PACKETS, 1200), 0);
         assert_eq!(push(&mut queue, 10, 1200), 10);
@@ -145,7 +157,7 @@ mod tests {
 
     #[test]
     fn all_bursts_together_are_bounded_in_bytes() {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone();
         let mut queues: Vec<Queue> = (0..8).map(|_| Queue::default()).collect();
         for queue in &mut queues {
             push(queue, 2 * BURST_PACKETS, 60_000);
@@ -158,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_stays_long_is_cut_back_until_it_was_empty() {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone();
         let mut queue = Queue::default();
         push(&mut queue, 100, 1200);
         let mut lost = 0;
@@ -174,15 +186,25 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_from_gets_no_room_for_bursts() {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone();
         let mut queue = Queue::abandoned();
         assert_eq!(push(&mut queue, 40, 1200), 40 - QUEUE_PACKETS);
         assert_eq!(BURSTS.load(Relaxed), 0);
     }
 
     #[test]
+    fn a_queue_that_is_long_and_not_taken_from_is_cut_back_by_the_next_packet() {
+        let _alone = alone();
+        let mut queue = Queue::default();
+        push(&mut queue, 100, 1200);
+        let mut lost = 0;
+        queue.push(packet(1200), || Instant::now() + 2 * MOMENT, |_| lost += 1);
+        assert_eq!((lost, queue.len()), (101 - QUEUE_PACKETS, QUEUE_PACKETS));
+    }
+
+    #[test]
     fn a_queue_that_gets_short_in_between_is_not_slow() {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone();
         let mut queue = Queue::default();
         push(&mut queue, 60, 1200);
         for _ in 0..30 {
