@@ -38,7 +38,8 @@ impl World {
     /// Adds an entry that is stored with the batch it is part of.
     pub fn audit(&mut self, actor: &str, action: &str, subject: &str, now: Now) {
         let entry = self.append(actor, action, subject, false, now);
-        let key = format!("{AUDIT}{:04}", entry.id % AUDIT_MAX as u64);
+        let key = format!("{AUDIT}{:04}", self.audit_slot);
+        self.audit_slot = after(self.audit_slot);
         // Entries hold strings and numbers only: writing them as JSON cannot fail.
         self.write(Write { key, value: Some(serde_json::to_vec(&entry).unwrap_or_default()) });
     }
@@ -71,6 +72,16 @@ impl World {
     pub fn audit_log(&self) -> &[AuditEntry] {
         &self.audit
     }
+}
+
+/// The slot that follows in the ring. Entries on flash have a count of their own: those in memory only have numbers, too.
+pub(crate) const fn after(slot: u64) -> u64 {
+    (slot + 1) % AUDIT_MAX as u64
+}
+
+/// The slot of a stored entry, by its key.
+pub(crate) fn slot(key: &str) -> u64 {
+    key.strip_prefix(AUDIT).and_then(|n| n.parse().ok()).filter(|n| *n < AUDIT_MAX as u64).unwrap_or(0)
 }
 
 fn short(text: &str) -> String {

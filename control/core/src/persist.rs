@@ -2,7 +2,7 @@
 
 use crate::{ApiKey, AuditEntry, Node, NodeId, NodeRecord, PolicyVersion, PreAuthKey, User, UserId};
 use crate::{
-    audit::AUDIT,
+    audit::{self, AUDIT},
     records::{RECORD_PREFIX, Records},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -41,7 +41,8 @@ pub struct Stored {
     pub(crate) preauth: Vec<PreAuthKey>,
     pub(crate) api_keys: Vec<ApiKey>,
     pub(crate) records: Records,
-    pub(crate) audit: Vec<AuditEntry>,
+    /// Each with its slot in the ring.
+    pub(crate) audit: Vec<(u64, AuditEntry)>,
     pub(crate) policies: Vec<PolicyVersion>,
     pub(crate) next_id: u64,
 }
@@ -69,7 +70,7 @@ impl Stored {
         } else if key.starts_with(RECORD_PREFIX) {
             self.records.insert(key.to_owned(), value.into());
         } else if key.starts_with(AUDIT) {
-            self.audit.push(read(key, value)?);
+            self.audit.push((audit::slot(key), read(key, value)?));
         } else if key.starts_with(POLICY) {
             self.policies.push(read(key, value)?);
         } else if key == NEXT_ID {

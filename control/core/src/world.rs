@@ -67,6 +67,8 @@ pub struct World {
     pub(crate) api_keys: Arc<SortedMap<u64, ApiKey>>,
     pub(crate) records: Arc<Records>,
     pub(crate) audit: Arc<Vec<AuditEntry>>,
+    /// Where the next entry goes on flash.
+    pub(crate) audit_slot: u64,
     pub(crate) pending: Pending,
     pub(crate) checks: Checks,
     pub(crate) presence: Presence,
@@ -91,7 +93,8 @@ impl World {
     #[must_use]
     pub fn load(stored: Stored, settings: Settings, policy: Arc<dyn Policy>, derp_map: DerpMap, now: Now) -> Self {
         let mut audit = stored.audit;
-        audit.sort_by_key(|e| e.id);
+        audit.sort_by_key(|(_, e)| e.id);
+        let audit_slot = audit.last().map_or(0, |(slot, _)| crate::audit::after(*slot));
         let mut world = Self {
             settings: Arc::new(settings),
             policy,
@@ -106,7 +109,8 @@ impl World {
             preauth: Arc::new(stored.preauth.into_iter().map(|k| (k.id, k)).collect()),
             api_keys: Arc::new(stored.api_keys.into_iter().map(|k| (k.id, k)).collect()),
             records: Arc::new(stored.records),
-            audit: Arc::new(audit),
+            audit: Arc::new(audit.into_iter().map(|(_, e)| e).collect()),
+            audit_slot,
             pending: Pending::default(),
             checks: Checks::default(),
             presence: Presence::default(),

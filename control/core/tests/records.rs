@@ -61,7 +61,8 @@ fn the_audit_log_is_a_ring() {
 
 #[test]
 fn failed_logins_do_not_push_out_what_people_did() {
-    let mut world = load(&SortedMap::new());
+    let mut flash = SortedMap::new();
+    let mut world = load(&flash);
     for i in 0..AUDIT_MAX {
         world.audit("anna", "did", &i.to_string(), NOW);
         world.note("10.0.0.9", "failed to log in", "", NOW);
@@ -76,4 +77,17 @@ fn failed_logins_do_not_push_out_what_people_did() {
         log.iter().rev().find(|e| e.actor == "anna").map(|e| e.subject.clone()),
         Some((AUDIT_MAX - 1).to_string())
     );
+    // On flash there is all that people did, however many failed in between, also after another start.
+    world.audit("anna", "did", "the last but one", NOW);
+    flush(&mut world, &mut flash);
+    let mut world = load(&flash);
+    for _ in 0..AUDIT_MAX - 1 {
+        world.note("10.0.0.9", "failed to log in", "", NOW);
+    }
+    world.audit("anna", "did", "the last", NOW);
+    flush(&mut world, &mut flash);
+    let world = load(&flash);
+    let subjects: Vec<_> = world.audit_log().iter().map(|e| e.subject.as_str()).collect();
+    assert_eq!(subjects.len(), AUDIT_MAX);
+    assert_eq!((subjects[0], &subjects[AUDIT_MAX - 2..]), ("2", &["the last but one", "the last"][..]));
 }
