@@ -4,6 +4,7 @@
 //! relayed peers. Which path a peer takes is its endpoint in the kernel: an address, or the loopback address that stands
 //! for it. Source for the kernel's behaviour: `drivers/net/wireguard` of Linux 6.1.
 
+mod peers;
 mod relay;
 mod steer;
 
@@ -17,6 +18,7 @@ use crate::{
     port::Sockets,
 };
 use hearthgate_keys::NodePublic;
+use peers::State;
 use relay::Loopback;
 use std::{
     collections::HashMap,
@@ -32,27 +34,6 @@ use tokio::sync::mpsc;
 
 const STACK: usize = 128 << 10;
 const MAX_DATAGRAM: usize = 65_535;
-
-/// A peer as it was last told to the kernel.
-struct Known {
-    index: u32,
-    peer: Peer,
-    endpoint: Endpoint,
-    /// Our address on the direct path.
-    local: Option<IpAddr>,
-    /// Its endpoint is the one it came with.
-    fresh: bool,
-}
-
-#[derive(Default)]
-struct State {
-    key: Option<[u8; 32]>,
-    peers: HashMap<NodePublic, Known>,
-    by_index: HashMap<u32, NodePublic>,
-    last_index: u32,
-    /// A change may have been carried out in part: the kernel may have peers that are not among these.
-    unsure: bool,
-}
 
 struct Shared {
     side: Sockets,
@@ -154,77 +135,30 @@ impl Kernel {
     fn set_peers(&self, desired: &Desired) -> Result<(), PlaneError> {
         let mut wireguard = self.wireguard();
         let mut state = self.shared.state();
-        if state.key.as_ref() != Some(desired.private_key.secret_bytes()) {
-            // Sessions belong to a key: with a new one every peer starts afresh, counters included.
-            let all: Vec<[u8; 32]> = state.peers.keys().map(|key| *key.as_bytes()).collect();
-            wireguard.remove_peers(&all).map_err(netlink("removing peers"))?;
-            state.peers.clear();
-            state.by_index.clear();
+        let wanted: HashMap<NodePublic, &Peer> = desired.peers.iter().map(|peer| (peer.key, peer)).collect();
+        let mut gone: Vec<NodePublic> = state.peers.keys().copied().collect();
+        if state.unsure {
+            let (_, peers) = wireguard.status().map_err(netlink("WireGuard's state"))?;
+            gone.extend(peers.iter().map(|peer| NodePublic::from_bytes(peer.key)));
+        }
+        // Sessions belong to a key: with a new one every peer starts afresh, counters included.
+        let new_key = state.key.as_ref() != Some(desired.private_key.secret_bytes());
+        if !new_key {
+            gone.retain(|key| !wanted.contains_key(key));
+        }
+        let bytes: Vec<[u8; 32]> = gone.iter().map(|key| *key.as_bytes()).collect();
+        let result = wireguard.remove_peers(&bytes).map_err(netlink("removing peers"));
+        state.removed(&gone, result.is_ok());
+        result?;
+        if new_key {
             wireguard.set_key(desired.private_key.secret_bytes()).map_err(netlink("WireGuard's key"))?;
             state.key = Some(*desired.private_key.secret_bytes());
         }
-        let wanted: HashMap<NodePublic, &Peer> = desired.peers.iter().map(|peer| (peer.key, peer)).collect();
-        let mut there: Vec<NodePublic> = state.peers.keys().copied().collect();
-        if state.unsure {
-            let (_, peers) = wireguard.status().map_err(netlink("WireGuard's state"))?;
-            there.extend(peers.iter().map(|peer| NodePublic::from_bytes(peer.key)));
-        }
-        there.retain(|key| !wanted.contains_key(key));
-        // Until the kernel has removed them they are known: who has left the network must not be forgotten there.
-        let bytes: Vec<[u8; 32]> = there.iter().map(|key| *key.as_bytes()).collect();
-        wireguard.remove_peers(&bytes).map_err(netlink("removing peers"))?;
-        state.unsure = false;
-        for key in &there {
-            if let Some(known) = state.peers.remove(key) {
-                state.by_index.remove(&known.index);
-            }
-        }
-
-        let mut changes = Vec::new();
-        let mut fresh = Vec::new();
-        for peer in wanted.values() {
-            match state.peers.get(&peer.key) {
-                Some(known) if known.peer.allowed_ips == peer.allowed_ips && known.peer.keepalive == peer.keepalive => {
-                }
-                Some(known) => changes.push(PeerChange {
-                    peer,
-                    allowed_ips: (known.peer.allowed_ips != peer.allowed_ips).then_some(peer.allowed_ips.as_slice()),
-                    endpoint: None,
-                    update_only: true,
-                }),
-                None => {
-                    let index = state.free_index().ok_or(PlaneError::UnknownPeer)?;
-                    state.by_index.insert(index, peer.key);
-                    fresh.push((peer.key, index));
-                    changes.push(PeerChange {
-                        peer,
-                        allowed_ips: Some(&peer.allowed_ips),
-                        endpoint: (!self.plain).then(|| self.shared.target(index, peer.endpoint)),
-                        update_only: false,
-                    });
-                }
-            }
-        }
+        let (changes, fresh) =
+            state.changes(&wanted, |index, peer| (!self.plain).then(|| self.shared.target(index, peer.endpoint)))?;
         let result = wireguard.set_peers(&changes).map_err(netlink("peers"));
-        if result.is_err() {
-            // What the kernel has now is unknown: the next state is told in full.
-            state.unsure = true;
-            for (_, index) in fresh {
-                state.by_index.remove(&index);
-            }
-            return result;
-        }
-        let fresh: HashMap<NodePublic, u32> = fresh.into_iter().collect();
-        for change in &changes {
-            let peer = change.peer.clone();
-            if let Some(known) = state.peers.get_mut(&peer.key) {
-                known.peer = peer;
-            } else if let Some(index) = fresh.get(&peer.key) {
-                let (endpoint, local) = (peer.endpoint, local_of(peer.endpoint));
-                state.peers.insert(peer.key, Known { index: *index, peer, endpoint, local, fresh: true });
-            }
-        }
-        Ok(())
+        state.told(&changes, &fresh, result.is_ok());
+        result
     }
 }
 
@@ -319,18 +253,6 @@ impl DataPlane for Kernel {
 impl Drop for Kernel {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl State {
-    fn free_index(&mut self) -> Option<u32> {
-        for _ in 0..relay::MAX_PEERS {
-            self.last_index = (self.last_index + 1) % relay::MAX_PEERS;
-            if !self.by_index.contains_key(&self.last_index) {
-                return Some(self.last_index);
-            }
-        }
-        None
     }
 }
 
