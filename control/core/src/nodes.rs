@@ -10,7 +10,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 pub(crate) struct Nodes {
     pub(crate) pages: Arc<SortedMap<u64, Arc<Page>>>,
     pub(crate) by_key: Arc<HashMap<NodePublic, NodeId>>,
-    by_machine: Arc<HashMap<MachinePublic, Vec<NodeId>>>,
+    pub(crate) by_machine: Arc<HashMap<MachinePublic, Vec<NodeId>>>,
     by_ip: Arc<HashMap<IpAddr, NodeId>>,
     by_name: Arc<HashMap<String, NodeId>>,
     count: usize,

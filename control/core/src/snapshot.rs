@@ -1,7 +1,7 @@
 //! What readers see: an immutable view of the world and the recent changes that led to it.
 
 use crate::{Node, NodeId, Policy, Settings, User, UserId};
-use hearthgate_keys::NodePublic;
+use hearthgate_keys::{MachinePublic, NodePublic};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::DerpMap;
 use std::{
@@ -150,6 +150,7 @@ pub struct Snapshot {
     pub users: Arc<SortedMap<UserId, User>>,
     pub(crate) pages: Arc<SortedMap<u64, Arc<Page>>>,
     pub(crate) by_key: Arc<HashMap<NodePublic, NodeId>>,
+    pub(crate) by_machine: Arc<HashMap<MachinePublic, Vec<NodeId>>>,
     pub(crate) recent: VecDeque<Arc<Tick>>,
     pub(crate) count: usize,
 }
@@ -181,6 +182,12 @@ impl Snapshot {
     #[must_use]
     pub fn node_by_key(&self, key: &NodePublic) -> Option<&Arc<Node>> {
         self.node(*self.by_key.get(key)?)
+    }
+
+    /// Whether a node is on this machine: strangers have machine keys too.
+    #[must_use]
+    pub fn knows_machine(&self, key: &MachinePublic) -> bool {
+        self.by_machine.contains_key(key)
     }
 
     /// Changes after `cursor` up to this snapshot; `None` when some of them are no longer kept.

@@ -195,6 +195,7 @@ impl World {
             users: self.users.clone(),
             pages: self.nodes.pages.clone(),
             by_key: self.nodes.by_key.clone(),
+            by_machine: self.nodes.by_machine.clone(),
             recent: self.recent.clone(),
             count: self.nodes.len(),
         }

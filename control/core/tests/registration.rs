@@ -4,7 +4,7 @@ mod support;
 
 use hearthgate_core::{AuthId, CoreError, Fact, NewPreAuthKey, PREAUTH_MAX, RegisterMethod, Registration};
 use jiff::ToSpan;
-use support::{Lab, node_key, request};
+use support::{Lab, machine, node_key, request};
 
 fn reusable(user: hearthgate_core::UserId) -> NewPreAuthKey {
     NewPreAuthKey { user: Some(user), reusable: true, ..Default::default() }
@@ -21,6 +21,19 @@ fn a_single_use_key_lets_one_node_in_and_that_node_back_in() {
     lab.world.delete_preauth_key(id).unwrap();
     assert_eq!(lab.join(1, &key), node);
     assert_eq!(lab.world.nodes().count(), 1);
+}
+
+#[test]
+fn a_machine_is_known_while_a_node_is_on_it() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, key) = lab.key(reusable(user));
+    lab.answer(1, &request(1, None));
+    assert!(!lab.world.view().knows_machine(&machine(1)), "a login that waits is a stranger's");
+    let node = lab.join(1, &key);
+    assert!(lab.world.view().knows_machine(&machine(1)) && !lab.world.view().knows_machine(&machine(2)));
+    lab.world.delete_node(node).unwrap();
+    assert!(!lab.world.view().knows_machine(&machine(1)));
 }
 
 #[test]

@@ -29,6 +29,7 @@ use hearthgate_tailcfg::{
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc};
 
@@ -78,8 +79,14 @@ pub async fn handle(app: App, peer: Peer, req: Request<Incoming>) -> Reply {
     }
 }
 
+/// Reads a JSON body; see [`bodies::read`].
+async fn read<T: DeserializeOwned>(app: &App, peer: Peer, req: Request<Incoming>) -> Result<T, Box<Reply>> {
+    let known = || app.control.current().knows_machine(&peer.machine);
+    bodies::read(&app.noise_bodies, known, req.into_body()).await
+}
+
 async fn register(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: Arc<RegisterRequest> = match bodies::read(&app.noise_bodies, req.into_body()).await {
+    let request: Arc<RegisterRequest> = match read(app, peer, req).await {
         Ok(request) => Arc::new(request),
         Err(reply) => return *reply,
     };
@@ -101,7 +108,7 @@ async fn register(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
 }
 
 async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: Arc<MapRequest> = match bodies::read(&app.noise_bodies, req.into_body()).await {
+    let request: Arc<MapRequest> = match read(app, peer, req).await {
         Ok(request) => Arc::new(request),
         Err(reply) => return *reply,
     };
@@ -157,7 +164,7 @@ async fn map(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
 
 /// `/machine/set-dns`: a device wants the answer to its certificate's challenge in DNS.
 async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: SetDnsRequest = match bodies::read(&app.noise_bodies, req.into_body()).await {
+    let request: SetDnsRequest = match read(app, peer, req).await {
         Ok(request) => request,
         Err(reply) => return *reply,
     };
@@ -188,7 +195,7 @@ async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
 }
 
 async fn feature_query(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
-    let request: QueryFeatureRequest = match bodies::read(&app.noise_bodies, req.into_body()).await {
+    let request: QueryFeatureRequest = match read(app, peer, req).await {
         Ok(request) => request,
         Err(reply) => return *reply,
     };
