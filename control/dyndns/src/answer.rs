@@ -31,6 +31,8 @@ pub fn judge(words: Words, status: u16, body: &[u8]) -> Verdict {
     match status {
         200..300 => {}
         401 | 403 => return refused_login(),
+        // The way there, or that time, was wrong (RFC 9110, RFC 8470, RFC 4918): the request may be right.
+        408 | 421 | 423 | 425 => return Verdict::Later(format!("the service answers {status}"), 0),
         429 => return Verdict::Later("the service says that it is asked too often (429)".into(), UNWELL_S),
         400..500 => {
             return Verdict::Stop(format!("the service refuses the request ({status}): check name and address"));
@@ -115,8 +117,11 @@ mod tests {
         assert_eq!(judge(Words::Status, 200, b"ERROR: Address 203.0.113.7 has not changed."), Verdict::Done);
         assert!(is_stop(&judge(Words::Status, 200, b"ERROR: Invalid update URL")));
         assert!(is_stop(&judge(Words::Status, 200, b"badauth")));
-        for (status, stops) in [(401, true), (403, true), (404, true), (302, false), (500, false), (429, false)] {
-            assert_eq!(is_stop(&judge(Words::Status, status, b"")), stops, "{status}");
+        for status in [401, 403, 404] {
+            assert!(is_stop(&judge(Words::Status, status, b"")), "{status}");
+        }
+        for status in [302, 408, 421, 423, 425, 429, 500] {
+            assert!(matches!(judge(Words::Status, status, b""), Verdict::Later(..)), "{status}");
         }
         assert!(matches!(judge(Words::Dyndns2, 429, b""), Verdict::Later(_, UNWELL_S)));
         // A stranger's text must not get onto pages and into the log.

@@ -41,8 +41,8 @@ pub enum Mistake {
     /// A template without an address.
     #[error("the URL has no place for an address: {{ip4}}, {{ip6}} or {{ips}}")]
     NoAddress,
-    /// Both families are off.
-    #[error("one of IPv4 and IPv6 has to be on")]
+    /// No family is left.
+    #[error("one of IPv4 and IPv6 has to be on, and one that this service takes")]
     NoFamily,
     /// The zone.
     #[error("the name does not lie within the zone {0:?}")]
@@ -173,6 +173,9 @@ impl Settings {
         // Everything filled in, to find places that there are not.
         let all = Addresses { v4: Some([192, 0, 2, 1].into()), v6: Some(std::net::Ipv6Addr::LOCALHOST) };
         let request = self.request(&all)?;
+        if self.takes(all).is_empty() {
+            return Err(Mistake::NoFamily);
+        }
         if !may_be_sent(&request.url) {
             return Err(Mistake::Url);
         }
@@ -212,6 +215,24 @@ impl Settings {
             _ if service.template.is_empty() => self.url.clone(),
             _ => service.template.to_owned(),
         }
+    }
+
+    /// Those of the addresses that the service can be told now: of families that are on and that its template has a
+    /// place for. None if the template needs another one as well.
+    #[must_use]
+    pub fn takes(&self, seen: Addresses) -> Addresses {
+        let Ok(service) = self.known() else { return Addresses::default() };
+        let (v4, v6) = if service.is_name_server() {
+            (true, true)
+        } else {
+            let template = self.template(service);
+            let both = template.contains("{ips");
+            (both || template.contains("{ip4"), both || template.contains("{ip6"))
+        };
+        let what = Addresses { v4: seen.v4.filter(|_| v4 && self.ipv4), v6: seen.v6.filter(|_| v6 && self.ipv6) };
+        let waits =
+            !service.is_name_server() && matches!(self.request(&what), Err(Mistake::Template(TemplateError::Missing)));
+        if waits { Addresses::default() } else { what }
     }
 
     /// The request that tells these addresses; not for name servers.

@@ -30,7 +30,7 @@ pub struct State {
     pub tried_at: u64,
     /// Failures since the last success.
     pub failures: u32,
-    /// Pause after the last failure in seconds.
+    /// Pause after the last try in seconds.
     pub wait_s: u64,
     /// No more tries by itself: somebody has to change something.
     pub stopped: bool,
@@ -54,16 +54,33 @@ impl State {
         if self.stopped || seen.is_empty() {
             return Step::Rest;
         }
-        if self.failures > 0 && since(self.tried_at, now) < self.wait_s {
+        if since(self.tried_at, now) < self.wait_s {
             return Step::Rest;
         }
         let new = |seen: bool, same: bool| seen && !same;
         let changed =
             new(seen.v4.is_some(), seen.v4 == self.told.v4) || new(seen.v6.is_some(), seen.v6 == self.told.v6);
         let age = since(self.told_at, now);
-        // A success that was noted before the clock was set is of no known age.
-        let stale = age >= REFRESH_S && self.told_at >= CLOCK_SET;
-        if (changed && (self.told_at == 0 || age >= GAP_S)) || stale { Step::Tell(seen) } else { Step::Rest }
+        // A success that was noted by a clock that was not set, or was wrong, is of no known age.
+        let stale = (CLOCK_SET..=now).contains(&self.told_at) && age >= REFRESH_S;
+        let due = (changed && (self.told_at == 0 || age >= GAP_S)) || stale;
+        // After a failure, what was told may hold; only another try says so.
+        if due || self.failures > 0 { Step::Tell(seen) } else { Step::Rest }
+    }
+
+    /// The same with a date that is known, if this one's was noted by a clock that was not set, or was wrong, and the
+    /// clock is set `now`.
+    #[must_use]
+    pub fn dated(&self, now: u64) -> Option<Self> {
+        let unknown = self.told_at > 0 && !(CLOCK_SET..=now.saturating_add(DAY_S)).contains(&self.told_at);
+        (unknown && now >= CLOCK_SET).then(|| Self { told_at: now, ..self.clone() })
+    }
+
+    /// After somebody changed what may be why it failed: it may be tried again, but not in a hurry.
+    #[must_use]
+    pub fn forgiven(self) -> Self {
+        let wait_s = self.wait_s.max(ASKED_GAP_S);
+        Self { failures: 0, stopped: false, why: String::new(), wait_s, ..self }
     }
 
     /// Seconds until somebody may ask for a try; 0 is now.
@@ -175,6 +192,16 @@ mod tests {
         let mut early = State::default();
         early.note(at(1), &Verdict::Done, 100);
         assert_eq!(early.step(at(1), NOW), Step::Rest);
+        assert_eq!((early.dated(200), state.dated(NOW + 90 * DAY_S)), (None, None));
+        let dated = early.dated(NOW).expect("the clock is set");
+        assert_eq!(dated.step(at(1), NOW), Step::Rest);
+        assert_eq!(dated.step(at(1), NOW + REFRESH_S), Step::Tell(at(1)));
+        // Told by a clock that was ahead, or looked at by one that is not set yet.
+        let mut ahead = State::default();
+        ahead.note(at(1), &Verdict::Done, NOW + 400 * DAY_S);
+        assert_eq!((ahead.step(at(1), NOW), ahead.step(at(1), 100)), (Step::Rest, Step::Rest));
+        assert_eq!(ahead.step(at(2), NOW), Step::Tell(at(2)));
+        assert_eq!(ahead.dated(NOW).map(|s| s.step(at(1), NOW + REFRESH_S)), Some(Step::Tell(at(1))));
     }
 
     #[test]
@@ -197,6 +224,27 @@ mod tests {
         assert_eq!(state.step(at(1), NOW + 1800), Step::Tell(at(1)));
         // The clock was a year ahead when it failed.
         assert_eq!(state.step(at(1), NOW - 365 * DAY_S), Step::Tell(at(1)));
+    }
+
+    #[test]
+    fn a_failure_does_not_outlast_the_address_that_it_was_about() {
+        let mut state = done();
+        state.note(at(2), &Verdict::Later("away".into(), 0), NOW + 100);
+        assert_eq!(state.step(at(1), NOW + 159), Step::Rest);
+        assert_eq!(state.step(at(1), NOW + 160), Step::Tell(at(1)));
+        state.note(at(1), &Verdict::Done, NOW + 160);
+        assert_eq!((state.step(at(1), NOW + 600), state.why.as_str()), (Step::Rest, ""));
+    }
+
+    #[test]
+    fn what_is_forgiven_is_tried_again_but_not_at_once() {
+        let mut state = done();
+        state.note(at(2), &Verdict::Stop("badauth".into()), NOW + 100);
+        let state = state.forgiven();
+        assert_eq!((state.told, state.why.as_str(), state.patience(NOW + 110)), (at(1), "", 20));
+        assert_eq!(state.step(at(2), NOW + 129), Step::Rest);
+        assert_eq!(state.step(at(2), NOW + 130), Step::Tell(at(2)));
+        assert_eq!(state.step(at(1), NOW + 130), Step::Rest);
     }
 
     #[test]

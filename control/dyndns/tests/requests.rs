@@ -52,6 +52,28 @@ fn each_service_gets_name_and_addresses_in_its_own_words() {
 }
 
 #[test]
+fn a_service_is_told_only_what_it_has_a_place_for() {
+    let (v4, v6, none) = (Addresses { v6: None, ..both() }, Addresses { v4: None, ..both() }, Addresses::default());
+    let takes = |service, url, seen| settings(service, url).checked().expect("fine").takes(seen);
+    for (service, url) in [("freedns", ""), ("ovh", ""), ("url", "https://x.test/?a={ip4}")] {
+        assert_eq!((takes(service, url, both()), takes(service, url, v6)), (v4, none), "{service}");
+    }
+    assert_eq!(takes("url", "https://x.test/{ip6}", both()), v6);
+    for (service, url) in [("duckdns", ""), ("desec", ""), ("strato", ""), ("dyndns2", "x.test"), ("rfc2136", "x.test")]
+    {
+        assert_eq!((takes(service, url, both()), takes(service, url, v6)), (both(), v6), "{service}");
+    }
+    // Not now: no mistake of anybody.
+    assert_eq!(takes("url", "https://x.test/{ip4}?b={ip6}", v6), none);
+    assert_eq!(takes("url", "https://x.test/{ip4}?b={ip6}", v4), v4);
+    assert_eq!(takes("url", "https://x.test/{ip4}/{ip6}", v4), none);
+    let off = Settings { ipv6: false, ..settings("rfc2136", "x.test") };
+    assert_eq!(off.takes(both()), v4);
+    let nothing = Settings { ipv4: false, ..settings("ovh", "") };
+    assert_eq!(nothing.checked(), Err(Mistake::NoFamily));
+}
+
+#[test]
 fn every_listed_service_can_be_used_and_sends_its_secret_once() {
     for service in SERVICES.iter().filter(|s| !s.is_name_server()) {
         let given = if service.url.is_some() { "https://dyn.example.net/?a={ip4}" } else { "" };
