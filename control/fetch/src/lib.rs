@@ -16,7 +16,7 @@ pub use public::is_public;
 use bytes::Bytes;
 use hearthgate_http::{Stream, begin1};
 use http::{HeaderValue, Method, Request, Response, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use std::{
     net::SocketAddr,
@@ -58,6 +58,14 @@ pub enum FetchError {
         host: String,
         /// In the words of the system.
         why: String,
+    },
+    /// Its answer is longer than is read.
+    #[error("{host} answers with more than is read")]
+    TooLong {
+        /// Whom we asked.
+        host: String,
+        /// HTTP status of the answer.
+        status: u16,
     },
     /// It leads to this machine or to a private network, and only public addresses are wanted.
     #[error("{0} is not on the public internet")]
@@ -245,7 +253,12 @@ async fn exchange(
         let asking = async {
             let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, max).collect().await.map_err(|e| unreachable(&e))?;
+            let body = Limited::new(body, max).collect().await.map_err(|e| {
+                if e.is::<LengthLimitError>() {
+                    return FetchError::TooLong { host: host.to_owned(), status: head.status.as_u16() };
+                }
+                unreachable(&e)
+            })?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
         tokio::pin!(asking);

@@ -56,7 +56,7 @@ async fn too_much_is_refused() {
     let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
     bytes.resize(bytes.len() + ANSWER_MAX + 1, b'x');
     let (url, _) = answering(bytes).await;
-    assert!(matches!(Fetch::new().get(&url).await, Err(FetchError::Unreachable { .. })));
+    assert!(matches!(Fetch::new().get(&url).await, Err(FetchError::TooLong { status: 200, .. })));
 }
 
 #[tokio::test]

@@ -95,6 +95,11 @@ impl Control {
         }
     }
 
+    /// Nothing more is carried out: the server is going down.
+    pub fn is_closed(&self) -> bool {
+        self.jobs.is_closed()
+    }
+
     /// Every durable record, as of one moment between two changes.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! `/api/v1/dyndns`: GET tells how it is, POST sets and tries, DELETE forgets; `/dyndns/update` tries now; the pages
 //! do the same through [`set_and_try`] and [`update`].
 
-use super::{DyndnsError, OF, SETTINGS, STATE, attempt, learn, lock, of, seconds, words};
+use super::{DyndnsError, SETTINGS, STATE, attempt, known, lock, look, of, words};
 use crate::{
     api_v1::problem,
     reply::{Reply, json},
@@ -61,38 +61,53 @@ pub(crate) async fn set_and_try(app: &App, actor: String, settings: Option<Setti
         return Err(DyndnsError::Configured);
     }
     let set = settings.is_some();
+    let dyndns = app.clone();
     let done = app.control.call(move |world, c| {
+        let dyndns = &dyndns.dyndns;
         let before: Option<Settings> = world.record(SETTINGS);
         let (action, name) = match settings {
             Some(settings) => {
                 let settings = with_known_secret(settings, before.as_ref()).checked()?;
+                let state = before.map(|b| again(&b, &settings, dyndns.state(world, &b))).unwrap_or_default();
                 world.put_record(SETTINGS, &settings)?;
-                world.put_record(OF, &of(&settings))?;
+                dyndns.keep(world, &settings, state);
                 ("set the dynamic name", settings.name)
             }
             None => {
                 let Some(before) = before else { return Ok(()) };
                 world.delete_record(SETTINGS);
-                world.delete_record(OF);
+                world.delete_record(STATE);
+                *lock(&dyndns.newest) = None;
                 ("gave up the dynamic name", before.name)
             }
         };
-        // Another name, or another password: nothing of before holds.
-        world.delete_record(STATE);
         world.audit(&actor, action, &name, c.now);
         Ok::<_, DyndnsError>(())
     });
     done.await??;
+    let tried = match set.then(|| update(app)) {
+        Some(tried) => tried.await,
+        None => Ok(()),
+    };
+    // Not before: it would try as well.
     app.dyndns.wake.notify_one();
-    if set {
-        match update(app).await {
-            // Set all the same: the address may come.
-            Err(DyndnsError::Unknown) => Ok(()),
-            other => other,
-        }
-    } else {
-        Ok(())
+    match tried {
+        // Set all the same: the address may come.
+        Err(DyndnsError::Unknown) => Ok(()),
+        Err(soon @ DyndnsError::Soon(_)) => Err(DyndnsError::Failed(format!("it is set, but not tried yet: {soon}"))),
+        other => other,
     }
+}
+
+/// What holds of before when something is set again. A service that was just asked is not asked at once, whatever the
+/// password is now.
+fn again(before: &Settings, now: &Settings, state: State) -> State {
+    if of(before) == of(now) {
+        return state.forgiven();
+    }
+    let same = (&before.service, &before.url, &before.name) == (&now.service, &now.url, &now.name);
+    let (tried_at, wait_s) = (state.tried_at, state.wait_s);
+    if same { State { tried_at, wait_s, ..State::default() }.forgiven() } else { State::default() }
 }
 
 /// A form that is sent again without its secret keeps the one there is, as long as it goes to the same server.
@@ -105,17 +120,8 @@ fn with_known_secret(mut new: Settings, before: Option<&Settings>) -> Settings {
 
 /// Tells the service now, whatever was told before.
 pub(crate) async fn update(app: &App) -> Result<(), DyndnsError> {
-    let shown = app.clone();
-    let known = app.control.call(move |world, _| {
-        shown.dyndns.settings(world).map(|(s, _)| (s, world.record::<State>(STATE).unwrap_or_default()))
-    });
-    let (settings, state) = known.await?.ok_or(DyndnsError::Nobody)?;
-    match state.patience(seconds()) {
-        0 => {}
-        wait => return Err(DyndnsError::Soon(wait)),
-    }
-    let what = learn::look(app, &settings, state.told).await;
-    *lock(&app.dyndns.seen) = what;
+    let (settings, state) = known(app).await?.ok_or(DyndnsError::Nobody)?;
+    let what = look(app, &settings, &state).await;
     if what.is_empty() {
         return Err(DyndnsError::Unknown);
     }
@@ -131,7 +137,7 @@ fn services() -> Value {
 /// How it is, without the secret: a URL of one's own may have one as well.
 fn view(app: &App, world: &World) -> Value {
     let Some((settings, configured)) = app.dyndns.settings(world) else { return json!({ "state": "none" }) };
-    let state: State = world.record(STATE).unwrap_or_default();
+    let state = app.dyndns.state(world, &settings);
     let seen = *lock(&app.dyndns.seen);
     let word = match () {
         () if state.stopped => "stopped",

@@ -37,6 +37,14 @@ const FRONT_FRESH_S: u64 = 600;
 #[derive(Debug, Default)]
 pub(super) struct Learner(Mutex<Option<(Instant, Option<Ipv4Addr>)>>);
 
+#[cfg(test)]
+impl Learner {
+    /// What STUN servers are taken to have said.
+    pub(super) fn say(&self, v4: Ipv4Addr) {
+        *super::lock(&self.0) = Some((Instant::now(), Some(v4)));
+    }
+}
+
 /// The public addresses now, of the families that are wanted. `before` is what the name leads to.
 pub(super) async fn look(app: &App, settings: &Settings, before: Addresses) -> Addresses {
     let v4 = if settings.ipv4 { v4(app, before.v4).await } else { None };

@@ -18,6 +18,8 @@ use hearthgate_dyndns::{Addresses, Settings, State, Steady, Step, Verdict};
 use hearthgate_fetch::Fetch;
 use jiff::Timestamp;
 use learn::Learner;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
     net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -47,7 +49,9 @@ pub(crate) enum DyndnsError {
     #[error(transparent)]
     Mistake(#[from] hearthgate_dyndns::Mistake),
     /// No public address is known.
-    #[error("no public address of this box is known yet: see what stands under \"How the world reaches this box\"")]
+    #[error(
+        "no public address that can be told is known yet: see what stands under \"How the world reaches this box\""
+    )]
     Unknown,
     /// Too soon after the last try.
     #[error("wait {0} seconds: services block who asks too often")]
@@ -67,6 +71,8 @@ pub(crate) enum DyndnsError {
 pub struct Dyndns {
     configured: Mutex<Option<Settings>>,
     seen: Mutex<Addresses>,
+    /// How the last try went, stored or not: a full disk is no reason to repeat it.
+    newest: Mutex<Option<Kept>>,
     learner: Learner,
     wake: Notify,
     /// One update at a time.
@@ -79,12 +85,46 @@ impl Default for Dyndns {
         Self {
             configured: Mutex::default(),
             seen: Mutex::default(),
+            newest: Mutex::default(),
             learner: Learner::default(),
             wake: Notify::new(),
             turn: tokio::sync::Mutex::default(),
             fetch: Fetch::new().up_to(ANSWER_MAX),
         }
     }
+}
+
+/// What is stored: how it is, and with which settings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    /// Which name at which service and account.
+    of: String,
+    /// Mark of all settings.
+    set: u32,
+    state: State,
+}
+
+impl Kept {
+    /// How it is with these settings; `None` if this is about another name, service or account.
+    fn fit(self, settings: &Settings) -> Option<State> {
+        // Somebody may have put right what was refused.
+        let same = |state: State| if self.set == set(settings) { state } else { state.forgiven() };
+        (self.of == of(settings)).then(|| same(self.state))
+    }
+}
+
+fn of(settings: &Settings) -> String {
+    let account = mark(format!("{}\n{}", settings.url, settings.user).as_bytes());
+    format!("{} {} {} {account:08x}", settings.service, settings.name, settings.zone())
+}
+
+/// Changes with the settings, the secret as well; too short for anybody to find the secret by it.
+fn set(settings: &Settings) -> u32 {
+    mark(&serde_json::to_vec(settings).unwrap_or_default()) & 0xffff
+}
+
+fn mark(bytes: &[u8]) -> u32 {
+    Sha256::digest(bytes).first_chunk().map_or(0, |four| u32::from_be_bytes(*four))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,43 +137,11 @@ pub(crate) fn seen_addresses(app: &App) -> impl Iterator<Item = IpAddr> + use<> 
     v4.map(IpAddr::V4).into_iter().chain(v6.map(IpAddr::V6))
 }
 
-/// Takes what the configuration says, at the start and when it is read again. What was refused for good gets another
-/// try then: somebody may have put it right.
+/// Takes what the configuration says, at the start and when it is read again. That happens at every reconnection of a
+/// router, so it pardons nothing by itself.
 pub(crate) fn configure(app: &App, settings: Option<Settings>) {
-    let configured = settings.clone();
     *lock(&app.dyndns.configured) = settings;
-    app.control.cast(move |world, _| {
-        if let Some(now) = configured.or_else(|| world.record(SETTINGS)) {
-            forget_of_others(world, &now);
-        }
-        let Some(state) = world.record::<State>(STATE).filter(|s| s.stopped) else { return };
-        note(world, &State { stopped: false, ..state });
-    });
     app.dyndns.wake.notify_one();
-}
-
-/// What was told of another name, or to another service, says nothing of this one.
-fn forget_of_others(world: &mut World, now: &Settings) {
-    let of = of(now);
-    if world.record::<String>(OF).as_deref() != Some(&of) {
-        world.delete_record(STATE);
-        if let Err(error) = world.put_record(OF, &of) {
-            tracing::error!(%error, "the dynamic name's state cannot be kept");
-        }
-    }
-}
-
-/// Whose state is kept.
-const OF: &str = "dyndns/of";
-
-fn of(settings: &Settings) -> String {
-    format!("{} {} {}", settings.service, settings.name, settings.zone())
-}
-
-fn note(world: &mut World, state: &State) {
-    if let Err(error) = world.put_record(STATE, state) {
-        tracing::error!(%error, "the dynamic name's state cannot be kept");
-    }
 }
 
 impl Dyndns {
@@ -142,42 +150,89 @@ impl Dyndns {
         let configured = lock(&self.configured).clone().map(|s| (s, true));
         configured.or_else(|| world.record(SETTINGS).map(|s| (s, false)))
     }
+
+    fn is_set(&self, world: &World, settings: &Settings) -> bool {
+        self.settings(world).is_some_and(|(now, _)| now == *settings)
+    }
+
+    /// How it is with these settings.
+    fn state(&self, world: &World, settings: &Settings) -> State {
+        let newest = lock(&self.newest).clone().and_then(|kept| kept.fit(settings));
+        let stored = || world.record::<Kept>(STATE).and_then(|kept| kept.fit(settings));
+        newest.or_else(stored).unwrap_or_default()
+    }
+
+    /// Notes how it is with these settings.
+    fn keep(&self, world: &mut World, settings: &Settings, state: State) {
+        let kept = Kept { of: of(settings), set: set(settings), state };
+        if let Err(error) = world.put_record(STATE, &kept) {
+            tracing::error!(%error, "the dynamic name's state cannot be kept");
+        }
+        *lock(&self.newest) = Some(kept);
+    }
 }
 
 /// Keeps the name up to date until the server stops.
 pub(crate) async fn keep(app: App) {
     let (mut steady, begun) = (Steady::default(), Instant::now());
     loop {
-        let look = app.control.call({
-            let app = app.clone();
-            move |world, _| (app.dyndns.settings(world), world.record::<State>(STATE).unwrap_or_default())
-        });
-        let Ok((settings, state)) = look.await else { return };
-        let Some((settings, _)) = settings else {
-            app.dyndns.wake.notified().await;
-            continue;
-        };
-        let seen = learn::look(&app, &settings, state.told).await;
-        *lock(&app.dyndns.seen) = seen;
-        if steady.look(seen, begun.elapsed().as_secs())
-            && let Step::Tell(what) = state.step(seen, seconds())
-        {
-            // Said in the log and on the pages.
-            let _ = attempt(&app, &settings, what, false).await;
+        match known(&app).await {
+            Ok(Some((settings, state))) => {
+                let what = look(&app, &settings, &state).await;
+                if steady.look(what, begun.elapsed().as_secs())
+                    && let Step::Tell(what) = state.step(what, seconds())
+                {
+                    // Said in the log and on the pages.
+                    let _ = attempt(&app, &settings, what, false).await;
+                }
+            }
+            Ok(None) => {
+                app.dyndns.wake.notified().await;
+                continue;
+            }
+            Err(Unavailable) if app.control.is_closed() => return,
+            // Somebody's change in the same batch could not be stored.
+            Err(Unavailable) => {}
         }
         // Woken when something else was set.
         let _ = timeout(LOOK_EVERY, app.dyndns.wake.notified()).await;
     }
 }
 
-/// Tells the service once, and notes how it went. What nobody `asked` for is left when it was done meanwhile.
+/// What is set, and how it is.
+async fn known(app: &App) -> Result<Option<(Settings, State)>, Unavailable> {
+    let shown = app.clone();
+    let known = app.control.call(move |world, _| {
+        let (settings, _) = shown.dyndns.settings(world)?;
+        let mut state = shown.dyndns.state(world, &settings);
+        if let Some(dated) = state.dated(seconds()) {
+            state = dated;
+            shown.dyndns.keep(world, &settings, state.clone());
+        }
+        Some((settings, state))
+    });
+    known.await
+}
+
+/// The public addresses now, as far as the service takes them.
+async fn look(app: &App, settings: &Settings, state: &State) -> Addresses {
+    let seen = learn::look(app, settings, state.told).await;
+    *lock(&app.dyndns.seen) = seen;
+    settings.takes(seen)
+}
+
+/// Tells the service once, and notes how it went, unless something else was set meanwhile. What nobody `asked` for is
+/// left when it was done meanwhile, and what somebody asked for has to wait for its turn as well.
 async fn attempt(app: &App, settings: &Settings, what: Addresses, asked: bool) -> Result<(), DyndnsError> {
     let _turn = app.dyndns.turn.lock().await;
-    if !asked {
-        let state = app.control.call(|world, _| world.record::<State>(STATE).unwrap_or_default()).await?;
-        if state.step(what, seconds()) == Step::Rest {
-            return Ok(());
-        }
+    let (shown, set) = (app.clone(), settings.clone());
+    let state =
+        app.control.call(move |world, _| shown.dyndns.is_set(world, &set).then(|| shown.dyndns.state(world, &set)));
+    let Some(state) = state.await? else { return Ok(()) };
+    match state.patience(seconds()) {
+        wait if asked && wait > 0 => return Err(DyndnsError::Soon(wait)),
+        _ if !asked && state.step(what, seconds()) == Step::Rest => return Ok(()),
+        _ => {}
     }
     let verdict = timeout(UPDATE_WITHIN, send::tell(&app.dyndns.fetch, settings, what)).await;
     let verdict = verdict.unwrap_or_else(|_| Verdict::Later("the service took too long to answer".into(), 0));
@@ -189,17 +244,18 @@ async fn attempt(app: &App, settings: &Settings, what: Addresses, asked: bool) -
             tracing::error!(name, %why, "the dynamic name was refused: no more tries until it is changed")
         }
     }
-    let (told, set, configured) = (verdict.clone(), settings.clone(), lock(&app.dyndns.configured).clone());
+    let (shown, told, set) = (app.clone(), verdict.clone(), settings.clone());
     let noted = app.control.call(move |world, c| {
-        // Something else was set meanwhile.
-        if configured.or_else(|| world.record(SETTINGS)).as_ref() != Some(&set) {
+        if !shown.dyndns.is_set(world, &set) {
             return;
         }
-        let mut state: State = world.record(STATE).unwrap_or_default();
+        let mut state = shown.dyndns.state(world, &set);
         state.note(what, &told, u64::try_from(c.now.wall.as_second()).unwrap_or(0));
-        note(world, &state);
+        shown.dyndns.keep(world, &set, state);
     });
-    noted.await?;
+    if noted.await.is_err() {
+        tracing::error!(name, "how it went is not stored; it is told again after a restart");
+    }
     match verdict {
         Verdict::Done => Ok(()),
         Verdict::Later(why, _) | Verdict::Stop(why) => Err(DyndnsError::Failed(why)),
@@ -217,7 +273,8 @@ fn seconds() -> u64 {
 /// What the pages show; `None` without a name.
 pub(crate) fn seen(app: &App, world: &World) -> Option<hearthgate_web::dyndns::Dyndns> {
     let (settings, configured) = app.dyndns.settings(world)?;
-    let state: State = world.record(STATE).unwrap_or_default();
+    let state = app.dyndns.state(world, &settings);
+    let seen = settings.takes(*lock(&app.dyndns.seen));
     let label = settings.known().map_or("", |s| s.label);
     Some(hearthgate_web::dyndns::Dyndns {
         in_use: host_of(&world.settings().server_url).eq_ignore_ascii_case(&settings.name),
@@ -226,7 +283,7 @@ pub(crate) fn seen(app: &App, world: &World) -> Option<hearthgate_web::dyndns::D
         configured,
         told: state.told,
         told_ago_s: (state.told_at > 0).then(|| seconds().saturating_sub(state.told_at)),
-        seen: *lock(&app.dyndns.seen),
+        seen,
         why: state.why,
         stopped: state.stopped,
     })

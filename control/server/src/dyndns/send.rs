@@ -24,14 +24,20 @@ pub(super) async fn tell(fetch: &Fetch, settings: &Settings, what: Addresses) ->
     let what = Send { body: None, authorization: authorization.as_deref() };
     match fetch.send(&request.url, what).await {
         Ok(answer) => judge(request.words, answer.status, &answer.body),
-        // Its text has the URL, and that may have the secret.
+        Err(FetchError::TooLong { status, .. }) => judge(request.words, status, &[]),
+        // Their own texts have the URL or the host, which may be made of the secret, and names out of a certificate.
         Err(FetchError::Url(_)) => Verdict::Stop("the URL cannot be asked".into()),
-        Err(e) => {
-            let said = e.to_string();
-            // A host may be made of it.
-            let shows = !settings.secret.is_empty() && said.contains(&settings.secret);
-            Verdict::Later(if shows { "the service cannot be reached".to_owned() } else { said }, 0)
+        Err(e) => Verdict::Later(unreachable(&e).into(), 0),
+    }
+}
+
+fn unreachable(error: &FetchError) -> &'static str {
+    match error {
+        FetchError::NoAuthorities(_) => {
+            "no certificate authorities are installed: install the package ca-certificates (OpenWrt: ca-bundle)"
         }
+        FetchError::Slow(_) => "the service took too long to answer",
+        _ => "the service cannot be reached, or its certificate is not one to trust",
     }
 }
 

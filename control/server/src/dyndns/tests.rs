@@ -82,3 +82,163 @@ async fn a_url_has_the_token_and_no_failure_shows_it() {
     let said = format!("{:?}", send::tell(&Fetch::new(), &no_key, here()).await);
     assert!(said.starts_with("Stop") && !said.contains("t0ken"), "{said}");
 }
+
+#[tokio::test]
+async fn failures_are_in_words_of_ours_and_a_long_answer_counts_by_its_status() {
+    let said = send::tell(&Fetch::new(), &settings("dyndns2", "http://127.0.0.1:1".into()), here()).await;
+    let wanted = "the service cannot be reached, or its certificate is not one to trust";
+    assert_eq!(said, Verdict::Later(wanted.into(), 0));
+    let page = |status: &str| {
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{}", 2 * ANSWER_MAX, "x".repeat(2 * ANSWER_MAX))
+    };
+    for (status, done) in [("200 OK", true), ("503 Unavailable", false)] {
+        let (at, _told) = service(page(status).leak()).await;
+        let own = settings("url", format!("{at}/?a={{ip4}}"));
+        let verdict = send::tell(&Fetch::new().up_to(ANSWER_MAX), &own, here()).await;
+        assert_eq!(verdict == Verdict::Done, done, "{verdict:?}");
+    }
+}
+
+const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ngood";
+const BADAUTH: &str = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nbadauth";
+
+/// A server with this in its configuration, and a public address by STUN.
+async fn server(dir: &std::path::Path, dyndns: Option<Settings>) -> crate::Running {
+    let options = crate::Options { dyndns, ..crate::Options::new(dir, ([127, 0, 0, 1], 0).into()) };
+    let running = crate::start(options).await.expect("a server");
+    running.app.dyndns.learner.say([203, 0, 113, 7].into());
+    running
+}
+
+async fn state(app: &App) -> State {
+    known(app).await.expect("a writer").expect("a name").1
+}
+
+/// Holds the writer; what is asked of it until this is let go is in one batch with a change that cannot be stored.
+async fn spoil(app: &App) -> std::sync::mpsc::Sender<()> {
+    let (tell, ran) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel();
+    app.control.cast(move |_, _| {
+        let _ = tell.send(());
+        let _ = released.recv_timeout(Duration::from_secs(20));
+    });
+    ran.await.expect("a writer");
+    // Longer than a key may be.
+    app.control.cast(|world, _| world.put_record(&"k".repeat(2000), &1).expect("a record"));
+    release
+}
+
+/// Long enough for a task to ask the writer.
+const SHORTLY: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_and_could_not_be_stored_is_not_told_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = server(dir.path(), None).await;
+    let app = &running.app;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let own = settings("dyndns2", format!("http://{}", listener.local_addr().expect("an address")));
+    configure(app, Some(own.clone()));
+    let spoiled = app.clone();
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a request");
+        let mut buffer = [0; 4096];
+        assert!(stream.read(&mut buffer).await.expect("a request") > 0);
+        let release = spoil(&spoiled).await;
+        stream.write_all(BADAUTH.as_bytes()).await.expect("an answer");
+        tokio::time::sleep(SHORTLY).await;
+        release.send(()).expect("a writer");
+        listener
+    });
+    assert!(
+        matches!(attempt(app, &own, here(), false).await, Err(DyndnsError::Failed(why)) if why.contains("badauth"))
+    );
+    let listener = answering.await.expect("an answer");
+    let stored = app.control.call(|world, _| world.record::<Kept>(STATE).is_some()).await;
+    assert_eq!(stored, Ok(false), "it was to fail");
+    attempt(app, &own, here(), false).await.expect("nothing to do");
+    assert!(timeout(SHORTLY, listener.accept()).await.is_err(), "asked again after badauth");
+    assert!(state(app).await.stopped);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_failing_change_does_not_end_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = server(dir.path(), None).await;
+    let app = &running.app;
+    tokio::time::sleep(SHORTLY).await;
+    let release = spoil(app).await;
+    let (at, _told) = service(GOOD).await;
+    configure(app, Some(settings("dyndns2", at)));
+    tokio::time::sleep(SHORTLY).await;
+    release.send(()).expect("a writer");
+    tokio::time::sleep(SHORTLY).await;
+    assert_eq!(seen_addresses(app).count(), 0, "it was to fail");
+    app.dyndns.wake.notify_one();
+    let looked = async {
+        while seen_addresses(app).count() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), looked).await.expect("nobody looks any more");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_holds_over_reloads_and_restarts_until_something_is_changed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (at, _told) = service(BADAUTH).await;
+    let own = settings("dyndns2", at);
+    let running = server(dir.path(), Some(own.clone())).await;
+    let app = &running.app;
+    assert!(attempt(app, &own, here(), true).await.is_err());
+    configure(app, Some(own.clone()));
+    assert!(state(app).await.stopped);
+    let other = Settings { secret: "right".into(), ..own.clone() };
+    configure(app, Some(other.clone()));
+    let now = state(app).await;
+    assert_eq!((now.stopped, now.why.as_str(), now.tried_at > 0), (false, "", true));
+    running.stop().await;
+    for (set, stopped, known) in [
+        (own.clone(), true, true),
+        (other, false, true),
+        (Settings { url: "http://127.0.0.1:1".into(), ..own.clone() }, false, false),
+        (Settings { user: "you".into(), ..own.clone() }, false, false),
+    ] {
+        let running = server(dir.path(), Some(set)).await;
+        let now = state(&running.app).await;
+        assert_eq!((now.stopped, now.tried_at > 0), (stopped, known));
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_at_the_same_time_or_sets_the_same_again_asks_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = server(dir.path(), None).await;
+    let app = &running.app;
+    let (at, mut told) = service(GOOD).await;
+    let own = settings("dyndns2", at);
+    let set = |settings: &Settings| set_and_try(app, "me".into(), Some(settings.clone()));
+    set(&own).await.expect("told");
+    let before = state(app).await;
+    assert!(!before.told.is_empty() && told.recv().await.is_some());
+    for again in [own.clone(), Settings { secret: "other".into(), ..own.clone() }] {
+        let said = set(&again).await.expect_err("too soon").to_string();
+        assert!(said.starts_with("it is set, but not tried yet: wait "), "{said}");
+        let now = state(app).await;
+        assert_eq!((now.told, now.tried_at), (before.told, before.tried_at));
+    }
+    let you = Settings { user: "you".into(), ..own.clone() };
+    assert!(set(&you).await.is_err());
+    assert_eq!(state(app).await.told, Addresses::default(), "another account");
+    assert!(told.try_recv().is_err(), "told twice");
+    // Nothing is known of this one: the first asks, and the others wait for it.
+    let (at, mut told) = service(GOOD).await;
+    configure(app, Some(settings("dyndns2", at)));
+    let (one, two, three) = tokio::join!(update(app), update(app), update(app));
+    assert_eq!([one, two, three].iter().filter(|r| r.is_ok()).count(), 1);
+    assert!(told.recv().await.is_some() && told.try_recv().is_err());
+    running.stop().await;
+}
