@@ -34,10 +34,17 @@ use tokio::{
 static CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 /// Ports tried before any free one.
 const TRIES: u8 = 5;
-/// Connections at one time.
+/// Connections that are answered at one time.
 const CONNECTIONS: usize = 32;
-/// Of these, one caller's at most: users of the exit node ask many names at once, each on a connection.
+/// Of these, one caller's at most.
 const OF_ONE: usize = 24;
+/// Connections beside these that wait for their turn, with what the kernel holds of them alone: users of the exit node ask
+/// many names at once, each on a connection.
+const WAITING: usize = 64;
+/// Of these, one caller's at most.
+const WAITING_OF_ONE: usize = 40;
+/// How long they wait: longer than a connection stays without a question.
+const TURN: Duration = Duration::from_secs(10);
 /// How long nobody is let in after that failed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Longest DNS question.
@@ -153,8 +160,9 @@ fn port(ip: IpAddr, attempt: u8) -> u16 {
 }
 
 async fn serve(listener: TcpListener, facts: Facts) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let held = Arc::new(Mutex::new(SortedMap::<IpAddr, usize>::new()));
+    let room = Arc::new(Semaphore::new(CONNECTIONS + WAITING));
+    let turns = Arc::new(Semaphore::new(CONNECTIONS));
+    let held = Arc::default();
     while let Ok(permit) = room.clone().acquire_owned().await {
         let Ok((stream, from)) = listener.accept().await else {
             // There are no more files to be had, say: asking at once again would not help.
@@ -168,8 +176,11 @@ async fn serve(listener: TcpListener, facts: Facts) {
         }
         let Ok(here) = stream.local_addr() else { continue };
         let Some(place) = Place::take(&held, from) else { continue };
-        let facts = facts.clone();
+        let (facts, turns) = (facts.clone(), turns.clone());
         spawn(async move {
+            // One caller's wait for each other first, so that they take no turns of others meanwhile.
+            let turn = async { (place.turns.acquire().await, turns.acquire().await) };
+            let Ok((Ok(_own), Ok(_turn))) = timeout(TURN, turn).await else { return };
             let transfer = Arc::new(());
             let seen = Arc::downgrade(&transfer);
             let handler = Handler::new(move |request| {
@@ -187,25 +198,28 @@ async fn serve(listener: TcpListener, facts: Facts) {
             // Large files take their time, within limits of their own. Whoever asked may have gone away in the middle:
             // nobody is left to tell.
             while timeout(CONNECTION, &mut connection).await.is_err() && seen.strong_count() > 1 {}
-            drop((place, permit));
+            drop(permit);
         });
     }
 }
 
-/// A connection of one caller's.
+/// How many connections each caller has, and the turns they take.
+type Held = Mutex<SortedMap<IpAddr, (usize, Arc<Semaphore>)>>;
+
+/// A connection of one caller's, answered or waiting.
 struct Place {
-    held: Arc<Mutex<SortedMap<IpAddr, usize>>>,
+    held: Arc<Held>,
     caller: IpAddr,
+    turns: Arc<Semaphore>,
 }
 
 impl Place {
-    fn take(held: &Arc<Mutex<SortedMap<IpAddr, usize>>>, caller: IpAddr) -> Option<Self> {
+    fn take(held: &Arc<Held>, caller: IpAddr) -> Option<Self> {
         let mut all = held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.get(&caller).copied().unwrap_or_default();
-        (count < OF_ONE).then(|| {
-            all.insert(caller, count + 1);
-            Self { held: Arc::clone(held), caller }
-        })
+        let (count, turns) = all.remove(&caller).unwrap_or_else(|| (0, Arc::new(Semaphore::new(OF_ONE))));
+        let free = count < OF_ONE + WAITING_OF_ONE;
+        all.insert(caller, (count + usize::from(free), turns.clone()));
+        free.then(|| Self { held: held.clone(), caller, turns })
     }
 }
 
@@ -213,7 +227,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match all.remove(&self.caller) {
-            Some(count) if count > 1 => drop(all.insert(self.caller, count - 1)),
+            Some((count, turns)) if count > 1 => drop(all.insert(self.caller, (count - 1, turns))),
             _ => {}
         }
     }
@@ -483,27 +497,60 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn one_caller_leaves_connections_to_others() {
-        let api = running(friend());
+    const ASKS: &[u8] = b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n";
+
+    /// Connections that are answered and stay.
+    async fn hold(api: &Running, count: usize) -> Vec<TcpStream> {
         let mut held = Vec::new();
-        for _ in 0..OF_ONE {
+        for _ in 0..count {
             let mut stream = TcpStream::connect(api.at).await.unwrap();
-            stream.write_all(b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n").await.unwrap();
+            stream.write_all(ASKS).await.unwrap();
             assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
             held.push(stream);
         }
-        assert_eq!(get(api.at, "/", "peer").await, "");
-        held.pop();
-        let mut answer = String::new();
-        for _ in 0..100 {
-            answer = get(api.at, "/", "peer").await;
-            if !answer.is_empty() {
-                break;
-            }
-            sleep(Duration::from_millis(20)).await;
+        held
+    }
+
+    #[tokio::test]
+    async fn what_a_page_asks_at_once_is_answered() {
+        let api = running(friend());
+        // Nobody asks before all are there: each takes a turn or waits.
+        let mut all = Vec::new();
+        for _ in 0..OF_ONE + WAITING_OF_ONE {
+            all.push(TcpStream::connect(api.at).await.unwrap());
         }
-        assert!(answer.starts_with("HTTP/1.1 200 "), "a place that was given back: {answer}");
+        for (n, stream) in all.iter_mut().enumerate() {
+            let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: peer\r\nConnection: close\r\n\r\n").await;
+            let mut answer = String::new();
+            let read = timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "connection {n}: {asked:?} {read:?} {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_caller_leaves_connections_to_others() {
+        let api = running(friend());
+        let other = IpAddr::from([127, 0, 0, 2]);
+        api.callers.send_replace(Arc::new(Callers::from([(HERE, friend()), (other, friend())])));
+        let mut held = hold(&api, OF_ONE).await;
+        let mut waiting = Vec::new();
+        for _ in 0..WAITING_OF_ONE {
+            let mut stream = TcpStream::connect(api.at).await.unwrap();
+            stream.write_all(ASKS).await.unwrap();
+            waiting.push(stream);
+        }
+        assert_eq!(get(api.at, "/", "peer").await, "", "one more than wait");
+        let first = waiting.first_mut().unwrap();
+        assert!(timeout(Duration::from_millis(200), first.read(&mut [0; 512])).await.is_err(), "it waits");
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(other, 0)).unwrap();
+        let mut stream = socket.connect(api.at).await.unwrap();
+        stream.write_all(ASKS).await.unwrap();
+        let answered = timeout(Duration::from_secs(2), stream.read(&mut [0; 512])).await;
+        assert!(answered.is_ok_and(|read| read.unwrap() > 0), "another caller");
+        held.pop();
+        let answered = timeout(Duration::from_secs(2), first.read(&mut [0; 512])).await;
+        assert!(answered.is_ok_and(|read| read.unwrap() > 0), "a turn that was given back");
     }
 
     #[tokio::test]
