@@ -107,6 +107,9 @@ const FORMS: &[(&str, &str, May)] = &[
     ("setup/dyndns", "service=", May::Admins),
     ("setup/dyndns/update", "", May::Admins),
     ("setup/dyndns/remove", "", May::Admins),
+    ("setup/dyndns", "service=url&name=", May::Owners),
+    ("setup/dyndns", "service=dyndns2&name=", May::Owners),
+    ("setup/dyndns", "service=+rfc2136+&name=", May::Owners),
     ("account", "name=", May::Owners),
     ("account/nobody/role", "role=owner", May::Owners),
     ("account/nobody/delete", "", May::Owners),
@@ -289,6 +292,10 @@ async fn each_role_sees_and_does_what_is_its_own() {
     let (status, _) = town.get(1, "join").await;
     assert_eq!(status, 404, "auditors add no devices");
     assert_eq!(town.get(0, "join").await.0, 200);
+    for (role, own) in [(2, false), (3, true)] {
+        let (_, body) = town.get(role, "setup").await;
+        assert!(body.contains("value=\"duckdns\"") && body.contains("value=\"rfc2136\"") == own, "{}", ROLES[role]);
+    }
     assert_eq!(network(&town.server, "GET", "/admin/live", "", "").await.0, 401);
     let known: BTreeSet<String> = PAGES.iter().map(|(p, _)| starred(p)).collect();
     let others = ["join", "login", "icon.svg", "style.css"].map(str::to_owned).into();

@@ -14,6 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_core::{CoreError, NodeId, World, value_of};
+use hearthgate_dyndns::Service;
 use hearthgate_keys::Secret;
 use hearthgate_web::{
     Account, Role, account,
@@ -148,6 +149,10 @@ fn may(viewer: &Viewer, world: &World, path: &str, form: &Form) -> bool {
         ["password"] | ["passkey", ..] => true,
         ["join"] => viewer.role != Role::Auditor,
         ["backup"] | ["upgrade" | "account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
+        // They make this box ask where they say, within the network at home too, and show how that went.
+        ["setup", "dyndns"] if Service::find(form.get("service").trim()).is_some_and(|s| s.url.is_some()) => {
+            viewer.role.is_owner()
+        }
         // The own device is cut off by its owner; how long its key lasts is not theirs to say.
         ["device", _, "expire"] if !form.get("how").is_empty() => viewer.role.changes_all(),
         ["device", id, "rename" | "expire" | "remove"] => {

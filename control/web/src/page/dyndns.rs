@@ -21,7 +21,10 @@ pub(super) fn step(viewer: &Viewer, dyndns: Option<&Dyndns>) -> Markup {
             details #dyndns {
                 summary { (if dyndns.is_some() { t::DYNDNS_OTHER } else { t::DYNDNS_TITLE }) }
                 p.hint { (prose(t::DYNDNS_HINT)) }
-                @for service in &SERVICES { (one(viewer, service, dyndns)) }
+                // Where to ask is for owners to say.
+                @for service in SERVICES.iter().filter(|s| s.url.is_none() || viewer.role.is_owner()) {
+                    (one(viewer, service, dyndns))
+                }
             }
         }
     }
