@@ -28,7 +28,7 @@ use std::{
 };
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// How long a record stays, as authorities look within seconds; then the pauses before each further try to take it away.
@@ -131,31 +131,56 @@ impl Certificates {
     pub(crate) async fn set(self: &Arc<Self>, node: NodeId, name: &str, value: &str) -> Result<(), CertificateError> {
         let options = self.options().ok_or(CertificateError::Off)?;
         self.state().budget.spend(node, Instant::now().into_std())?;
-        let place = pending::place(&options);
-        let life = SignedDuration::try_from(self.life[0]).unwrap_or_default();
-        let (noted_name, noted_value, noted_place) = (name.to_owned(), value.to_owned(), place.clone());
-        // Before it is there: what is lost in a power cut must not stay for ever.
-        let noted = self.control.call(move |world, c| {
-            let due = c.now.wall.checked_add(life).unwrap_or(c.now.wall);
-            pending::note(world, &Pending { name: noted_name, value: noted_value, place: noted_place, due })
-        });
-        noted.await??;
-        let held = Held { value: value.to_owned(), place, by: Some(options.clone()) };
-        let before = self.state().there.insert(name.to_owned(), held);
         // A task of its own: who asked may go away in the middle, and the record has to go in the end all the same.
         let (own, at, text, how) = (self.clone(), name.to_owned(), value.to_owned(), options.clone());
         let (tell, told) = oneshot::channel();
         spawn(async move {
-            let done = timeout(CHANGE_WITHIN, own.replace(&how, &at, &text, before)).await;
+            let (noted, done) = own.write(how, &at, &text).await;
             // Nobody may be waiting any more.
-            let _ = tell.send(done.unwrap_or(Err(CertificateError::Slow)));
+            let _ = tell.send(done);
             // Whatever was said, it may be there.
-            own.remove_later(&at, &text, own.life[0]).await;
+            if noted {
+                own.remove_later(&at, &text, own.life[0]).await;
+            }
         });
         told.await.unwrap_or(Err(CertificateError::Slow))?;
         tracing::info!(%node, name, "wrote the answer to a certificate's challenge into DNS");
         sleep(options.wait).await;
         Ok(())
+    }
+
+    /// Notes a record and puts it there, in one turn: of two for a name, the same one is noted, remembered, and in DNS
+    /// at the end. Also whether it is noted, and has to be taken away.
+    async fn write(
+        &self,
+        options: Arc<CertificateOptions>,
+        name: &str,
+        value: &str,
+    ) -> (bool, Result<(), CertificateError>) {
+        let until = Instant::now() + CHANGE_WITHIN;
+        let Ok(_turn) = timeout_at(until, self.turn.lock()).await else { return (false, Err(CertificateError::Slow)) };
+        // Before it is there: what is lost in a power cut must not stay for ever.
+        let place = match self.note(&options, name, value).await {
+            Ok(place) => place,
+            Err(error) => return (false, Err(error)),
+        };
+        let held = Held { value: value.to_owned(), place, by: Some(options.clone()) };
+        let before = self.state().there.insert(name.to_owned(), held);
+        let done = timeout_at(until, self.replace(&options, name, value, before)).await;
+        (true, done.unwrap_or(Err(CertificateError::Slow)))
+    }
+
+    /// Keeps in the store what has to be taken away, and from where.
+    async fn note(&self, options: &CertificateOptions, name: &str, value: &str) -> Result<String, CertificateError> {
+        let life = SignedDuration::try_from(self.life[0]).unwrap_or_default();
+        let (name, value, place) = (name.to_owned(), value.to_owned(), pending::place(options));
+        let at = place.clone();
+        let noted = self.control.call(move |world, c| {
+            let due = c.now.wall.checked_add(life).unwrap_or(c.now.wall);
+            pending::note(world, &Pending { name, value, place: at, due })
+        });
+        noted.await??;
+        Ok(place)
     }
 
     async fn replace(
@@ -165,7 +190,6 @@ impl Certificates {
         value: &str,
         before: Option<Held>,
     ) -> Result<(), CertificateError> {
-        let _turn = self.turn.lock().await;
         // A dynamic update replaces by itself, where it is made. A program may keep several values at a name, and what
         // another provider has stays there; one left over does no harm to the new one.
         let replaces =
@@ -185,38 +209,38 @@ impl Certificates {
 
     /// Takes a record away after a pause, and tries again if that fails, with the pauses of a record's life.
     async fn remove_later(&self, name: &str, value: &str, first: Duration) {
-        let mut gone = false;
-        for pause in [first].into_iter().chain(self.life.into_iter().skip(1)) {
+        let pauses = [first].into_iter().chain(self.life.into_iter().skip(1));
+        for (n, pause) in pauses.enumerate() {
             sleep(pause).await;
+            // Until it is forgotten: one set meanwhile is not to be forgotten in its place.
+            let _turn = self.turn.lock().await;
             let held = self.state().there.get(name).filter(|now| now.value == value).cloned();
             // Replaced meanwhile: whoever did will take that one away.
             let Some(held) = held else { return };
-            let Some(by) = self.writer_of(&held) else { continue };
-            let turn = self.turn.lock().await;
-            let done = timeout(CHANGE_WITHIN, self.change(&by, name, value, Change::Remove)).await;
-            drop(turn);
-            match done {
-                Ok(Ok(())) => {
-                    gone = true;
-                    break;
-                }
-                Ok(Err(error)) => tracing::warn!(name, %error, "a challenge's record could not be taken out of DNS"),
-                Err(_) => tracing::warn!(name, "taking a challenge's record out of DNS took too long"),
+            let gone = self.take_away(&held, name).await;
+            if !gone && n + 1 < self.life.len() {
+                continue;
             }
-        }
-        {
-            let mut state = self.state();
-            if state.there.get(name).is_none_or(|now| now.value != value) {
-                return;
+            if !gone {
+                tracing::warn!(name, "a challenge's record stays in DNS: take it away by hand, or let it be replaced");
             }
-            state.there.remove(name);
+            self.state().there.remove(name);
+            let (name, value) = (name.to_owned(), value.to_owned());
+            // A store that cannot be written says so itself; at the next start this is tried again.
+            let _ = self.control.call(move |world, _| pending::done(world, &name, &value)).await;
+            return;
         }
-        if !gone {
-            tracing::warn!(name, "a challenge's record stays in DNS: take it away by hand, or let it be replaced");
+    }
+
+    /// Takes what is at a name out of DNS; true when it is gone.
+    async fn take_away(&self, held: &Held, name: &str) -> bool {
+        let Some(by) = self.writer_of(held) else { return false };
+        match timeout(CHANGE_WITHIN, self.change(&by, name, &held.value, Change::Remove)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => tracing::warn!(name, %error, "a challenge's record could not be taken out of DNS"),
+            Err(_) => tracing::warn!(name, "taking a challenge's record out of DNS took too long"),
         }
-        let (name, value) = (name.to_owned(), value.to_owned());
-        // A store that cannot be written says so itself; at the next start this is tried again.
-        let _ = self.control.call(move |world, _| pending::done(world, &name, &value)).await;
+        false
     }
 
     async fn change(

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::options::HttpreqOptions;
+use futures_util::FutureExt;
 use hearthgate_core::{AllowAll, Now, Settings, Stored, World};
 use hearthgate_keys::Secret;
 use hearthgate_tailcfg::DerpMap;
@@ -179,6 +180,44 @@ async fn who_has_a_record_is_asked_to_take_it_away_and_nobody_else() {
     assert_eq!(kept(&control).await.len(), 1);
     until_nothing_is_kept(&control).await;
     assert!(other.try_recv().is_err() && again.state().there.is_empty());
+}
+
+#[tokio::test]
+async fn a_device_that_goes_away_leaves_nothing_behind() {
+    let (address, mut told) = program("200 OK").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, _writer) = memory(&folder);
+    let all = certificates(control.clone(), address, 50);
+    assert!(all.set(NodeId(1), NAME, "one").now_or_never().is_none(), "begun, and dropped");
+    for path in ["present", "cleanup"] {
+        let asked = timeout(Duration::from_secs(10), told.recv()).await.expect("a request").expect("a program");
+        assert!(asked.contains(&format!("/{path} ")), "{path}: {asked}");
+    }
+    until_nothing_is_kept(&control).await;
+    assert!(all.state().there.is_empty());
+}
+
+#[tokio::test]
+async fn of_two_at_once_the_last_one_is_there_and_noted() {
+    let (address, mut told) = program("200 OK").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, _writer) = memory(&folder);
+    let all = certificates(control.clone(), address, 1500);
+    let mut one = Box::pin(all.set(NodeId(1), NAME, "one"));
+    let mut two = Box::pin(all.set(NodeId(1), NAME, "two"));
+    assert!((&mut one).now_or_never().is_none() && (&mut two).now_or_never().is_none());
+    // Both are noted, or about to be; the second goes on first.
+    sleep(Duration::from_millis(100)).await;
+    let (second, first) = tokio::join!(two, one);
+    first.and(second).expect("written");
+    let noted = kept(&control).await.into_iter().map(|p| p.value).collect::<Vec<_>>();
+    let there = all.state().there.get(NAME).map(|held| held.value.clone());
+    assert_eq!((noted, there.as_deref()), (vec!["two".to_owned()], Some("two")));
+    for (path, value) in [("present", "one"), ("cleanup", "one"), ("present", "two"), ("cleanup", "two")] {
+        let asked = told.recv().await.expect("a request");
+        assert!(asked.contains(&format!("/{path} ")) && asked.contains(&format!("\"{value}\"")), "{path}: {asked}");
+    }
+    until_nothing_is_kept(&control).await;
 }
 
 #[tokio::test]
