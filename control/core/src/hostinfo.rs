@@ -59,7 +59,8 @@ pub(crate) fn stored_hostinfo(hostinfo: &Hostinfo) -> Hostinfo {
     kept
 }
 
-/// What is kept of a request while somebody is asked about it.
+/// What is kept of a request while somebody is asked about it; a node that is let in again has the rest of it
+/// [`from_before`].
 pub(crate) fn waiting_request(request: &RegisterRequest) -> RegisterRequest {
     let mut hostinfo = request.hostinfo.as_ref().map(stored_hostinfo);
     if let Some(kept) = &mut hostinfo {
@@ -76,6 +77,14 @@ pub(crate) fn waiting_request(request: &RegisterRequest) -> RegisterRequest {
         hostinfo,
         ..RegisterRequest::default()
     }
+}
+
+/// Puts what [`waiting_request`] leaves out or cuts back in from what the node said `before`, until it tells it anew:
+/// peers would lose its peer API, and the network its routes.
+pub(crate) fn from_before(kept: &mut Hostinfo, before: &Hostinfo) {
+    kept.services.clone_from(&before.services);
+    kept.ssh_host_keys.clone_from(&before.ssh_host_keys);
+    kept.routable_ips.clone_from(&before.routable_ips);
 }
 
 /// Whether more tags are asked for than anybody needs. They are refused, not cut: what is left could mean something

@@ -6,7 +6,7 @@
 use crate::{
     Change, ChangeBits, CoreError, Entropy, EventKind, Fact, Node, NodeId, NodeRecord, Now, PathFacts, PendingLogin,
     PreAuthKey, RegisterMethod, Result, UserId, World,
-    hostinfo::{TAGS_BYTES_MAX, TAGS_MAX, stored_hostinfo, too_many_tags, waiting_request},
+    hostinfo::{TAGS_BYTES_MAX, TAGS_MAX, from_before, stored_hostinfo, too_many_tags, waiting_request},
     names::{self, is_tag},
     pending::{AuthId, Verdict},
 };
@@ -226,7 +226,7 @@ impl World {
         if self.nodes.by_key(&req.node_key).is_some_and(|n| n.machine_key != machine) {
             return Err(CoreError::denied("this node key belongs to another machine"));
         }
-        let hostinfo = Arc::new(req.hostinfo.as_ref().map(stored_hostinfo).unwrap_or_default());
+        let mut hostinfo = req.hostinfo.as_ref().map(stored_hostinfo).unwrap_or_default();
         let tagged = !how.tags.is_empty();
         let default_expiry = i64::try_from(self.settings.node_expiry_s).ok().filter(|s| *s > 0 && !tagged);
         let expiry = default_expiry.and_then(|s| now.wall.checked_add(s.seconds()).ok());
@@ -253,7 +253,11 @@ impl World {
                 node.record.waiting &= !how.approved;
                 node.record.method = how.method;
                 node.record.preauth_key = how.key.map(|k| k.id).or(old.preauth_key);
-                node.record.hostinfo = hostinfo;
+                // Only a request with a key is whole: all others have waited.
+                if how.key.is_none() {
+                    from_before(&mut hostinfo, &old.hostinfo);
+                }
+                node.record.hostinfo = Arc::new(hostinfo);
                 node.record.cap = req.version;
                 if let Some(key) = retired {
                     self.fact(Fact::KeyRetired(key));
@@ -274,7 +278,7 @@ impl World {
                         n.record.expiry = Some(now.wall);
                     })?;
                 }
-                self.new_node(machine, req, how, hostinfo, expiry, now, rng)?
+                self.new_node(machine, req, how, Arc::new(hostinfo), expiry, now, rng)?
             }
         };
         let (id, ephemeral) = (node.id, node.ephemeral);

@@ -3,6 +3,7 @@
 mod support;
 
 use hearthgate_core::{AuthId, CoreError, Fact, NewPreAuthKey, PREAUTH_MAX, RegisterMethod, Registration};
+use hearthgate_tailcfg::{Hostinfo, Service};
 use jiff::ToSpan;
 use support::{Lab, machine, node_key, request};
 
@@ -82,6 +83,37 @@ fn a_login_waits_for_a_person_and_is_held_meanwhile() {
     assert!(answer.machine_authorized && answer.login.login_name == "alice@hearthgate.internal");
     assert_eq!(lab.id(1), registered.id);
     assert!(lab.world.approve_login(&id, user, RegisterMethod::Cli, lab.now, &mut |b: &mut [u8]| b.fill(1)).is_err());
+}
+
+#[test]
+fn a_login_of_a_router_again_takes_nothing_away() {
+    let mut lab = Lab::new();
+    let user = lab.user("alice");
+    let (_, key) = lab.key(reusable(user));
+    let node = lab.join(1, &key);
+    let routes: Vec<ipnet::IpNet> = (0..200).map(|n| format!("10.7.{n}.0/24").parse().unwrap()).collect();
+    let full = |h: &mut Hostinfo| {
+        h.services = vec![Service { proto: "peerapi4".into(), port: 5000, ..Default::default() }];
+        h.ssh_host_keys = vec!["ssh-ed25519 AAAA".into()];
+        h.routable_ips = routes.clone();
+    };
+    lab.update(1, |r| full(r.hostinfo.as_mut().unwrap()));
+    lab.world.stream_opened(node);
+    lab.world.approve_routes(node, &routes).unwrap();
+    let before = lab.world.node(node).unwrap().clone();
+    assert_eq!(before.primary_routes.len(), 200);
+
+    let mut again = request(2, None);
+    full(again.hostinfo.as_mut().unwrap());
+    again.hostinfo.as_mut().unwrap().os = "freebsd".into();
+    let id = AuthId::find_in(&lab.answer(1, &again).auth_url).unwrap();
+    lab.world.approve_login(&id, user, RegisterMethod::Cli, lab.now, &mut |b: &mut [u8]| b.fill(1)).unwrap();
+    let after = lab.world.node(node).unwrap();
+    assert_eq!((after.node_key, after.hostinfo.os.as_str()), (node_key(2), "freebsd"));
+    assert_eq!(after.hostinfo.services, before.hostinfo.services);
+    assert_eq!(after.hostinfo.ssh_host_keys, before.hostinfo.ssh_host_keys);
+    assert_eq!(after.hostinfo.routable_ips, routes);
+    assert_eq!(after.primary_routes, before.primary_routes);
 }
 
 #[test]
