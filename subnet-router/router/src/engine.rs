@@ -4,7 +4,7 @@ use crate::{
     PingAnswer, Request,
     background::Done,
     greet::Greeter,
-    network::{self, LocalNetwork},
+    network::{self, Link, LocalNetwork},
     plan,
     portmap::PortMap,
     relay::{RelayEvent, Relays},
@@ -73,8 +73,8 @@ pub struct Router {
     pub(crate) log_id: String,
     pub(crate) plane: Arc<dyn DataPlane>,
     pub(crate) plane_config: PlaneConfig,
-    /// Number of the data plane's interface; none while there is no such interface.
-    pub(crate) tunnel: Option<u32>,
+    /// The data plane's interface.
+    pub(crate) tunnel: Link,
     pub(crate) plane_events: Events,
     pub(crate) port_is_fixed: bool,
     pub(crate) disco: DiscoPrivate,
@@ -131,7 +131,7 @@ impl Router {
         let control = hearthgate_client::start(&prefs, state.clone(), reports)?;
         let plane_config = plane;
         let (plane, plane_events) = hearthgate_plane::start(&plane_config)?;
-        let tunnel = network::tunnel(plane.interface());
+        let tunnel = Link::of(plane.interface());
         let (services, tunnel_disco) = Services::start(plane.interface());
         let (port_map, port_mapped) = PortMap::or_none(plane.port());
         let view = control.view();
@@ -260,7 +260,7 @@ impl Router {
 
     /// Looks at the interfaces; a change makes everything measured worthless.
     fn look(&mut self) {
-        let local = network::look(self.plane.interface());
+        let Ok(local) = network::look(self.plane.interface()) else { return };
         if local == self.local {
             return;
         }

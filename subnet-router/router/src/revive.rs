@@ -3,20 +3,23 @@
 //! Peers do not know that their sessions with us are lost, so those that were heard are greeted, as after a restart
 //! of the whole router (`greet.rs`).
 
-use crate::{Router, network, portmap::PortMap};
+use crate::{
+    Router,
+    network::{self, Link},
+    portmap::PortMap,
+};
 use hearthgate_http::spawn;
 use hearthgate_plane::{Config, Kind};
 
 impl Router {
     /// Whether there is a data plane; makes one anew if its interface is gone or down.
     pub(crate) fn has_plane(&mut self) -> bool {
-        let tunnel = network::tunnel(self.plane.interface());
-        if tunnel.is_some() && tunnel == self.tunnel {
+        if self.tunnel.stays(&network::tunnel(self.plane.interface())) {
             return true;
         }
         let (before, port) = (self.plane.kind(), self.plane.port());
-        // Without a number the last try failed, which is told below.
-        if self.tunnel.take().is_some() {
+        // If it was gone already the last try failed, which is told below.
+        if std::mem::replace(&mut self.tunnel, Link::Gone) != Link::Gone {
             tracing::warn!(interface = self.plane.interface(), "somebody removed the interface or took it down");
         }
         // The old one lets go of name and port first.
@@ -29,7 +32,7 @@ impl Router {
                 return false;
             }
         }
-        self.tunnel = network::tunnel(self.plane.interface());
+        self.tunnel = Link::of(self.plane.interface());
         self.plane_note = note(before, self.plane.kind(), self.plane_note.take());
         self.tunnel_disco = self.services.renew(self.plane.interface());
         if self.plane.port() != port {

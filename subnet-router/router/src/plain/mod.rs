@@ -6,7 +6,11 @@
 
 mod rules;
 
-use crate::{LocalNetwork, network, portmap::PortMap};
+use crate::{
+    LocalNetwork,
+    network::{self, Link},
+    portmap::PortMap,
+};
 use hearthgate_keys::{NodePrivate, NodePublic};
 use hearthgate_plane::{Config, DataPlane, PlaneError, Said};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -70,8 +74,7 @@ impl PartialEq for Network {
 struct Plain {
     config: Config,
     plane: Arc<dyn DataPlane>,
-    /// The interface's number.
-    index: Option<u32>,
+    link: Link,
     applied: Option<(Network, LocalNetwork)>,
     said: Said,
 }
@@ -93,7 +96,7 @@ pub async fn run(config: Config, mut wanted: watch::Receiver<Option<Network>>, s
                 port.follow(None).await;
             }
             Some(network) => {
-                if plain.as_ref().is_none_or(|plain| !plain.is_there()) {
+                if plain.as_mut().is_none_or(|plain| !plain.is_there()) {
                     // The old one lets go of name and port first.
                     drop(plain.take());
                     plain = started(&config, &mut said);
@@ -163,18 +166,23 @@ impl Plain {
     fn start(config: &Config) -> Result<Self, PlaneError> {
         // Nothing but WireGuard comes to this port: what else it hears is dropped with the queue.
         let (plane, _) = hearthgate_plane::start(config)?;
-        let index = network::tunnel(plane.interface());
+        let link = Link::of(plane.interface());
         tracing::info!(interface = plane.interface(), port = plane.port(), "devices without a client");
-        Ok(Self { config: config.clone(), plane, index, applied: None, said: Said::default() })
+        Ok(Self { config: config.clone(), plane, link, applied: None, said: Said::default() })
     }
 
-    fn is_there(&self) -> bool {
-        self.index.is_some() && network::tunnel(&self.config.interface) == self.index
+    fn is_there(&mut self) -> bool {
+        self.link.stays(&network::tunnel(&self.config.interface))
     }
 
     /// Makes a state so; true if that was done, and it is another one than before.
     fn follow(&mut self, network: Network) -> bool {
-        let state = (network, network::look(&self.config.interface));
+        let local = match (network::look(&self.config.interface), &self.applied) {
+            (Ok(local), _) => local,
+            (Err(_), Some((_, local))) => local.clone(),
+            (Err(error), None) => return self.fails(&error.to_string()),
+        };
+        let state = (network, local);
         if self.applied.as_ref() == Some(&state) {
             return false;
         }
@@ -188,14 +196,16 @@ impl Plain {
                 self.said.clear();
                 true
             }
-            // The next tick tries again.
-            Err(error) => {
-                if self.said.is_news(&error) {
-                    tracing::warn!(error, "devices without a client");
-                }
-                false
-            }
+            Err(error) => self.fails(&error),
         }
+    }
+
+    /// It is not so: the next tick tries again.
+    fn fails(&mut self, error: &str) -> bool {
+        if self.said.is_news(&error) {
+            tracing::warn!(error, "devices without a client");
+        }
+        false
     }
 }
 
