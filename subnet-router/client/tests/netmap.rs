@@ -24,7 +24,8 @@ fn parts_of_the_filter_are_bounded() {
     let taken = rounds.take_while(Result::is_ok).count();
     assert_eq!(taken, 1024);
     assert_eq!(map.filters.as_ref().map(|parts| parts.len()), Some(1024), "and nothing of what was refused");
-    apply(&mut map, json!({ "PacketFilters": { "part0": [{ "SrcIPs": ["*"] }] } })).expect("those that are there can change");
+    apply(&mut map, json!({ "PacketFilters": { "part0": [{ "SrcIPs": ["*"] }] } }))
+        .expect("those that are there can change");
     assert_eq!(map.rules().map(|rules| rules.len()), Some(1));
 }
 
