@@ -3,11 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::client::{Client, Relay};
+use crate::client::{Client, MEET, Relay};
 use crate::context::Context;
-use crate::internet::{Host, Internet};
+use crate::daemon::Daemon;
+use crate::ensure;
+use crate::internet::{Host, Internet, SERVER};
 use crate::outcome::{Failure, Outcome};
 use crate::server::{self, Server};
+use crate::server_config::PORT;
 
 /// What a scenario works with.
 pub struct Lab {
@@ -103,6 +106,23 @@ impl Lab {
         let mut client = Client::install(host, name, Relay::Tls)?;
         client.launch()?;
         Ok(client)
+    }
+
+    /// Simulated clients that log in with `key` and stay online (`hearthgate-bench`), once they are in. They come from one
+    /// address: the server must let it.
+    pub fn crowd(&mut self, name: &str, key: &str, clients: usize) -> Outcome<Daemon> {
+        let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
+        ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
+        let internet = &self.internet()?.ns;
+        let mut command = internet.command(&bench);
+        command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", key, "--clients", &clients.to_string()]);
+        let crowd = internet.spawn(name, &mut command)?;
+        self.context.eventually("the crowd is in", MEET * 4, || {
+            let said = crowd.output();
+            ensure!(said.contains("clients are in"), "{said}");
+            Ok(())
+        })?;
+        Ok(crowd)
     }
 
     /// Time passes.

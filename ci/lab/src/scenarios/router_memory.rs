@@ -16,12 +16,11 @@ use std::time::Duration;
 use super::router_userspace::memory;
 use crate::client::MEET;
 use crate::ensure;
-use crate::internet::SERVER;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::scenario::Scenario;
-use crate::server_config::{self, PORT};
+use crate::server_config;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-memory",
@@ -43,21 +42,11 @@ fn run(lab: &mut Lab) -> Outcome {
     let config = format!("connections_per_address = 0\n{}", server_config::PLAIN);
     lab.serve_with(&config, &server_config::url())?;
     let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
-    let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
-    ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
     let mut r = Router::install(lab.internet()?.host("r")?, "r")?;
     let flags = ["--login-server", &url, "--authkey", &key, "--hostname", "r"];
     let mut above = Vec::new();
     for (peers, limit) in STEPS {
-        let internet = &lab.internet()?.ns;
-        let mut command = internet.command(&bench);
-        command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", &key, "--clients", &peers.to_string()]);
-        let crowd = internet.spawn(&format!("crowd-{peers}"), &mut command)?;
-        lab.context.eventually("the crowd is in", MEET * 4, || {
-            let said = crowd.output();
-            ensure!(said.contains("clients are in"), "{said}");
-            Ok(())
-        })?;
+        let crowd = lab.crowd(&format!("crowd-{peers}"), &key, peers)?;
         r.launch(&flags)?;
         lab.context.eventually("the router knows them", MEET, || {
             let count = r.status()?.peer_names().len();

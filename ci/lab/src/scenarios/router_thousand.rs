@@ -17,12 +17,11 @@ use super::router_userspace::memory;
 use crate::client::MEET;
 use crate::daemon::Daemon;
 use crate::ensure;
-use crate::internet::SERVER;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::scenario::Scenario;
-use crate::server_config::{self, PORT};
+use crate::server_config;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-thousand",
@@ -118,17 +117,7 @@ fn peopled(lab: &mut Lab) -> Outcome<(String, Option<Daemon>)> {
     }
     lab.serve_with(&config, &server_config::url())?;
     let key = lab.reusable_key("alice")?;
-    let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
-    ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
-    let internet = &lab.internet()?.ns;
-    let mut command = internet.command(&bench);
-    command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", &key, "--clients", &CROWD.to_string()]);
-    let crowd = internet.spawn("crowd", &mut command)?;
-    lab.context.eventually("the crowd is in", MEET * 4, || {
-        let said = crowd.output();
-        ensure!(said.contains("clients are in"), "{said}");
-        Ok(())
-    })?;
+    let crowd = lab.crowd("crowd", &key, CROWD)?;
     Ok((key, Some(crowd)))
 }
 

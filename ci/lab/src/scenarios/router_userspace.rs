@@ -16,12 +16,11 @@ use std::time::Duration;
 use crate::client::{Client, MEET};
 use crate::command::Output;
 use crate::ensure;
-use crate::internet::{Host, SERVER};
+use crate::internet::Host;
 use crate::lab::Lab;
 use crate::outcome::{Failure, Outcome};
 use crate::router::Router;
 use crate::scenario::Scenario;
-use crate::server_config::PORT;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-userspace",
@@ -74,12 +73,7 @@ fn run(lab: &mut Lab) -> Outcome {
     let ours = transfer(&r.host, &s.host, &s.ip()?, s.pid()?)?;
     show("relayed", &ours, &official);
 
-    let bench = std::env::current_exe()?.with_file_name("hearthgate-bench");
-    ensure!(bench.exists(), "the crowd is missing: cargo build -p hearthgate-bench");
-    let internet = &lab.internet()?.ns;
-    let mut command = internet.command(&bench);
-    command.args(["--join", &format!("{SERVER}:{PORT}"), "--key", &key, "--clients", &CROWD.to_string()]);
-    let crowd = internet.spawn("crowd", &mut command)?;
+    let crowd = lab.crowd("crowd", &key, CROWD)?;
     seen(&a, &r)?;
     let fresh = Router::join(lab.internet()?.host("f")?, "f", &url, &key, &flags)?;
     fresh.sees("r", MEET)?;
