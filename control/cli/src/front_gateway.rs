@@ -1,10 +1,10 @@
 //! `hearthgate front` itself: the program on a machine with a public address, and its list of boxes.
 
 use crate::{Failure, args::Args, logging, output::show, place};
+use hearthgate_addresses::{Scope, scope};
 use hearthgate_derp::{StunMetrics, run_stun};
 use hearthgate_front::{Boxes, Gateway, GatewayOptions, Line, PairingSecret};
 use hearthgate_http::spawn;
-use hearthgate_web::reach::{Scope, scope};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::{

@@ -2,10 +2,10 @@
 //! API key.
 
 use crate::{Failure, client, setup};
+use hearthgate_addresses::{Scope, scope};
 use hearthgate_config::{CliConfig, Config};
 use hearthgate_core::host_of;
 use hearthgate_fetch::Fetch;
-use hearthgate_web::reach::{Scope, scope};
 use http::{Request, header};
 use serde_json::Value;
 use std::net::IpAddr;

@@ -1,7 +1,8 @@
 //! Which of a machine's own addresses the world may come to.
 
 use crate::Addresses;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use hearthgate_addresses::{is_documentation, is_public};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Flags of an address in `/proc/net/if_inet6` (`include/uapi/linux/if_addr.h` of Linux 6.12).
 const TEMPORARY: u8 = 0x01;
@@ -11,25 +12,13 @@ const PERMANENT: u8 = 0x80;
 /// Failed detection of a duplicate.
 const DAD_FAILED: u8 = 0x08;
 
-/// Whether an address is one of the public Internet, so that a name may lead to it (IANA's registries of
-/// special-purpose addresses).
+/// Whether a name may lead to an address: one of the public Internet.
 ///
-/// The documentation networks count as public: nobody has them, and tests do.
+/// The documentation networks are let through: nobody has them, and trials do.
 #[must_use]
-pub fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => public_v4(v4),
-        IpAddr::V6(v6) => v6.octets()[0] & 0xe0 == 0x20 && v6.segments()[0] != 0x2002,
-    }
-}
-
-fn public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let carrier = a == 100 && b & 0xc0 == 64;
-    let benchmark = a == 198 && b & 0xfe == 18;
-    let protocols = (a, b, c) == (192, 0, 0);
-    !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || carrier || benchmark || protocols)
-        && (1..224).contains(&a)
+pub fn publishable(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    is_public(ip) || is_documentation(ip)
 }
 
 /// The IPv6 address to publish, from the text of `/proc/net/if_inet6`: a public one that stays. `before` is kept as
@@ -44,7 +33,7 @@ pub fn best_v6(if_inet6: &str, before: Option<Ipv6Addr>) -> Option<Ipv6Addr> {
             continue;
         };
         let ip = Ipv6Addr::from(bits);
-        if flags & (DEPRECATED | TENTATIVE | DAD_FAILED) != 0 || !is_public(ip.into()) {
+        if flags & (DEPRECATED | TENTATIVE | DAD_FAILED) != 0 || !publishable(ip.into()) {
             continue;
         }
         if Some(ip) == before && flags & TEMPORARY == 0 {
@@ -64,8 +53,8 @@ impl Addresses {
     #[must_use]
     pub fn public(self, v4: bool, v6: bool) -> Self {
         Self {
-            v4: self.v4.filter(|ip| v4 && is_public(IpAddr::V4(*ip))),
-            v6: self.v6.filter(|ip| v6 && is_public(IpAddr::V6(*ip))),
+            v4: self.v4.filter(|ip| v4 && publishable(IpAddr::V4(*ip))),
+            v6: self.v6.filter(|ip| v6 && publishable(IpAddr::V6(*ip))),
         }
     }
 }
@@ -76,31 +65,12 @@ mod tests {
 
     #[test]
     fn what_is_nobody_elses_is_not_published() {
-        let public = |ip: &str| is_public(ip.parse().unwrap());
+        let may = |ip: &str| publishable(ip.parse().unwrap());
         for ip in ["8.8.8.8", "203.0.113.9", "2a01:4f8::1", "2001:db8::1"] {
-            assert!(public(ip), "{ip}");
+            assert!(may(ip), "{ip}");
         }
-        for ip in [
-            "192.168.1.1",
-            "10.0.0.1",
-            "172.20.0.1",
-            "127.0.0.1",
-            "169.254.1.1",
-            "100.64.0.1",
-            "100.127.255.255",
-            "0.0.0.0",
-            "192.0.0.8",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "fe80::1",
-            "fd7a:115c:a1e0::1",
-            "2002:c000:204::1",
-            "::ffff:10.0.0.1",
-            "ff02::1",
-        ] {
-            assert!(!public(ip), "{ip}");
+        for ip in ["192.168.1.1", "100.64.0.1", "198.18.0.1", "fe80::1", "fd7a::1", "2002:c000:204::1", "::ffff:10.0.0.1"] {
+            assert!(!may(ip), "{ip}");
         }
     }
 

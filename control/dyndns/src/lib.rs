@@ -12,7 +12,7 @@ mod state;
 mod template;
 
 pub use answer::{Verdict, judge};
-pub use interface::{best_v6, is_public};
+pub use interface::{best_v6, publishable};
 pub use service::{SERVICES, Service, Words};
 pub use settings::{Mistake, Request, Settings};
 pub use state::{State, Steady, Step};

@@ -5,6 +5,7 @@ use crate::{
     service::{DYNDNS2, DYNDNS2_PATH, OWN_URL},
     template::fill,
 };
+use hearthgate_addresses::{Scope, scope};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
@@ -279,7 +280,7 @@ fn is_host(name: &str) -> bool {
 fn may_be_sent(url: &str) -> bool {
     let near = |host: &str| {
         let host = host.trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| !crate::is_public(ip))
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| scope(ip) != Scope::Global)
     };
     let (rest, plain) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (rest, false),

@@ -7,11 +7,9 @@
 
 mod download;
 mod pin;
-mod public;
 
 pub use download::Download;
 pub use pin::pinned;
-pub use public::is_public;
 
 use bytes::Bytes;
 use hearthgate_http::{Stream, begin1};
@@ -183,7 +181,7 @@ impl Fetch {
         let found = timeout(CONNECT_WITHIN, lookup_host((host.as_str(), port))).await.map_err(slow)?;
         // What is connected to is what was looked at: a name cannot lead elsewhere in between.
         let found: Vec<SocketAddr> = found.map_err(|e| unreachable(&e))?.collect();
-        let fit = |a: &SocketAddr| !self.public_only || is_public(&a.ip());
+        let fit = |a: &SocketAddr| !self.public_only || hearthgate_addresses::is_public(a.ip());
         let addresses: Vec<SocketAddr> = found.iter().copied().filter(fit).collect();
         if addresses.is_empty() && !found.is_empty() {
             return Err(FetchError::NotPublic(host));

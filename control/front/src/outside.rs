@@ -5,7 +5,8 @@
 //! the front's own network, or one that comes from its NAT, would learn nothing of the outside and much of the inside.
 
 use crate::messages::{Outcome, Reached, Wish};
-use hearthgate_fetch::{is_public, pinned};
+use hearthgate_addresses::is_public;
+use hearthgate_fetch::pinned;
 use hearthgate_keys::MachinePublic;
 use hearthgate_stun::{TxId, parse_response, request};
 use ipnet::IpNet;
@@ -42,7 +43,7 @@ const KEY_MAX: usize = 80;
 /// box's URL.
 pub(crate) async fn look(address: IpAddr, internet: &[IpNet], host: &str, wish: &Wish) -> Reached {
     let Wish { tcp_port, stun_port } = *wish;
-    let public = is_public(&address) || internet.iter().any(|net| net.contains(&address));
+    let public = is_public(address) || internet.iter().any(|net| net.contains(&address));
     if !public {
         let (tcp, stun) = (Outcome::Skipped, Outcome::Skipped);
         return Reached { address, public, tcp_port, tcp, key: String::new(), stun_port, stun };

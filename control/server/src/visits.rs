@@ -3,13 +3,11 @@
 //! reaches this box, where all else is guessing. In memory only.
 
 use crate::state::App;
+use hearthgate_addresses::{Scope, scope};
 use hearthgate_core::{NodeId, Snapshot, host_of};
 use hearthgate_http::spawn;
 use hearthgate_tailcfg::DerpMap;
-use hearthgate_web::{
-    outside::{Visit, is_outside},
-    reach::{Scope, scope},
-};
+use hearthgate_web::outside::{Visit, is_outside};
 use portable_atomic::{AtomicBool, Ordering::Relaxed};
 use std::{
     net::IpAddr,

@@ -1,7 +1,8 @@
 //! Evidence that this box is reached from outside: a paired front that knocked, and devices that came by themselves.
 //! What the box sees of itself, its addresses, is in [`crate::reach`]; this is what others saw of it.
 
-use crate::reach::{Finding, Level, Scope, scope};
+use crate::reach::{Finding, Level};
+use hearthgate_addresses::{Scope, scope};
 use std::net::IpAddr;
 
 /// What a front found at the address that the box's tunnel comes from.

@@ -1,6 +1,7 @@
 //! How the world reaches this box, from what the box can see of itself: its addresses and the URL that clients use.
 //! It says what is known and no more: an address of its own is not yet a way through a firewall.
 
+use hearthgate_addresses::{Scope, scope};
 use hearthgate_core::host_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,33 +30,6 @@ pub struct Finding {
 impl Finding {
     pub(crate) fn new(level: Level, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { level, what: what.into(), remedy: remedy.into() }
-    }
-}
-
-/// An address by who can reach it (RFC 1918, 3927, 4193, 4291, 6598).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Only this machine.
-    Loopback,
-    /// Only this link or LAN.
-    Local,
-    /// Behind the provider's NAT.
-    Carrier,
-    /// The world, if nothing filters.
-    Global,
-}
-
-/// Who can reach an address.
-#[must_use]
-pub fn scope(ip: IpAddr) -> Scope {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) if v4.is_loopback() => Scope::Loopback,
-        IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() || v4.is_unspecified() => Scope::Local,
-        IpAddr::V4(v4) if v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64 => Scope::Carrier,
-        IpAddr::V4(_) => Scope::Global,
-        IpAddr::V6(v6) if v6.is_loopback() => Scope::Loopback,
-        IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified() => Scope::Local,
-        IpAddr::V6(_) => Scope::Global,
     }
 }
 

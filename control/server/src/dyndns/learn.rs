@@ -4,7 +4,7 @@
 
 use crate::{admin::own_addresses, state::App};
 use hearthgate_core::Snapshot;
-use hearthgate_dyndns::{Addresses, Settings, best_v6, is_public};
+use hearthgate_dyndns::{Addresses, Settings, best_v6, publishable};
 use hearthgate_stun::TXID_LEN;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -72,7 +72,7 @@ async fn v4(app: &App, before: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
 
 fn public_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     match ip.to_canonical() {
-        IpAddr::V4(v4) if is_public(IpAddr::V4(v4)) => Some(v4),
+        IpAddr::V4(v4) if publishable(IpAddr::V4(v4)) => Some(v4),
         _ => None,
     }
 }
@@ -108,7 +108,7 @@ fn servers(app: &App) -> Vec<(String, u16)> {
         let v4 = n.ipv4.as_str();
         Some((if v4.parse::<Ipv4Addr>().is_ok() { v4 } else { n.host_name.as_str() }.to_owned(), port))
     });
-    let foreign = with_stun.filter(|(host, _)| host.parse::<IpAddr>().map_or(true, is_public));
+    let foreign = with_stun.filter(|(host, _)| host.parse::<IpAddr>().map_or(true, publishable));
     foreign.take(SERVERS_MAX).collect()
 }
 

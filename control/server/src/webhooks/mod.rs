@@ -174,7 +174,7 @@ fn check(new: &NewHook) -> Result<(), CoreError> {
         Some("http") => return invalid("a webhook needs https, except on the local network"),
         _ => return invalid("the address of a webhook begins with https://"),
     }
-    if !new.local && host.parse::<IpAddr>().is_ok_and(|ip| !hearthgate_fetch::is_public(&ip)) {
+    if !new.local && host.parse::<IpAddr>().is_ok_and(|ip| !hearthgate_addresses::is_public(ip)) {
         return invalid("this address is not on the public internet; say that it may be local to use it all the same");
     }
     check_events(&new.events)

@@ -1,5 +1,6 @@
 //! Who asks through which site: each pair has an IPv4 address of its own on the translator's device. Pure.
 
+use hearthgate_addresses::is_shared;
 use ipnet::Ipv4Net;
 use std::{
     collections::HashMap,
@@ -97,9 +98,8 @@ pub fn join(site: u32, address: Ipv4Addr) -> Ipv6Addr {
 
 /// Whether packets may be sent on to an address (`ipn/ipnlocal/via.go`): the packet filter has seen the outer one only.
 pub(crate) fn allowed(to: Ipv4Addr) -> bool {
-    let shared = matches!(to.octets(), [100, 64..=127, _, _]);
     let odd = to.is_loopback() || to.is_multicast() || to.is_unspecified() || to.is_broadcast() || to.is_link_local();
-    !odd && !shared && !POOL.contains(&to)
+    !odd && !is_shared(to) && !POOL.contains(&to)
 }
 
 #[cfg(test)]

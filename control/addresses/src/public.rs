@@ -1,14 +1,24 @@
 //! Which addresses lie on the public internet (IANA's special-purpose address registries: RFC 6890 and its updates).
 
+use crate::is_shared;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether this address can only be somebody's on the public internet: not this machine, not a private or local network,
 /// not a form of IPv6 that has such an IPv4 address inside.
 #[must_use]
-pub fn is_public(ip: &IpAddr) -> bool {
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(v4) => is_public_v4(*v4),
-        IpAddr::V6(v6) => is_public_v6(*v6),
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+/// Whether this address is of a network that is there to be written about, and nobody's (RFC 5737, RFC 3849).
+#[must_use]
+pub fn is_documentation(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_documentation(),
+        IpAddr::V6(v6) => v6.segments()[..2] == [0x2001, 0xdb8],
     }
 }
 
@@ -20,7 +30,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || ip.is_documentation()
         || a == 0
         || a >= 224
-        || (a == 100 && (64..128).contains(&b))
+        || is_shared(ip)
         || (a, b, c) == (192, 0, 0)
         || (a == 198 && (18..20).contains(&b)))
 }
@@ -45,7 +55,7 @@ mod tests {
 
     #[test]
     fn what_is_somebody_s_own_is_not_public() {
-        let public = |text: &str| is_public(&text.parse().expect("an address"));
+        let public = |text: &str| is_public(text.parse().expect("an address"));
         for yes in ["1.1.1.1", "100.63.0.1", "172.32.0.1", "2606:4700::1", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
             assert!(public(yes), "{yes}");
         }
