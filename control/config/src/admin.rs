@@ -1,11 +1,10 @@
 //! `[admin]`: the pages on the LAN.
 
+use crate::read::section;
 use ipnet::IpNet;
-use serde::Deserialize;
 
 /// Who may see the pages.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AdminConfig {
     /// The pages are served.
     pub enabled: bool,
@@ -14,6 +13,8 @@ pub struct AdminConfig {
     /// Names, besides its own, by which this machine is opened in a browser.
     pub hosts: Vec<String>,
 }
+
+section!(AdminConfig { enabled, networks, hosts });
 
 impl Default for AdminConfig {
     fn default() -> Self {

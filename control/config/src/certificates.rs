@@ -1,8 +1,7 @@
 //! `[certificates]`: HTTPS certificates for devices, by DNS-01 (RFC 8555 section 8.4). Devices get them by themselves; what
 //! they need is a TXT record in public DNS, and here is who writes it.
 
-use crate::{duration::parse_duration, file::Config};
-use serde::Deserialize;
+use crate::{duration::parse_duration, file::Config, read::section};
 use std::{fmt, path::PathBuf, time::Duration};
 
 /// Endings that are nobody's in public DNS, so that no authority certifies names below them: RFC 6762, RFC 6761,
@@ -12,8 +11,7 @@ const PRIVATE: &[&str] = &["internal", "local", "localhost", "lan", "home", "hom
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Who writes records.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CertificatesConfig {
     /// `rfc2136` or `httpreq`; empty is nobody.
     pub provider: String,
@@ -25,9 +23,10 @@ pub struct CertificatesConfig {
     pub httpreq: HttpreqConfig,
 }
 
+section!(CertificatesConfig { provider, wait, rfc2136, httpreq });
+
 /// A name server that takes dynamic updates.
-#[derive(Clone, PartialEq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Rfc2136Config {
     /// Host, with a port other than 53.
     pub server: String,
@@ -41,9 +40,10 @@ pub struct Rfc2136Config {
     pub key_secret_path: PathBuf,
 }
 
+section!(Rfc2136Config { server, zone, key_name, key_secret, key_secret_path });
+
 /// A program that writes records, asked as the library lego asks (`httpreq`).
-#[derive(Clone, PartialEq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, PartialEq, Default)]
 pub struct HttpreqConfig {
     /// URL that `/present` and `/cleanup` go behind.
     pub endpoint: String,
@@ -54,6 +54,8 @@ pub struct HttpreqConfig {
     /// File with that password, instead of it.
     pub password_path: PathBuf,
 }
+
+section!(HttpreqConfig { endpoint, username, password, password_path });
 
 impl Default for CertificatesConfig {
     fn default() -> Self {

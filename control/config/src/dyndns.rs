@@ -1,12 +1,11 @@
 //! `[dyndns]`: a name that follows this box's public addresses, kept at a dynamic DNS service or a name server.
 
+use crate::read::section;
 use hearthgate_dyndns::Settings;
-use serde::Deserialize;
 use std::{fmt, path::PathBuf};
 
 /// The name and its service.
-#[derive(Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, PartialEq)]
 pub struct DyndnsConfig {
     /// Id of the service; empty for none, or for what was set on the pages.
     pub service: String,
@@ -29,6 +28,8 @@ pub struct DyndnsConfig {
     /// The name leads to the IPv6 address.
     pub ipv6: bool,
 }
+
+section!(DyndnsConfig { service, name, user, secret, secret_path, url, zone, ttl, ipv4, ipv6 });
 
 impl Default for DyndnsConfig {
     fn default() -> Self {

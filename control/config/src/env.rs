@@ -1,5 +1,8 @@
 //! Overrides by environment: `HEARTHGATE_`, then the key in upper case with `_` for `.`.
 
+use crate::read::Given;
+use toml::de::DeValue;
+
 /// What kind of value a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -136,14 +139,31 @@ pub fn env_name(key: &str) -> String {
     format!("HEARTHGATE_{}", key.to_uppercase().replace('.', "_"))
 }
 
-/// The value of a variable as TOML.
-pub(crate) fn value_of(kind: Kind, text: &str) -> Result<toml::Value, String> {
-    match kind {
-        Kind::Text => Ok(text.into()),
-        Kind::Number => text.parse::<i64>().map(Into::into).map_err(|_| format!("{text:?} is not a whole number")),
-        Kind::Bool => text.parse::<bool>().map(Into::into).map_err(|_| format!("{text:?} is neither true nor false")),
-        Kind::List => {
-            Ok(toml::Value::Array(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect()))
+/// Hands the value of a variable on as if the file had it.
+///
+/// # Errors
+/// It is not of this kind, or `take` says so.
+pub(crate) fn value_of(
+    kind: Kind,
+    text: &str,
+    take: impl FnOnce(Given<'_>) -> Result<(), String>,
+) -> Result<(), String> {
+    // Only numbers are written as TOML writes them.
+    let number = match kind {
+        Kind::Number => text.parse::<i64>().map_err(|_| format!("{text:?} is not a whole number"))?.to_string(),
+        _ => String::new(),
+    };
+    let given = |value| Given::new(0..0, value);
+    take(match kind {
+        Kind::Text => given(DeValue::String(text.into())),
+        Kind::Number => DeValue::parse(&number).map_err(|e| e.message().to_owned())?,
+        Kind::Bool => {
+            let value = text.parse().map_err(|_| format!("{text:?} is neither true nor false"))?;
+            given(DeValue::Boolean(value))
         }
-    }
+        Kind::List => {
+            let parts = text.split(',').map(str::trim).filter(|t| !t.is_empty());
+            given(DeValue::Array(parts.map(|part| given(DeValue::String(part.into()))).collect()))
+        }
+    })
 }

@@ -2,19 +2,18 @@
 
 use crate::{
     AdminConfig, CertificatesConfig, DyndnsConfig, FrontConfig, ImageConfig, OidcConfig, RouterConfig, UpgradeConfig,
+    read::{self, Given, Mistake, Read, Single, section},
 };
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{TAILNET_V4, TAILNET_V6};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::Deserialize;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
 
 /// The whole configuration.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// URL that clients use; empty lets the server pick `http://<its LAN address>:<port>`.
     pub server_url: String,
@@ -88,6 +87,14 @@ pub struct Config {
     pub auto_update: Switch,
 }
 
+section!(Config {
+    server_url, listen_addr, state_dir, unix_socket, unix_socket_permission, trusted_proxies,
+    connections_per_address, tls_cert_path, tls_key_path, acme_url, acme_email, tls_letsencrypt_hostname,
+    tls_letsencrypt_cache_dir, tls_letsencrypt_challenge_type, tls_letsencrypt_listen, metrics_listen_addr, store,
+    prefixes, derp, dns, node, oidc, admin, front, certificates, dyndns, image, upgrade, cli, policy, router, log,
+    taildrop, logtail, auto_update,
+});
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -131,14 +138,15 @@ impl Default for Config {
 }
 
 /// How the command line reaches a server elsewhere.
-#[derive(Clone, PartialEq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, PartialEq, Default)]
 pub struct CliConfig {
     /// URL of the server, or host and port for `https://`; empty uses the unix socket.
     pub address: String,
     /// API key for it.
     pub api_key: String,
 }
+
+section!(CliConfig { address, api_key });
 
 impl std::fmt::Debug for CliConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -147,20 +155,22 @@ impl std::fmt::Debug for CliConfig {
 }
 
 /// A thing that is on or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch {
     /// Whether it is on.
     pub enabled: bool,
 }
 
+section!(Switch { enabled } required { enabled });
+
 /// Store.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     /// `log`, `redb` or `sled`.
     pub engine: String,
 }
+
+section!(StoreConfig { engine });
 
 impl Default for StoreConfig {
     fn default() -> Self {
@@ -169,8 +179,7 @@ impl Default for StoreConfig {
 }
 
 /// Where the policy comes from.
-#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PolicyConfig {
     /// `file` (read from `path`, also when it changes) or `database` (set through the API and kept in the store); empty
     /// is `file` with a path and `database` without.
@@ -178,6 +187,8 @@ pub struct PolicyConfig {
     /// The policy file (HuJSON).
     pub path: PathBuf,
 }
+
+section!(PolicyConfig { mode, path });
 
 impl PolicyConfig {
     /// The file that the policy is read from; `None` when it is kept in the store.
@@ -188,8 +199,7 @@ impl PolicyConfig {
 }
 
 /// Address pools.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prefixes {
     /// IPv4 pool, within [`TAILNET_V4`].
     pub v4: Option<Ipv4Net>,
@@ -199,6 +209,8 @@ pub struct Prefixes {
     pub allocation: String,
 }
 
+section!(Prefixes { v4, v6, allocation });
+
 impl Default for Prefixes {
     fn default() -> Self {
         Self { v4: Some(TAILNET_V4), v6: Some(TAILNET_V6), allocation: "sequential".into() }
@@ -206,8 +218,7 @@ impl Default for Prefixes {
 }
 
 /// Relays.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DerpConfig {
     /// The built-in relay.
     pub server: DerpServer,
@@ -220,6 +231,8 @@ pub struct DerpConfig {
     /// JSON files with further regions; a region set to null removes it.
     pub paths: Vec<PathBuf>,
 }
+
+section!(DerpConfig { server, urls, auto_update_enabled, update_frequency, paths });
 
 impl Default for DerpConfig {
     fn default() -> Self {
@@ -234,8 +247,7 @@ impl Default for DerpConfig {
 }
 
 /// The built-in relay.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DerpServer {
     /// Whether it runs.
     pub enabled: bool,
@@ -257,6 +269,11 @@ pub struct DerpServer {
     pub ipv6: Option<Ipv6Addr>,
 }
 
+section!(DerpServer {
+    enabled, region_id, region_code, region_name, verify_clients, stun_listen_addr,
+    automatically_add_embedded_derp_region, ipv4, ipv6,
+});
+
 impl Default for DerpServer {
     fn default() -> Self {
         Self {
@@ -274,8 +291,7 @@ impl Default for DerpServer {
 }
 
 /// DNS of the tailnet.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsConfig {
     /// MagicDNS: names of nodes resolve.
     pub magic_dns: bool,
@@ -293,6 +309,10 @@ pub struct DnsConfig {
     pub extra_records_path: PathBuf,
 }
 
+section!(DnsConfig {
+    magic_dns, base_domain, override_local_dns, nameservers, search_domains, extra_records, extra_records_path,
+});
+
 impl Default for DnsConfig {
     fn default() -> Self {
         Self {
@@ -308,8 +328,7 @@ impl Default for DnsConfig {
 }
 
 /// Resolvers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Nameservers {
     /// For all names.
     pub global: Vec<String>,
@@ -317,22 +336,50 @@ pub struct Nameservers {
     pub split: SortedMap<String, Vec<String>>,
 }
 
+section!(Nameservers { global, split });
+
 /// An extra record.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraRecord {
     /// Name.
     pub name: String,
     /// `A` or `AAAA`.
-    #[serde(rename = "type", default)]
     pub kind: String,
     /// Address.
     pub value: IpAddr,
 }
 
+impl Read for ExtraRecord {
+    fn read(&mut self, given: &Given<'_>, mistakes: &mut Vec<Mistake>) {
+        read::table(self, &["name", "value"], given, mistakes);
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["name", "type", "value"]
+    }
+
+    fn field(&mut self, number: usize) -> Option<&mut dyn Read> {
+        match number {
+            0 => Some(&mut self.name),
+            1 => Some(&mut self.kind),
+            2 => Some(&mut self.value),
+            _ => None,
+        }
+    }
+}
+
+impl Single for ExtraRecord {
+    fn single(given: &Given<'_>, mistakes: &mut Vec<Mistake>) -> Option<Self> {
+        let unset = Ipv4Addr::UNSPECIFIED.into();
+        let mut record = Self { name: String::new(), kind: String::new(), value: unset };
+        let before = mistakes.len();
+        record.read(given, mistakes);
+        (mistakes.len() == before).then_some(record)
+    }
+}
+
 /// Nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
     /// Lifetime of an untagged node's key; `0` is for ever.
     pub expiry: String,
@@ -344,6 +391,8 @@ pub struct NodeConfig {
     pub routes: Routes,
 }
 
+section!(NodeConfig { expiry, approval, ephemeral, routes });
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self { expiry: "0".into(), approval: false, ephemeral: Ephemeral::default(), routes: Routes::default() }
@@ -351,12 +400,13 @@ impl Default for NodeConfig {
 }
 
 /// Ephemeral nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ephemeral {
     /// How long they may be offline before they are removed.
     pub inactivity_timeout: String,
 }
+
+section!(Ephemeral { inactivity_timeout });
 
 impl Default for Ephemeral {
     fn default() -> Self {
@@ -365,22 +415,24 @@ impl Default for Ephemeral {
 }
 
 /// Routers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Routes {
     /// Several routers for one prefix.
     pub ha: Ha,
 }
 
+section!(Routes { ha });
+
 /// Several routers for one prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ha {
     /// How often routers are asked for a sign of life; `0` never.
     pub probe_interval: String,
     /// How long they may take.
     pub probe_timeout: String,
 }
+
+section!(Ha { probe_interval, probe_timeout });
 
 impl Default for Ha {
     fn default() -> Self {
@@ -389,14 +441,15 @@ impl Default for Ha {
 }
 
 /// Log.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// `trace`, `debug`, `info`, `warn` or `error`.
     pub level: String,
     /// `text` or `json`.
     pub format: String,
 }
+
+section!(LogConfig { level, format });
 
 impl Default for LogConfig {
     fn default() -> Self {

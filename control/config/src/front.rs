@@ -1,18 +1,18 @@
 //! `[front]`: a front, for a box that nothing reaches.
 
-use crate::Config;
-use serde::Deserialize;
+use crate::{Config, read::section};
 
 /// What a pairing line begins with.
 const LINE: &str = "hgfront-";
 
 /// The box's side of a front.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct FrontConfig {
     /// The line that `hearthgate front` printed; empty for none, or for the one that was paired on the pages.
     pub pairing: String,
 }
+
+section!(FrontConfig { pairing });
 
 impl std::fmt::Debug for FrontConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

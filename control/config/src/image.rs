@@ -1,12 +1,11 @@
 //! `[image]`: where a box that runs one of our images takes upgrades and says how the last one ended. `[upgrade]`: the
 //! feed that is asked for new versions.
 
-use serde::Deserialize;
+use crate::read::section;
 use std::path::PathBuf;
 
 /// Both are empty where upgrades come by a package manager.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageConfig {
     /// Folder that upgrade files are received into, from where the image's init takes them.
     pub upgrade_dir: PathBuf,
@@ -14,9 +13,10 @@ pub struct ImageConfig {
     pub status_file: PathBuf,
 }
 
+section!(ImageConfig { upgrade_dir, status_file });
+
 /// Empty and off: nobody is asked.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpgradeConfig {
     /// URL of the signed list of the newest version's files.
     pub feed_url: String,
@@ -25,3 +25,5 @@ pub struct UpgradeConfig {
     /// A box with one of our images fetches a newer version and restarts with it by itself.
     pub automatic: bool,
 }
+
+section!(UpgradeConfig { feed_url, feed_key, automatic });

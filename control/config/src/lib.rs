@@ -16,6 +16,7 @@ mod image;
 mod load;
 mod oidc;
 mod problem;
+mod read;
 mod relay;
 mod router;
 

@@ -1,8 +1,14 @@
 //! From file text and environment to a configuration, with all mistakes that were found.
 
-use crate::{Config, KEYS, Problem, Severity, env::value_of, env_name, parse_duration};
+use crate::{
+    Config, KEYS, Problem, Severity,
+    env::value_of,
+    env_name, parse_duration,
+    read::{self, Mistake},
+};
 use hearthgate_tailcfg::{TAILNET_V4, TAILNET_V6};
 use std::net::SocketAddr;
+use toml::de::DeTable;
 
 /// Keys of Headscale's file that have no meaning here, and what to do instead.
 const FOREIGN: &[(&str, &str)] = &[
@@ -40,51 +46,52 @@ impl Loaded {
 pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
     let mut problems = Vec::new();
     let (name, text) = file.unwrap_or(("", ""));
-    let mut table = match text.parse::<toml::Table>() {
-        Ok(table) => table,
+    let mut config = Config::default();
+    let mut mistakes = Vec::new();
+    match DeTable::parse(text) {
+        Ok(mut table) => {
+            for &(key, advice) in FOREIGN {
+                if table.get_mut().remove(key).is_some() {
+                    let (line, column) = place_of_key(text, key);
+                    problems.push(Problem {
+                        place: name.into(),
+                        line,
+                        column,
+                        key: key.into(),
+                        message: advice.into(),
+                        severity: Severity::Warning,
+                    });
+                }
+            }
+            read::entries(&mut config, table.get_ref(), &mut mistakes);
+        }
         Err(e) => {
-            problems.push(at(name, text, &e, ""));
-            return Loaded { config: Config::default(), problems };
-        }
-    };
-    let mut usable = text.to_owned();
-    for &(key, advice) in FOREIGN {
-        if table.remove(key).is_some() {
-            let (line, column) = place_of_key(text, key);
-            problems.push(Problem {
-                place: name.into(),
-                line,
-                column,
-                key: key.into(),
-                message: advice.into(),
-                severity: Severity::Warning,
-            });
-            usable = toml::to_string(&table).unwrap_or_default();
+            problems.push(at(name, text, &no_toml(&e)));
+            return Loaded { config, problems };
         }
     }
-    // The file alone first: its own text gives lines and columns.
-    if let Err(e) = toml::from_str::<Config>(&usable) {
-        // Without the foreign keys the text is another one, and its lines are nobody's.
-        let own = usable == text;
-        let found = at(name, &usable, &e, "");
-        problems.push(if own { found } else { Problem { line: 0, column: 0, ..found } });
-    }
+    mistakes.sort_by_key(|mistake| mistake.span.start);
+    problems.extend(mistakes.iter().map(|mistake| at(name, text, mistake)));
     for &(key, kind) in KEYS {
         let variable = env_name(key);
         let Some((_, value)) = env.iter().find(|(n, _)| *n == variable) else { continue };
-        if key == "config" {
-            continue;
-        }
-        match value_of(kind, value) {
-            Ok(value) => set(&mut table, key, value),
-            Err(message) => problems.push(Problem {
+        if let Err(message) = value_of(kind, value, |given| {
+            let mut mistakes = Vec::new();
+            match read::at(&mut config, key) {
+                Some(field) => field.read(&given, &mut mistakes),
+                // `config` is the name of the file, which whoever calls this has read.
+                None => {}
+            }
+            mistakes.pop().map_or(Ok(()), |mistake| Err(mistake.message))
+        }) {
+            problems.push(Problem {
                 place: variable,
                 line: 0,
                 column: 0,
                 key: key.into(),
                 message,
                 severity: Severity::Error,
-            }),
+            });
         }
     }
     for (variable, _) in env.iter().filter(|(n, _)| n.starts_with("HEARTHGATE_") && !n.starts_with("HEARTHGATE_TEST_"))
@@ -101,17 +108,10 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
             });
         }
     }
-    // As text once more, not by a second deserializer: that one alone would be a fiftieth of a MIPS binary.
-    let merged = toml::to_string(&table).unwrap_or_default();
-    let config = match toml::from_str::<Config>(&merged) {
-        Ok(config) => config,
-        Err(e) => {
-            if problems.iter().all(|p| p.severity != Severity::Error) {
-                problems.push(Problem { line: 0, column: 0, ..at("environment", &merged, &e, "") });
-            }
-            Config::default()
-        }
-    };
+    // Half of a configuration is none: what is related to what is not looked at.
+    if problems.iter().any(|p| p.severity == Severity::Error) {
+        config = Config::default();
+    }
     for (key, message) in relations(&config) {
         let (line, column) = place_of_key(text, key.rsplit('.').next().unwrap_or(key));
         problems.push(Problem {
@@ -319,40 +319,23 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 200 && text.split('.').all(label)
 }
 
-fn set(table: &mut toml::Table, key: &str, value: toml::Value) {
-    match key.split_once('.') {
-        None => {
-            table.insert(key.into(), value);
-        }
-        Some((first, rest)) => {
-            let inner = table.entry(first).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            if let toml::Value::Table(inner) = inner {
-                set(inner, rest, value);
-            }
-        }
-    }
+/// What the parser says about a text that is no TOML.
+pub(crate) fn no_toml(e: &toml::de::Error) -> Mistake {
+    Mistake { span: e.span().unwrap_or_default(), message: e.message().to_owned() }
 }
 
-pub(crate) fn at(name: &str, text: &str, e: &toml::de::Error, key: &str) -> Problem {
-    let (line, column) = e.span().map_or((0, 0), |span| line_and_column(text, span.start));
-    let key = if key.is_empty() {
-        text.lines().nth(line.wrapping_sub(1)).and_then(|l| l.split('=').next()).map_or("", str::trim)
-    } else {
-        key
-    };
+/// A mistake of the file `name`, whose text is given.
+pub(crate) fn at(name: &str, text: &str, mistake: &Mistake) -> Problem {
+    let (line, column) = line_and_column(text, mistake.span.start);
+    let key = text.lines().nth(line.wrapping_sub(1)).and_then(|l| l.split('=').next()).map_or("", str::trim);
     Problem {
         place: name.into(),
         line,
         column,
         key: key.into(),
-        message: remedy(e.message()),
+        message: mistake.message.clone(),
         severity: Severity::Error,
     }
-}
-
-/// serde's words for an unknown field list all known ones: that is the remedy.
-fn remedy(message: &str) -> String {
-    message.replace("unknown field", "unknown key").replace("expected one of", "known ones here are")
 }
 
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {

@@ -1,12 +1,11 @@
 //! `[oidc]`: logins through an OpenID provider. The keys are Headscale's.
 
+use crate::read::section;
 use hearthgate_sorted::SortedMap;
-use serde::Deserialize;
 use std::path::PathBuf;
 
 /// The provider, and who may come in through it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OidcConfig {
     /// Do not start while the provider cannot be reached.
     pub only_start_if_oidc_is_available: bool,
@@ -36,15 +35,22 @@ pub struct OidcConfig {
     pub pkce: Pkce,
 }
 
+section!(OidcConfig {
+    only_start_if_oidc_is_available, issuer, client_id, client_secret, client_secret_path, scope,
+    email_verified_required, extra_params, allowed_domains, allowed_users, allowed_groups, use_expiry_from_token,
+    pkce,
+});
+
 /// `[oidc.pkce]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pkce {
     /// It is used.
     pub enabled: bool,
     /// `S256` or `plain`.
     pub method: String,
 }
+
+section!(Pkce { enabled, method });
 
 impl Default for OidcConfig {
     fn default() -> Self {

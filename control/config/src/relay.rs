@@ -3,16 +3,16 @@
 
 use crate::{
     Problem, Severity,
-    load::{at, listen, place_of_key},
+    load::{at, listen, no_toml, place_of_key},
     parse_duration,
+    read::{entries, section},
 };
 use ipnet::IpNet;
-use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
+use toml::de::DeTable;
 
 /// All of it. Absent keys keep their defaults; unknown keys are mistakes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayConfig {
     /// Name by which clients reach it, for its own certificate; empty for the address it listens on.
     pub hostname: String,
@@ -54,6 +54,12 @@ pub struct RelayConfig {
     pub log: crate::LogConfig,
 }
 
+section!(RelayConfig {
+    hostname, listen_addr, stun_listen_addr, metrics_listen_addr, state_dir, tls_cert_path, tls_key_path, acme_url,
+    acme_email, tls_letsencrypt_hostname, tls_letsencrypt_cache_dir, tls_letsencrypt_challenge_type,
+    tls_letsencrypt_listen, trusted_proxies, connections_per_address, verify, mesh, limits, log,
+});
+
 impl Default for RelayConfig {
     fn default() -> Self {
         Self {
@@ -81,8 +87,7 @@ impl Default for RelayConfig {
 }
 
 /// Who may use a relay.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VerifyConfig {
     /// URL that is asked for each client, such as `https://control.example.org/verify`; empty lets everybody in.
     pub url: String,
@@ -90,9 +95,10 @@ pub struct VerifyConfig {
     pub fail_open: bool,
 }
 
+section!(VerifyConfig { url, fail_open });
+
 /// Other relays.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MeshConfig {
     /// File with the key that all of them have: 64 hexadecimal digits. Empty for no mesh.
     pub key_path: PathBuf,
@@ -100,9 +106,10 @@ pub struct MeshConfig {
     pub with: Vec<String>,
 }
 
+section!(MeshConfig { key_path, with });
+
 /// Limits of a relay.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayLimitsConfig {
     /// Connections at once.
     pub connections: u64,
@@ -117,6 +124,10 @@ pub struct RelayLimitsConfig {
     /// How long a client may take nothing of what waits for it; `0` for ever.
     pub write_timeout: String,
 }
+
+section!(RelayLimitsConfig {
+    connections, accept_per_second, accept_burst, client_bytes_per_second, client_bytes_burst, write_timeout,
+});
 
 impl Default for RelayLimitsConfig {
     fn default() -> Self {
@@ -137,7 +148,14 @@ impl RelayConfig {
     /// # Errors
     /// The file is no TOML, or has unknown keys or values of the wrong type.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
-        toml::from_str(text).map_err(|e| at(name, text, &e, ""))
+        let mut config = Self::default();
+        let mut mistakes = Vec::new();
+        match DeTable::parse(text) {
+            Ok(table) => entries(&mut config, table.get_ref(), &mut mistakes),
+            Err(e) => mistakes.push(no_toml(&e)),
+        }
+        let first = mistakes.iter().min_by_key(|mistake| mistake.span.start);
+        first.map_or(Ok(config), |mistake| Err(at(name, text, mistake)))
     }
 
     /// What is wrong between or within values that have the right type.

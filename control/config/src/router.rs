@@ -1,15 +1,14 @@
 //! `[router]`: this machine as a member of its own network.
 
+use crate::read::section;
 use ipnet::{IpNet, Ipv4Net};
-use serde::Deserialize;
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
 };
 
 /// What this machine does for the network, and takes from it; names as the flags of `hearthgate router up`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouterConfig {
     /// It is a member, and joins by itself.
     pub enabled: bool,
@@ -47,9 +46,14 @@ pub struct RouterConfig {
     pub wireguard: WireguardConfig,
 }
 
+section!(RouterConfig {
+    enabled, hostname, tags, advertise_routes, advertise_exit_node, accept_routes, accept_dns, exit_node,
+    exit_node_allow_lan_access, snat_subnet_routes, nat66, taildrop_dir, data_plane, interface, port, socket,
+    wireguard,
+});
+
 /// `[router.wireguard]`: an interface for devices that cannot run a client.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireguardConfig {
     /// There is one; needs the router.
     pub enabled: bool,
@@ -66,6 +70,8 @@ pub struct WireguardConfig {
     /// What "the LAN" is; empty is `advertise_routes`.
     pub lan: Vec<IpNet>,
 }
+
+section!(WireguardConfig { enabled, interface, port, network, endpoint, dns, lan });
 
 impl Default for WireguardConfig {
     fn default() -> Self {

@@ -105,6 +105,55 @@ fn mistakes_name_place_key_and_remedy() {
     }
 }
 
+#[test]
+fn values_of_the_wrong_kind_are_named_in_the_order_of_the_text() {
+    for (text, said) in [
+        ("listen_addr = 5", "f.toml:1:15: listen_addr: invalid type: integer `5`, expected a string"),
+        ("[node]\napproval = \"yes\"", "f.toml:2:12: approval: invalid type: string \"yes\", expected true or false"),
+        ("[derp.server]\nregion_id = 70000", "expected a whole number from 0 to 65535"),
+        ("[derp.server]\nregion_id = -1", "expected a whole number from 0 to 65535"),
+        ("derp = 5", "f.toml:1:8: derp: invalid type: integer `5`, expected a table"),
+        ("trusted_proxies = [\"192.0.2.0/24\", \"lan\"]", "f.toml:1:36: trusted_proxies: invalid type: string \"lan\""),
+        ("trusted_proxies = \"192.0.2.0/24\"", "expected a list"),
+        ("[derp.server]\nipv4 = \"::1\"", "expected an IPv4 address"),
+        ("[taildrop]\n", "f.toml:1:1: [taildrop]: missing key `enabled`"),
+        ("[taildrop]\nenable = true", "f.toml:2:1: enable: unknown key `enable`, known ones here are `enabled`"),
+        ("[[dns.extra_records]]\nname = \"a.b\"", "missing key `value`"),
+        ("[dns.nameservers.split]\n\"a.b\" = \"1.1.1.1\"", "f.toml:2:9: \"a.b\": invalid type: string"),
+        ("[log]\nlevel = \"info\"\nlevel = \"info\"", "f.toml:3:1: level: duplicate key"),
+    ] {
+        let found = errors(text);
+        assert!(found.iter().any(|e| e.contains(said)), "{text:?} gave {found:?}");
+    }
+    let found = errors("[log]\nlevel = 1\n[database]\nx = 1\n[dns]\nmagic_dns = 1\n[admin]\nhost = []\n");
+    let places = found.iter().map(|e| &e[..9]).collect::<Vec<_>>();
+    // What belongs to another program first, then in order.
+    assert_eq!(places, ["f.toml:3:", "f.toml:2:", "f.toml:6:", "f.toml:8:"], "{found:?}");
+}
+
+#[test]
+fn what_is_read_goes_before_defaults_and_the_environment_before_both() {
+    let text = "connections_per_address = 0x10\ntrusted_proxies = [\"192.0.2.0/24\"]\n[prefixes]\nv4 = \"100.64.5.0/24\"\n\
+        [dns]\nextra_records = [{ name = \"a.b\", type = \"A\", value = \"192.0.2.1\" }]\n\
+        [dns.nameservers.split]\n\"c.d\" = [\"192.0.2.53\"]\n[oidc.extra_params]\nprompt = \"login\"\n";
+    let env = [("HEARTHGATE_TRUSTED_PROXIES".to_owned(), " 10.0.0.0/8 , fd00::/8,".to_owned())];
+    let loaded = load(Some(("f.toml", text)), &env);
+    assert_eq!(loaded.problems, []);
+    let c = loaded.config;
+    assert_eq!(c.connections_per_address, 16);
+    assert_eq!(c.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+    assert_eq!(c.prefixes.v4, "100.64.5.0/24".parse().ok());
+    assert_eq!(c.prefixes.v6, Config::default().prefixes.v6);
+    assert_eq!((c.dns.extra_records[0].kind.as_str(), c.dns.extra_records[0].name.as_str()), ("A", "a.b"));
+    assert_eq!(c.dns.extra_records[0].value, std::net::IpAddr::from([192, 0, 2, 1]));
+    assert_eq!(c.dns.nameservers.split.get("c.d").map(Vec::as_slice), Some(&["192.0.2.53".to_owned()][..]));
+    assert_eq!(c.oidc.extra_params.get("prompt").map(String::as_str), Some("login"));
+
+    let wrong = load(None, &[("HEARTHGATE_PREFIXES_V4".into(), "lan".into())]);
+    assert_eq!(wrong.config, Config::default());
+    assert!(wrong.problems[0].to_string().starts_with("HEARTHGATE_PREFIXES_V4: prefixes.v4: invalid type: string"));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in ".{0,200}", value in ".{0,40}") {
