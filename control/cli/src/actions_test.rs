@@ -85,7 +85,7 @@ const ACTIONS: &[(&str, &str, Page)] = &[
     ("admin setup-code", "", No(CONSOLE)),
     ("admin reset-password", "", No(CONSOLE)),
     ("backup", "get /backup", Form("backup")),
-    ("restore", "", No(FILES)),
+    ("restore", "put /restore", Form("restore")),
     ("upgrade", "put /image/upgrade", No("on boxes with one of our images: page System")),
     ("import headscale", "", No(FILES)),
     ("health", "get /health", Shows("health")),

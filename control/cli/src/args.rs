@@ -61,6 +61,8 @@ const VALUES: &[(&str, Option<char>)] = &[
 /// Flags without a value.
 const SWITCHES: &[&str] = &[
     "dry-run",
+    "replace",
+    "undo",
     "check",
     "feed",
     "local",

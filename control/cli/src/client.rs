@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+const JSON: &str = "application/json";
 /// Longest wait for an answer.
 const WAIT: Duration = Duration::from_secs(30);
 /// Largest answer.
@@ -16,7 +17,8 @@ pub(crate) const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 
 /// Sends a request to the running server and reads its JSON answer.
 pub(crate) fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-    let text = exchange(socket, method, path, body)?;
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let text = exchange(socket, method, path, JSON, body.as_bytes())?;
     let text = String::from_utf8_lossy(&text);
     Ok(serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned())))
 }
@@ -24,11 +26,18 @@ pub(crate) fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>
 /// Fetches bytes from the running server.
 #[cfg(feature = "control")]
 pub(crate) fn fetch(socket: &Path, path: &str) -> Result<Vec<u8>, Failure> {
-    exchange(socket, "GET", path, None)
+    exchange(socket, "GET", path, JSON, b"")
+}
+
+/// Sends bytes to the running server and reads its JSON answer.
+#[cfg(feature = "control")]
+pub(crate) fn send(socket: &Path, path: &str, bytes: &[u8]) -> Result<Value, Failure> {
+    let text = exchange(socket, "PUT", path, "application/octet-stream", bytes)?;
+    serde_json::from_slice(&text).map_err(|e| Failure::Failed(format!("the server's answer is not JSON: {e}")))
 }
 
 /// Sends a request and reads its answer.
-fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>, Failure> {
+fn exchange(socket: &Path, method: &str, path: &str, media: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
     let unreachable = |e: std::io::Error| {
         Failure::Failed(format!(
             "no server answers on {} ({e}): start it with `hearthgate serve`, or name its configuration with --config or HEARTHGATE_STATE_DIR",
@@ -37,14 +46,17 @@ fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Re
     };
     let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
     stream.set_read_timeout(Some(WAIT))?;
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(request.as_bytes())?;
+    // Who refuses a long body answers before all of it was sent.
+    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
+    let read = stream.take(ANSWER_MAX).read_to_end(&mut answer);
+    if answer.is_empty() {
+        sent.and(read)?;
+    }
     take_apart(answer)
 }
 

@@ -8,7 +8,7 @@ use crate::{
     output::show,
     policy,
     remote::call,
-    serve, setup, webhooks,
+    restore, serve, setup, webhooks,
 };
 use hearthgate_config::parse_duration;
 use serde_json::{Value, json};
@@ -51,7 +51,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
               explain --from A --to B[:PORT] | who-can --to B[:PORT] | diff OLD NEW   (of the server, or -f FILE --topology FILE)
               --stdin-jsonl    one request a line, one answer a line
   admin       setup-code | reset-password
-  backup FILE | restore FILE [--engine log|redb|sled]
+  backup FILE | restore FILE|--undo [--engine log|redb|sled] [--replace] [--dry-run]
+              --replace takes the place of what is there, which is kept; --undo puts that back
   upgrade FILE | --check | --feed          send a signed upgrade (.hgu) to a box that runs one of our images; ask the
               feed of new versions (upgrade.feed_url); have the box fetch and install what is there
   import headscale --db FILE [--noise-key FILE] [--derp-key FILE] [--dry-run]
@@ -132,7 +133,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["version"] => version(&args),
         ["configtest"] => configtest(&args),
         ["backup", ..] => offline::make_backup(&args),
-        ["restore", ..] => offline::take_backup(&args),
+        ["restore", ..] => restore::run(&args),
         ["upgrade", ..] => crate::upgrade::run(&args),
         ["import", rest @ ..] => import::run(&args, rest),
         ["health"] => simple(&args, "GET", "/health", None, None, &[("Status", "status")]),

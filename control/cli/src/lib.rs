@@ -43,6 +43,8 @@ mod policy;
 mod policy_text;
 #[cfg(feature = "control")]
 mod remote;
+#[cfg(feature = "control")]
+mod restore;
 #[cfg(feature = "router")]
 mod router;
 #[cfg(feature = "control")]

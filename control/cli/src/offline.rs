@@ -1,8 +1,8 @@
-//! Backup, of a running server or of its folder, and restore.
+//! Backup, of a running server or of its folder.
 
 use crate::{Failure, args::Args, remote, setup};
-use hearthgate_server::{unpack_key_files, with_key_files};
-use hearthgate_store::{open, restore, save_backup};
+use hearthgate_server::with_key_files;
+use hearthgate_store::{open, save_backup};
 use std::path::Path;
 
 /// `hearthgate backup FILE`: through the running server if there is one, else from its folder.
@@ -29,17 +29,3 @@ pub(crate) fn make_backup(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `hearthgate restore FILE`.
-pub(crate) fn take_backup(args: &Args) -> Result<(), Failure> {
-    let config = setup::usable(args)?;
-    let [_, file] = args.words.as_slice() else {
-        return Err(Failure::Usage("name the file: hearthgate restore FILE".into()));
-    };
-    let state = setup::state_dir(&config);
-    let engine = args.value("engine").unwrap_or(&config.store.engine).parse()?;
-    let dir = state.join("store");
-    let count = restore(Path::new(file), &dir, engine)?;
-    unpack_key_files(&mut *open(&dir, engine)?, &state)?;
-    println!("{count} records were restored to {}", state.display());
-    Ok(())
-}

@@ -15,7 +15,8 @@ pub(crate) fn call(config: &Config, method: &str, path: &str, body: Option<&Valu
     if !is_remote(config) {
         return client::call(&setup::socket(config), method, path, body);
     }
-    let text = exchange(&config.cli, method, path, body)?;
+    let body = body.map(|b| b.to_string().into()).unwrap_or_default();
+    let text = exchange(&config.cli, method, path, "application/json", body)?;
     let text = String::from_utf8_lossy(&text);
     Ok(serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.into_owned())))
 }
@@ -23,10 +24,19 @@ pub(crate) fn call(config: &Config, method: &str, path: &str, body: Option<&Valu
 /// Fetches bytes from the server.
 pub(crate) fn fetch(config: &Config, path: &str) -> Result<Vec<u8>, Failure> {
     if is_remote(config) {
-        exchange(&config.cli, "GET", path, None)
+        exchange(&config.cli, "GET", path, "application/json", Vec::new())
     } else {
         client::fetch(&setup::socket(config), path)
     }
+}
+
+/// Sends bytes to the server and reads its JSON answer.
+pub(crate) fn send(config: &Config, path: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
+    if !is_remote(config) {
+        return client::send(&setup::socket(config), path, &bytes);
+    }
+    let text = exchange(&config.cli, "PUT", path, "application/octet-stream", bytes)?;
+    serde_json::from_slice(&text).map_err(|e| Failure::Failed(format!("the server's answer is not JSON: {e}")))
 }
 
 /// Whether the configuration names a server elsewhere.
@@ -48,7 +58,7 @@ fn base(address: &str) -> Result<String, Failure> {
     Ok(url)
 }
 
-fn exchange(cli: &CliConfig, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>, Failure> {
+fn exchange(cli: &CliConfig, method: &str, path: &str, media: &str, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let url = format!("{}{path}", base(&cli.address)?);
     if cli.api_key.is_empty() {
         return Err(Failure::Failed(
@@ -60,8 +70,8 @@ fn exchange(cli: &CliConfig, method: &str, path: &str, body: Option<&Value>) -> 
         .method(method)
         .uri(&url)
         .header(header::AUTHORIZATION, format!("Bearer {}", cli.api_key))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body.map(|b| b.to_string().into()).unwrap_or_default())
+        .header(header::CONTENT_TYPE, media)
+        .body(body.into())
         .map_err(|_| Failure::Failed(format!("{url} is no URL that can be asked, or the API key is no API key")))?;
     let fetch = Fetch::new().up_to(usize::try_from(client::ANSWER_MAX).unwrap_or(usize::MAX));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -7,6 +7,7 @@ use hearthgate_config::Config;
 use hearthgate_server::{Options, Running};
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     time::{Duration, SystemTime},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,10 +25,37 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     place::raise_file_limit();
     place::make_state_dir(&options.state_dir)?;
     let runtime = place::runtime()?;
-    runtime.block_on(run(args, config, options))
+    match runtime.block_on(run(args, config, options))? {
+        End::Stop => Ok(()),
+        End::Anew => Err(start_anew()),
+    }
 }
 
-async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Failure> {
+/// Why the server ended.
+enum End {
+    /// It was told to.
+    Stop,
+    /// A backup waits to be put in place, which happens at a start.
+    Anew,
+}
+
+/// Puts this program in the place of itself, with the same number, so that whoever looks after it sees no end. Returns
+/// only if that failed: then it ends, and is started again by whoever looks after it.
+fn start_anew() -> Failure {
+    tracing::info!("starting anew");
+    let mut words = std::env::args_os();
+    let name = words.next();
+    // Its file may have been replaced by an upgrade of the package meanwhile.
+    let program = std::env::current_exe().ok().filter(|p| p.exists()).unwrap_or_else(|| "/proc/self/exe".into());
+    let mut command = std::process::Command::new(&program);
+    command.args(words);
+    if let Some(name) = name {
+        command.arg0(name);
+    }
+    Failure::Failed(format!("{} could not be started anew: {}", program.display(), command.exec()))
+}
+
+async fn run(args: &Args, mut config: Config, options: Options) -> Result<End, Failure> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -38,10 +66,11 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
     let own = own_router(&config, &options, &running).await;
     let mut watch = tokio::time::interval(WATCH_EVERY);
     let mut seen = changed_at(&config);
-    loop {
+    let end = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break End::Stop,
+            _ = interrupt.recv() => break End::Stop,
+            () = running.restart_wanted() => break End::Anew,
             _ = hangup.recv() => {
                 tracing::info!("reloading the configuration");
                 config = reload(args, config, &running).await;
@@ -66,7 +95,7 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
                 }
             }
         }
-    }
+    };
     tracing::info!("stopping");
     #[cfg(feature = "router")]
     if let Some(own) = own {
@@ -75,7 +104,7 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<(), Fa
     if tokio::time::timeout(DRAIN, running.stop()).await.is_err() {
         tracing::warn!("not everything stopped in time; what was acknowledged is stored");
     }
-    Ok(())
+    Ok(end)
 }
 
 /// The router of this machine, if the configuration has one. Without it the server still serves.

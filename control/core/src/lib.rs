@@ -26,6 +26,7 @@ mod enforce;
 mod error;
 mod event;
 mod hostinfo;
+mod latency;
 pub mod map;
 mod model;
 pub mod names;
@@ -58,6 +59,7 @@ pub use credentials::MintedKey;
 pub use enforce::{Enforced, PolicyProblem, tailnet_of};
 pub use error::{CoreError, Result};
 pub use event::{Event, EventKind, EventNode};
+pub use latency::RelayLatency;
 pub use model::{
     MAX_ROUTES_PER_NODE, Node, NodeId, NodeRecord, PathFacts, RegisterMethod, TAGGED_DEVICES, User, UserId,
 };

@@ -1,6 +1,6 @@
 //! Users and nodes.
 
-use crate::Attribute;
+use crate::{Attribute, RelayLatency};
 use hearthgate_keys::{DiscoPublic, MachinePublic, NodePublic};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::Hostinfo;
@@ -187,6 +187,8 @@ pub struct PathFacts {
     pub endpoint_types: Vec<u8>,
     /// Region of the home DERP; 0 is unknown.
     pub home_derp: u32,
+    /// How far the relays are from it, nearest first; empty while it has not told.
+    pub relays: Vec<RelayLatency>,
     /// It has a map stream open, or had one within the grace time.
     pub online: bool,
 }

@@ -3,7 +3,7 @@
 //! Clients report often and mostly the same, so everything is compared first, and nothing here is worth a flash
 //! write of its own.
 
-use crate::{Change, ChangeBits, CoreError, Node, NodeId, Result, World, hostinfo::stored_hostinfo};
+use crate::{Change, ChangeBits, CoreError, Node, NodeId, Result, World, hostinfo::stored_hostinfo, latency};
 use hearthgate_keys::MachinePublic;
 use hearthgate_sorted::SortedSet;
 use hearthgate_tailcfg::MapRequest;
@@ -58,6 +58,12 @@ impl World {
             if let Some(home) = u32::try_from(home).ok().filter(|h| *h != 0 && *h != new.path.home_derp) {
                 new.path.home_derp = home;
                 bits = bits.or(ChangeBits::DERP);
+            }
+            if let Some(info) = hostinfo.net_info.as_ref().filter(|n| !n.derp_latency.is_empty()) {
+                let relays = latency::kept(&info.derp_latency);
+                if latency::differs(&new.path.relays, &relays) {
+                    new.path.relays = relays;
+                }
             }
             let stored = stored_hostinfo(hostinfo);
             if *new.record.hostinfo != stored {

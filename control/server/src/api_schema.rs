@@ -117,6 +117,11 @@ const ENDPOINTS: &[Endpoint] = &[
     get("/policy/who-can", "Who reaches a machine or a port of it", &[("to", true)], "Explanations"),
     post("/policy/diff", "What passes under one of two policies only", Some(("PolicyPair", true)), "Difference"),
     get("/backup", "All state in one file, private keys included", &[], "File"),
+    get("/restore", "The backup that waits for a confirmation, and the state kept before the last one", &[], "Restore"),
+    put("/restore", "Send a backup; it is checked, and waits for a confirmation", "File", "Restore"),
+    delete("/restore", "Forget the backup that waits", &[]),
+    post("/restore/previous", "Have the state before the last restore wait for a confirmation", None, "Restore"),
+    post("/restore/confirm", "Put what waits in place; the box starts anew", Some(("RestoreId", true)), "Nothing"),
     get("/image/upgrade", "How the last upgrade of this box ended (boxes with our image)", &[], "Upgrade"),
     put("/image/upgrade", "Send an upgrade file (boxes with our image)", "File", "Received"),
     get("/upgrade/feed", "What the feed of new versions said last", &[], "News"),
@@ -339,6 +344,10 @@ fn further_schemas() -> Value {
             ("expiry", json!({ "type": "null" })),
         ]),
         "File": { "type": "string", "format": "binary" },
+        "RestoreId": object(&["id"], &[("id", json!({ "type": "string", "pattern": "^[0-9a-f]{16}$" }))]),
+        "Restore": object(&["waiting", "previous"], &[
+            ("waiting", json!({ "type": ["object", "null"] })), ("previous", json!({ "type": ["object", "null"] })),
+        ]),
         "Upgrade": object(&["slot", "outcome", "refused"], &[("slot", text.clone()), ("outcome", text.clone()), ("refused", text.clone())]),
         "News": object(&["running", "url", "version", "newer", "command", "byItself", "error", "doing"], &[
             ("running", text.clone()), ("url", text.clone()), ("version", text.clone()), ("newer", json!({ "type": "boolean" })),

@@ -56,6 +56,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if let Some(what) = path.strip_prefix("/upgrade/feed") {
         return upgrade_feed(&app, &method, what, actor).await;
     }
+    if let Some(rest) = path.strip_prefix("/restore").filter(|r| r.is_empty() || r.starts_with('/')) {
+        return crate::restore::api(&app, &method, rest, req, &actor).await;
+    }
     if path == "/backup" && method == Method::GET {
         return backup_file(&app).await;
     }

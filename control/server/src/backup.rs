@@ -1,7 +1,7 @@
 //! A backup of everything: the records of the store, and the key files beside it.
 
 use crate::state::App;
-use hearthgate_store::{Record, Store, StoreError, encode_backup};
+use hearthgate_store::{EngineKind, Record, Store, StoreError, encode_backup};
 use std::{
     fs,
     io::{self, Write},
@@ -11,7 +11,7 @@ use std::{
 
 /// Files of the state folder that are part of a backup: without the Noise key every client has to log in again, and
 /// without the relay's certificate clients refuse the relay.
-const KEY_FILES: [&str; 7] = [
+pub(crate) const KEY_FILES: [&str; 7] = [
     "noise_private.key",
     "derp_server_private.key",
     "relay_cert.pem",
@@ -22,6 +22,10 @@ const KEY_FILES: [&str; 7] = [
 ];
 /// Where they are inside the backup.
 const PREFIX: &str = "file/";
+/// The Noise key inside a backup.
+pub(crate) const NOISE_KEY: &str = "file/noise_private.key";
+/// When a backup was made, RFC 3339. Older backups have none.
+pub(crate) const MADE: &str = "backup/made";
 /// Longest of them in bytes.
 const FILE_MAX: u64 = 64 * 1024;
 
@@ -46,7 +50,21 @@ pub fn with_key_files(state_dir: &Path, mut records: Vec<Record>) -> Result<Vec<
             records.push((format!("{PREFIX}{name}").into_bytes(), bytes));
         }
     }
+    records.push((MADE.into(), jiff::Timestamp::now().to_string().into_bytes()));
     encode_backup(records)
+}
+
+/// Puts a backup into a folder without state: its records and its key files. Returns the number of records.
+///
+/// # Errors
+/// It is damaged, or the disk failed; or there is state already.
+pub fn restore_into(file: &Path, state_dir: &Path, engine: EngineKind) -> Result<usize, StoreError> {
+    let dir = state_dir.join("store");
+    let count = hearthgate_store::restore(file, &dir, engine)?;
+    let mut store = hearthgate_store::open(&dir, engine)?;
+    unpack_key_files(&mut *store, state_dir)?;
+    store.close()?;
+    Ok(count)
 }
 
 /// Moves the key files of a restored backup out of the store into `state_dir`.
@@ -55,6 +73,7 @@ pub fn with_key_files(state_dir: &Path, mut records: Vec<Record>) -> Result<Vec<
 /// The disk failed.
 pub fn unpack_key_files(store: &mut dyn Store, state_dir: &Path) -> Result<(), StoreError> {
     let mut batch = hearthgate_store::Batch::new();
+    batch.delete(MADE.as_bytes());
     for name in KEY_FILES {
         let key = format!("{PREFIX}{name}");
         if let Some(bytes) = store.get(key.as_bytes())? {

@@ -41,6 +41,7 @@ mod pages;
 mod pings;
 mod plain;
 mod reply;
+mod restore;
 mod share;
 mod state;
 mod stream;
@@ -48,7 +49,7 @@ mod visits;
 mod webhooks;
 mod writer;
 
-pub use backup::{unpack_key_files, with_key_files};
+pub use backup::{restore_into, unpack_key_files, with_key_files};
 pub use hearthgate_dyndns::Settings as DyndnsSettings;
 pub use http_api::version;
 pub use options::{
@@ -57,6 +58,7 @@ pub use options::{
 };
 pub use own_router::AskRouter;
 pub use plain::PlainNetwork;
+pub use restore::{Refusal, kept_file, replace, summary};
 pub use share::Shared;
 pub use writer::Unavailable;
 
@@ -207,6 +209,11 @@ impl Running {
         plain::follow(&self.app)
     }
 
+    /// Ends when the program has to start anew, because a backup waits to be put in place.
+    pub async fn restart_wanted(&self) {
+        self.app.restores.restart().notified().await;
+    }
+
     /// Stops: no new connections, what is queued becomes durable, the store is closed.
     pub async fn stop(self) {
         #[cfg(feature = "front")]
@@ -274,6 +281,7 @@ async fn retired(mut facts: broadcast::Receiver<Fact>, cut: impl Fn(Option<NodeP
 /// # Errors
 /// The store cannot be opened, a key file is not readable, an address is taken, a file is not as expected.
 pub async fn start(options: Options) -> Result<Running, StartError> {
+    let restored = restore::at_start(&options.state_dir, options.engine)?;
     let store = hearthgate_store::open(&options.state_dir.join("store"), options.engine)?;
     let noise_key = keys::machine(&options.state_dir.join("noise_private.key"))?;
     let relay_key = identity::relay_key(&options.state_dir)?;
@@ -332,6 +340,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         pings: Arc::default(),
         noise_key,
         relay,
+        relay_region: options.derp.region_id,
         certificates,
         acme: Arc::default(),
         device_certificates,
@@ -343,6 +352,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         #[cfg(feature = "front")]
         fronts: front::Fronts::default(),
         visits: visits::Visits::default(),
+        restores: restore::Restores::new(&options.state_dir),
         image: image::Image::new(options.image.clone()),
         feeds: feed::Feeds::new(options.feed.clone(), options.image.upgrade_dir.is_some(), &options.state_dir),
         own_router: own_router::OwnRouter::default(),
@@ -354,6 +364,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         state_dir: options.state_dir.clone(),
         bootstrap_dns: BootstrapDns::new(),
     });
+    if let Some(swapped) = restored {
+        restore::note(&app, swapped).await;
+    }
     app.device_certificates.configure(options.certificates.clone());
     app.device_certificates.resume().await;
     let mut tasks = Vec::new();

@@ -90,6 +90,8 @@ pub async fn count(app: App) {
             received: sum(|p| p.received),
             sent: sum(|p| p.sent),
             relayed: app.relay.as_ref().map_or(0, |r| r.metrics().bytes_sent.load(Relaxed)),
+            relay_packets: app.relay.as_ref().map_or(0, |r| r.metrics().packets_sent.load(Relaxed)),
+            relay_clients: app.relay.as_ref().map_or(0, |r| r.metrics().clients_local.load(Relaxed)),
             online: app.control.current().nodes().filter(|n| n.path.online).count() as u64,
         };
         app.own_router.history.lock().unwrap_or_else(PoisonError::into_inner).push(sample);

@@ -34,6 +34,8 @@ pub struct Parts {
     pub noise_key: MachinePrivate,
     /// The relay, when it is on.
     pub relay: Option<Arc<Relay>>,
+    /// Number of its region.
+    pub relay_region: u16,
     /// What TLS shows.
     pub certificates: Arc<Certificates>,
     /// What an authority that looks for its token is answered.
@@ -57,6 +59,8 @@ pub struct Parts {
     pub fronts: crate::front::Fronts,
     /// Devices that came from outside.
     pub visits: Visits,
+    /// Backups that are put in place of the state.
+    pub(crate) restores: crate::restore::Restores,
     /// The image it runs in, if any.
     pub image: Image,
     /// The feed of new versions.

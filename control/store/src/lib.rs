@@ -47,7 +47,7 @@ pub use engine::{EngineKind, Record, Store, open};
 pub use error::StoreError;
 #[cfg(feature = "engine-log")]
 pub use log::LogStore;
-pub use restore::restore;
+pub use restore::{Contents, look_into, restore};
 pub use schema::{MIGRATIONS, Migration, Records, SCHEMA, check_schema, migrate};
 pub use watch::{Event, Watch};
 

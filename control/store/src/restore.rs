@@ -1,7 +1,7 @@
 //! Putting a backup into an empty state folder; also the way from one engine to another.
 
 use crate::{
-    BATCH_MAX, BATCH_OPS_MAX, Batch, EngineKind, Result, StoreError,
+    BATCH_MAX, BATCH_OPS_MAX, Batch, EngineKind, Record, Result, StoreError,
     backup::read_backup,
     engine::open_unchecked,
     schema::{self, SCHEMA_KEY},
@@ -20,12 +20,8 @@ const RESTORE_BATCH: usize = BATCH_MAX / 4;
 /// The backup is damaged or of a newer hearthgate, the folder already holds state, or the disk failed. The first two
 /// are found before the folder is touched.
 pub fn restore(from: &Path, dir: &Path, engine: EngineKind) -> Result<usize> {
-    let records = read_backup(from)?;
-    let Some((_, mark)) = records.iter().find(|(k, _)| k == SCHEMA_KEY) else {
-        return Err(StoreError::corrupt(from, "it does not say which schema it is of"));
-    };
-    let version = records.iter().find(|(k, _)| k == schema::VERSION_KEY).map(|(_, v)| v.as_slice());
-    schema::known(schema::parse(mark, from)?, version, from.parent().unwrap_or(Path::new(".")))?;
+    let records = known_records(from)?;
+    let Some((_, mark)) = records.iter().find(|(k, _)| k == SCHEMA_KEY) else { return Err(no_schema(from)) };
     let mut store = open_unchecked(dir, engine)?;
     // A store that was only ever opened has nothing but the marks of its schema.
     if store.scan(b"")?.iter().any(|(k, _)| k != SCHEMA_KEY && k != schema::VERSION_KEY) {
@@ -48,4 +44,39 @@ pub fn restore(from: &Path, dir: &Path, engine: EngineKind) -> Result<usize> {
     schema::check_schema(&mut *store, dir)?;
     store.close()?;
     Ok(records.len())
+}
+
+/// What a backup holds, in the newest schema.
+#[derive(Debug)]
+pub struct Contents {
+    /// Its records, by key.
+    pub records: schema::Records,
+    /// The version of hearthgate that first wrote its schema where it was made, if it says.
+    pub version: Option<String>,
+}
+
+/// Checks a backup as [`restore`] does, and gives what it holds. Touches nothing.
+///
+/// # Errors
+/// The backup is damaged, of a newer hearthgate, or cannot be brought to the newest schema.
+pub fn look_into(from: &Path) -> Result<Contents> {
+    let records: schema::Records = known_records(from)?.into_iter().collect();
+    let version = records.get(schema::VERSION_KEY).map(|v| String::from_utf8_lossy(v).into_owned());
+    let mark = records.get(SCHEMA_KEY).ok_or_else(|| no_schema(from))?;
+    let found = schema::parse(mark, from)?;
+    let records = schema::stepped(records, found, schema::MIGRATIONS)?;
+    Ok(Contents { records, version })
+}
+
+/// The records of a backup whose schema this program knows.
+fn known_records(from: &Path) -> Result<Vec<Record>> {
+    let records = read_backup(from)?;
+    let (_, mark) = records.iter().find(|(k, _)| k == SCHEMA_KEY).ok_or_else(|| no_schema(from))?;
+    let version = records.iter().find(|(k, _)| k == schema::VERSION_KEY).map(|(_, v)| v.as_slice());
+    schema::known(schema::parse(mark, from)?, version, from.parent().unwrap_or(Path::new(".")))?;
+    Ok(records)
+}
+
+fn no_schema(from: &Path) -> StoreError {
+    StoreError::corrupt(from, "it does not say which schema it is of")
 }

@@ -66,13 +66,19 @@ pub fn migrate(store: &mut dyn Store, dir: &Path, steps: &[Migration]) -> Result
     backup(store, &export)?;
     let before: Records = read_backup(&export)?.into_iter().collect();
     tracing::info!(from = found, to = newest, export = %export.display(), "bringing the state to a newer schema");
+    let after = stepped(before.clone(), found, steps)?;
+    store.commit(marked(difference(&before, &after), newest)).map(drop)
+}
+
+/// Records of schema `found` after all later steps.
+pub(crate) fn stepped(mut records: Records, found: u64, steps: &[Migration]) -> Result<Records> {
+    let newest = FIRST + steps.len() as u64;
     let skip = usize::try_from(found - FIRST).unwrap_or(usize::MAX);
-    let mut after = before.clone();
     for step in steps.iter().skip(skip) {
         let failed = |why| StoreError::Migration { from: found, to: newest, why: format!("{}: {why}", step.name) };
-        apply(&(step.run)(&after).map_err(failed)?, &mut after);
+        apply(&(step.run)(&records).map_err(failed)?, &mut records);
     }
-    store.commit(marked(difference(&before, &after), newest)).map(drop)
+    Ok(records)
 }
 
 /// The schema in its stored form.

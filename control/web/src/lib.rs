@@ -26,6 +26,7 @@ pub mod password;
 pub mod paths;
 pub mod qr;
 pub mod reach;
+pub mod restore;
 pub mod session;
 pub mod text;
 pub mod throttle;

@@ -18,6 +18,10 @@ pub struct Sample {
     pub sent: u64,
     /// Bytes the relay passed on.
     pub relayed: u64,
+    /// Packets the relay passed on.
+    pub relay_packets: u64,
+    /// Clients of the relay.
+    pub relay_clients: u64,
     /// Devices online.
     pub online: u64,
 }

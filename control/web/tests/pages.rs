@@ -12,7 +12,7 @@ use hearthgate_web::{
         tools::{Hook, Oauth, OauthClient},
     },
     passkey, reach,
-    traffic::History,
+    traffic::{History, Sample},
 };
 use std::sync::Arc;
 
@@ -36,6 +36,72 @@ fn world() -> (World, User) {
     stored.add("user/0000000000000001", &serde_json::to_vec(&user).expect("JSON")).expect("a user");
     stored.add("node/0000000000000007", &serde_json::to_vec(&record).expect("JSON")).expect("a node");
     (World::load(stored, Settings::default(), Arc::new(AllowAll), DerpMap::default(), NOW), user)
+}
+
+#[test]
+fn a_backup_says_what_it_holds_and_nobodys_words_become_markup() {
+    let (world, _) = world();
+    let viewer = Viewer { name: EVIL.into(), role: Role::Owner, user: None, csrf: "token".into(), notice: None };
+    let mut summary = hearthgate_web::restore::Summary {
+        id: "0123456789abcdef".into(),
+        bytes: 7,
+        made: None,
+        last_entry: Some(NOW.wall),
+        version: Some(EVIL.into()),
+        network: Some(EVIL.into()),
+        devices: 41,
+        users: 3,
+        owners: vec![EVIL.into()],
+        keys: true,
+    };
+    let shown = page::restore::confirm(&viewer, &world, &summary);
+    assert!(!shown.contains("<img src=x") && shown.contains("1970-01-01 00:00 UTC"), "{shown}");
+    assert!(shown.contains("<td>41</td><td>1</td>") && shown.contains("value=\"0123456789abcdef\""), "{shown}");
+    assert!(!shown.contains("log in anew") && !shown.contains("claimed anew"), "{shown}");
+    (summary.owners, summary.keys) = (Vec::new(), false);
+    let shown = page::restore::confirm(&viewer, &world, &summary);
+    assert!(shown.contains("log in anew") && shown.contains("claimed anew"), "{shown}");
+}
+
+#[test]
+fn relays_are_as_far_as_the_devices_say() {
+    let (mut world, _) = world();
+    let key = |n: u8| format!("{:02x}", n).repeat(32);
+    let map: DerpMap = serde_json::from_value(serde_json::json!({ "Regions": {
+        "900": { "RegionID": 900, "RegionCode": EVIL, "RegionName": "Home", "Nodes": [] },
+        "901": { "RegionID": 901, "RegionCode": "far", "RegionName": EVIL, "Nodes": [] },
+    } }))
+    .expect("a map");
+    world.set_derp_map(map);
+    let report: hearthgate_tailcfg::MapRequest = serde_json::from_value(serde_json::json!({
+        "NodeKey": format!("nodekey:{}", key(2)),
+        "Hostinfo": { "Hostname": "x", "NetInfo": {
+            "PreferredDERP": 900, "DERPLatency": { "900-v4": 0.0123, "900-v6": 0.0045, "901-v4": 0.25, "902-v4": -1.0 },
+        } },
+    }))
+    .expect("a report");
+    let machine = format!("mkey:{}", key(1)).parse().expect("a key");
+    let id = world.report(machine, &report).expect("a node");
+    let node = world.node(id).expect("a node").clone();
+    let viewer = Viewer { name: EVIL.into(), role: Role::Auditor, user: None, csrf: "token".into(), notice: None };
+    let mut history = History::default();
+    for n in 0..3 {
+        let (relayed, relay_packets) = (n * 1_000_000, n * 70);
+        history.push(Sample { at_ms: n * 10_000, relayed, relay_packets, relay_clients: 5, ..Sample::default() });
+    }
+    let built_in = Some(page::relays::BuiltIn { region: 900, history: &history });
+    let own = node.stable_id();
+    let shown = page::relays::relays(&viewer, &world, built_in, Some(&own));
+    assert!(!shown.contains("<img src=x"), "{shown}");
+    let cards: Vec<&str> = shown.split("<section").skip(1).collect();
+    let [home, far] = cards.as_slice() else { panic!("{} relays", cards.len()) };
+    assert!(home.contains("4.5 ms, one device") && home.contains("from this box: 4.5 ms"), "{home}");
+    assert!(home.contains("7/s now") && home.contains("100 kB/s now") && home.contains("5 now"), "{home}");
+    assert!(far.contains("250 ms, one device") && !far.contains("7/s now"), "{far}");
+    let alone = page::relays::relays(&viewer, &world, None, None);
+    assert!(!alone.contains("from this box") && !alone.contains("/s now"), "{alone}");
+    let device = page::device::device(&viewer, &world, &node, None, NOW);
+    assert!(device.contains("Home 4.5 ms, &lt;img"), "{device}");
 }
 
 fn oauth() -> Oauth {

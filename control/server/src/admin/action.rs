@@ -1,7 +1,7 @@
 //! What forms do. Each is a call of the API under the name of the account, then a redirect to where its effect is seen.
 
 use super::{
-    enter, lock, passkey, policy,
+    enter, lock, passkey, policy, restore,
     request::{Form, Page, html, look, unavailable, viewer},
     see_other, settings, tools,
 };
@@ -104,6 +104,7 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
     match parts.as_slice() {
         ["oauth", rest @ ..] => return tools::oauth(app, request, &viewer, rest).await,
         ["wireguard", rest @ ..] => return tools::plain(app, request, &viewer, rest).await,
+        ["restore", what] => return restore::act(app, request, &viewer, what).await,
         ["webhook", rest @ ..] => return tools::webhook(app, request, &viewer, rest).await,
         _ => {}
     }
@@ -148,7 +149,7 @@ fn may(viewer: &Viewer, world: &World, path: &str, form: &Form) -> bool {
     match parts.as_slice() {
         ["password"] | ["passkey", ..] => true,
         ["join"] => viewer.role != Role::Auditor,
-        ["backup"] | ["upgrade" | "account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
+        ["backup"] | ["restore" | "upgrade" | "account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
         // They make this box ask where they say, within the network at home too, and show how that went.
         ["setup", "dyndns"] if Service::find(form.get("service").trim()).is_some_and(|s| s.url.is_some()) => {
             viewer.role.is_owner()

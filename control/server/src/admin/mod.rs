@@ -9,10 +9,12 @@ mod live;
 mod passkey;
 mod policy;
 mod request;
+mod restore;
 mod see;
 mod settings;
 mod tools;
 mod upgrade;
+mod upload;
 
 use crate::{
     http_api::Origin,
@@ -124,9 +126,10 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
         reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
         return harden(reply);
     }
-    if path == "upgrade" && req.method() == Method::POST {
-        let cookie = request::cookie(req.headers());
-        return harden(upgrade::receive(&app, cookie, req).await);
+    match (req.method(), path.as_str()) {
+        (&Method::POST, "upgrade") => return harden(upgrade::receive(&app, req).await),
+        (&Method::POST, "restore") => return harden(restore::receive(&app, req).await),
+        _ => {}
     }
     let request = match request::take(&app, ip, path, req).await {
         Ok(request) => request,

@@ -5,11 +5,10 @@ use super::{
     request::{Page, html, look, unavailable, viewer},
     see_other, tools,
 };
-use crate::{feed, reply::Reply, state::App};
+use crate::{feed, reply::Reply, restore, state::App};
 use hearthgate_core::NodeId;
 use hearthgate_web::{Role, account, page, session::Join, text as t};
 use http::StatusCode;
-use portable_atomic::Ordering::Relaxed;
 
 /// The page of a path.
 pub(super) async fn page(app: &App, request: &Page) -> Reply {
@@ -51,7 +50,12 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["policy", "history"] if all => page::policy::history(&viewer, &world),
         ["policy", "reach"] if all => page::policy::reach(&viewer, &world, &policy::question(&world, request)),
         ["dns"] if all => page::dns::dns(&viewer, &world),
-        ["relays"] if all => page::operation::relays(&viewer, &world, load(app)),
+        ["relays"] if all => {
+            let history = app.own_router.history();
+            let own = app.own_router.own_id().await;
+            let built_in = app.relay.as_ref().map(|_| page::relays::BuiltIn { region: app.relay_region, history: &history });
+            page::relays::relays(&viewer, &world, built_in, own.as_deref())
+        }
         ["health"] if all => {
             let mut found: Vec<_> = crate::dyndns::seen(app, &world).and_then(|d| d.failure()).into_iter().collect();
             found.extend(hearthgate_web::health::findings(&world, now));
@@ -61,6 +65,9 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["events"] if all => page::operation::events(&viewer, &world, &tools::hooks(app, &world), None),
         ["system"] if all => {
             let mut sections = Vec::new();
+            if viewer.role.is_owner() {
+                sections.push(page::restore::section(&viewer, restore::kept(app)));
+            }
             if let Some(news) = feed::news(app).await {
                 sections.push(page::feed::section(&viewer, &news));
             }
@@ -69,6 +76,10 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
             }
             page::operation::system(&viewer, &world, env!("CARGO_PKG_VERSION"), &sections)
         }
+        ["restore"] if viewer.role.is_owner() => match app.restores.waiting() {
+            Some(summary) => page::restore::confirm(&viewer, &world, &summary),
+            None => return see_other("/admin/system"),
+        },
         ["setup"] if all => {
             let name = crate::network::name(&world).unwrap_or_default();
             let (front, dyndns) = (front(app), crate::dyndns::seen(app, &world));
@@ -78,11 +89,6 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         _ => return not_found(&viewer),
     };
     html(StatusCode::OK, shown)
-}
-
-/// Connections to the relay in this box.
-fn load(app: &App) -> Option<u64> {
-    app.relay.as_ref().map(|r| r.metrics().connections.load(Relaxed))
 }
 
 fn not_found(viewer: &page::Viewer) -> Reply {

@@ -37,7 +37,7 @@ fn minutes(history: &History) -> u64 {
 }
 
 /// One line over time. What it shows is told in words too.
-fn chart(label: &str, values: &[u64], read: impl Fn(u64) -> String) -> Markup {
+pub(super) fn chart(label: &str, values: &[u64], read: impl Fn(u64) -> String) -> Markup {
     let (most, last) = (values.iter().copied().max().unwrap_or(0), values.last().copied().unwrap_or(0));
     let words = format!("{label}: {} now, {} at most", read(last), read(most));
     let line = points(values, most);

@@ -46,6 +46,7 @@ fn facts(world: &World, node: &Node, now: Now) -> Markup {
                 dt { "System" } dd { (info.os) " " (info.os_version) " " (info.device_model) }
                 dt { "Client" } dd { (info.ipn_version.split('-').next().unwrap_or_default()) }
                 dt { "Home relay" } dd { (region.map_or("none", |r| r.region_name.as_str())) }
+                @if !node.path.relays.is_empty() { dt { (t::RELAY_AWAY) } dd { (super::relays::from_device(world, node)) } }
                 dt { "Reached at" } dd {
                     @if node.path.endpoints.is_empty() { "unknown; through the relay" }
                     @for e in node.path.endpoints.iter().take(8) { code.small { (e) } " " }

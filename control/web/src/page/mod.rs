@@ -18,6 +18,8 @@ pub mod operation;
 mod paths;
 pub mod plain;
 pub mod policy;
+pub mod relays;
+pub mod restore;
 pub mod routes;
 pub mod setup;
 pub mod share;

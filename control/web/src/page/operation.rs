@@ -1,4 +1,4 @@
-//! Relays, health, events, system: how the box is doing.
+//! Health, events, system: how the box is doing.
 
 use super::{
     layout::{Viewer, page, when},
@@ -8,38 +8,6 @@ use super::{
 use crate::{reach::Finding, text as t, traffic::History};
 use hearthgate_core::World;
 use maud::{Markup, html};
-
-/// Relays. `load` is the number of connections to the built-in one, when it runs.
-#[must_use]
-pub fn relays(viewer: &Viewer, world: &World, load: Option<u64>) -> String {
-    page(
-        Some(viewer),
-        "relays",
-        "Relays",
-        true,
-        html! {
-            p.hint { (t::RELAYS_HINT) }
-            section.card #relays data-live aria-label="Relays" {
-                @if let Some(n) = load { p { "The relay in this box serves " strong { (t::count(usize::try_from(n).unwrap_or(usize::MAX), "connection")) } "." } }
-                div.scroll tabindex="0" role="region" aria-label="Table of relays" {
-                    table {
-                        thead { tr { th scope="col" { "Region" } th scope="col" { "Relays" } th scope="col" { "Home of" } } }
-                        tbody {
-                            @for (id, region) in &world.derp_map().regions {
-                                @let home = world.nodes().filter(|n| n.path.online && i32::try_from(n.path.home_derp).ok() == Some(*id)).count();
-                                tr {
-                                    td { (region.region_name) " " span.soft { (region.region_code) " " (id) } }
-                                    td { @for n in &region.nodes { code.small { (n.host_name) ":" (if n.derp_port == 0 { 443 } else { n.derp_port }) } " " } }
-                                    td { (t::count(home, "device")) }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        },
-    )
-}
 
 /// What is wrong (`found`), how much goes through, and how the world reaches this box (`reach`).
 #[must_use]
@@ -84,7 +52,7 @@ pub fn events(viewer: &Viewer, world: &World, hooks: &[Hook], fresh: Option<&str
     )
 }
 
-/// Versions, backup, setup. `image` is the part of a box with one of our images.
+/// Version and setup. `sections` are the parts that this box and this viewer have.
 #[must_use]
 pub fn system(viewer: &Viewer, world: &World, version: &str, sections: &[Markup]) -> String {
     page(
@@ -101,13 +69,6 @@ pub fn system(viewer: &Viewer, world: &World, version: &str, sections: &[Markup]
                 }
                 p { a href="/admin/setup" { (t::SETUP_TITLE) } }
                 p { a href="/api/v1/docs" { "The API for tools" } }
-            }
-            @if viewer.role.is_owner() {
-                section.card aria-labelledby="backup-title" {
-                    h2 #backup-title { "Backup" }
-                    p.hint { (super::prose(t::BACKUP_HINT)) }
-                    (super::form(viewer, "/admin/backup", html! { button.quiet { (t::BACKUP_BUTTON) } }))
-                }
             }
             @for section in sections { (section) }
             p.hint { (t::NO_SCRIPT_NEEDED) }
