@@ -26,7 +26,7 @@ pub fn mount_basics() -> io::Result<()> {
 
 /// Loads the modules that a list names, a path a line; one that is there already, or has no hardware, is no mistake.
 pub fn load_modules(list: &str) -> io::Result<usize> {
-    let folder = Path::new(list).parent().unwrap_or(Path::new("/")).join("modules");
+    let folder = Path::new(crate::MODULES);
     let mut loaded = 0;
     for name in fs::read_to_string(list)?.lines() {
         let file = File::open(folder.join(name));

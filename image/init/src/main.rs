@@ -21,6 +21,10 @@ mod upgrade;
 
 /// Present in the initramfs only: the modules that the disk needs, in the order they are loaded.
 const EARLY_MODULES: &str = "/modules.early";
+/// The others, in the initramfs too: a kernel takes only modules that were made with it, and slots are upgraded without it.
+const LATE_MODULES: &str = "/modules.late";
+/// Where both are.
+const MODULES: &str = "/modules";
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {

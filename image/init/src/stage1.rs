@@ -1,7 +1,7 @@
 //! In the initramfs: choose a slot, write down that it was chosen, check it, give it control.
 
 use crate::disk::Disk;
-use crate::{EARLY_MODULES, grow, kernel, log};
+use crate::{EARLY_MODULES, LATE_MODULES, MODULES, grow, kernel, log};
 use hearthgate_slots::Boot;
 use rustix::mount::{MountFlags, mount_move};
 use std::io;
@@ -35,6 +35,9 @@ pub fn run() -> io::Result<()> {
     }
 
     kernel::mount_at(&disk.partition(slot.partition()), "/root", "squashfs", MountFlags::RDONLY, "")?;
+    log::say(&format!("{} more modules", kernel::load_modules(LATE_MODULES)?));
+    // What is in the initramfs stays in memory for as long as the machine runs.
+    std::fs::remove_dir_all(MODULES)?;
     for folder in ["dev", "proc", "sys"] {
         mount_move(format!("/{folder}"), format!("/root/{folder}"))?;
     }

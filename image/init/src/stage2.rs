@@ -42,7 +42,6 @@ pub fn run() -> io::Result<()> {
     clock::carry_seed(Path::new("/data/seed"));
     rustix::system::sethostname(b"hearthgate")?;
     let mut watchdog = fs::OpenOptions::new().write(true).open("/dev/watchdog").ok();
-    kernel::load_modules("/lib/modules.late")?;
     fs::create_dir_all("/data/hearthgate")?;
 
     let mut dhcp = None;
