@@ -50,6 +50,8 @@ const ACTIONS: &[(&str, &str, Page)] = &[
     ("nodes attributes", "post /node/{id}/attributes", Form("device/*/attribute")),
     ("auth list", "get /auth", Shows("devices")),
     ("auth register", "post /auth/register", Form("login/approve")),
+    ("auth checks", "get /auth", Shows("devices")),
+    ("auth approve", "post /auth/approve", No("while a connection waits for it: page Devices")),
     ("auth reject", "post /auth/reject", Form("login/reject")),
     ("apikeys create", "post /apikey", Form("apikey")),
     ("apikeys list", "get /apikey", Shows("keys")),
@@ -156,6 +158,24 @@ fn is_verb(word: &str) -> bool {
 fn the_table_has_every_command_of_the_help_and_no_other() {
     let table: BTreeSet<String> = ACTIONS.iter().map(|(command, ..)| (*command).to_owned()).collect();
     assert_eq!(table, by_help());
+}
+
+/// What a group says of itself when it is given a word it does not know.
+fn verbs_by_refusal(group: &str) -> BTreeSet<String> {
+    let args = crate::args::parse([group.into(), "no-such-verb".into()]).expect("words");
+    let Err(crate::Failure::Usage(text)) = super::commands::run(args) else { panic!("{group} takes any word") };
+    let (_, verbs) = text.split_once(": ").unwrap_or_else(|| panic!("{group}: {text}"));
+    let first = |part: &str| part.split_whitespace().next().map(|verb| format!("{group} {verb}"));
+    verbs.split(", ").flat_map(|part| part.split(" or ")).filter_map(first).collect()
+}
+
+#[test]
+fn the_help_has_every_verb_that_a_group_knows() {
+    let help = by_help();
+    for group in ["users", "preauthkeys", "nodes", "auth", "apikeys", "oauth-clients", "wireguard", "webhooks"] {
+        let helped: BTreeSet<_> = help.iter().filter(|c| c.split(' ').next() == Some(group)).cloned().collect();
+        assert_eq!(verbs_by_refusal(group), helped);
+    }
 }
 
 /// A request over a socket of any kind: status, head and body.

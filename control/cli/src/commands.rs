@@ -35,7 +35,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
   nodes       list [-u USER] | list-routes | approve-routes -i ID -r ROUTES | approve -i ID | rename -i ID NEW
               expire -i ID [-e TIME] [-d] | delete -i ID | tag -i ID -t TAGS | backfillips
               attributes -i ID [--set custom:NAME=VALUE,...] [--unset custom:NAME,...] [-e TIME]   what postures ask
-  auth        list | register --auth-id ID -u USER | reject --auth-id ID
+  auth        list | register --auth-id ID -u USER | reject --auth-id ID     logins that wait for somebody
+              checks | approve --auth-id ID      SSH connections that wait for a check
   apikeys     create [-e 90d] | list | expire -i ID | delete -i ID
   oauth-clients create -s SCOPE,SCOPE [-t TAGS] [-d TEXT] | list | delete -i ID
   wireguard   add NAME [--no-lan] [--internet] [--tailnet] | list | remove -i ID
