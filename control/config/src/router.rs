@@ -1,6 +1,7 @@
 //! `[router]`: this machine as a member of its own network.
 
 use crate::read::section;
+use hearthgate_tailcfg::why_not_advertised;
 use ipnet::{IpNet, Ipv4Net};
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -132,6 +133,8 @@ impl RouterConfig {
                 found.push((key, format!("{name:?} is no name of an interface")));
             }
         }
+        let wrong = self.advertise_routes.iter().filter_map(why_not_advertised);
+        found.extend(wrong.map(|why| ("router.advertise_routes", why)));
         found.extend(self.wireguard.problems(self));
         if !self.taildrop_dir.is_empty() && !self.taildrop_dir.starts_with('/') {
             found.push(("router.taildrop_dir", format!("{:?} is no whole path", self.taildrop_dir)));

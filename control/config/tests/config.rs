@@ -95,6 +95,8 @@ fn mistakes_name_place_key_and_remedy() {
         ("[node.routes.ha]\nprobe_timeout = \"20s\"", "f.toml:2:1", "shorter than probe_interval"),
         ("[router]\ndata_plane = \"fast\"", "f.toml:2:1", "auto, kernel or userspace"),
         ("[router]\ntags = [\"box\"]", "f.toml:2:1", "tag:router"),
+        ("[router]\nadvertise_routes = [\"0.0.0.0/0\"]", "f.toml:2:1", "exit node"),
+        ("[router]\nadvertise_routes = [\"100.64.0.0/10\"]", "f.toml:2:1", "no network behind"),
         ("[store]\nengine = \"mysql\"", "f.toml:2:1", "log, redb or sled"),
         ("tls_cert_path = \"x\"", "f.toml:1:1", "belong together"),
         ("[log]\nlevel = \"loud\"", "f.toml:2:1", "trace, debug"),

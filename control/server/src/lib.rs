@@ -27,6 +27,7 @@ mod front;
 mod health;
 mod http_api;
 mod image;
+mod interfaces;
 mod keys;
 mod listener;
 mod maps;
@@ -52,9 +53,10 @@ mod writer;
 pub use backup::{restore_into, unpack_key_files, with_key_files};
 pub use hearthgate_dyndns::Settings as DyndnsSettings;
 pub use http_api::version;
+pub use interfaces::guess_lan_address;
 pub use options::{
     AcmeOptions, AdminOptions, CertificateOptions, DerpOptions, FeedOptions, HttpreqOptions, ImageOptions, OidcOptions,
-    Options, Provider, Rfc2136Options, guess_lan_address,
+    Options, Provider, Rfc2136Options,
 };
 pub use own_router::AskRouter;
 pub use plain::PlainNetwork;

@@ -5,7 +5,7 @@ use hearthgate_derp::tls::PemPair;
 use hearthgate_store::EngineKind;
 use ipnet::IpNet;
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -231,14 +231,4 @@ pub struct DerpOptions {
     pub update_every: Duration,
     /// Files with further regions.
     pub paths: Vec<PathBuf>,
-}
-
-/// The address this machine would use to reach the world: what clients on its LAN can reach it at. No packet is sent.
-#[must_use]
-pub fn guess_lan_address() -> IpAddr {
-    // RFC 5737 documentation address: only the choice of the local address matters.
-    let towards = (Ipv4Addr::new(192, 0, 2, 1), 9);
-    let guess =
-        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|s| s.connect(towards).and_then(|()| s.local_addr()));
-    guess.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip())
 }

@@ -4,18 +4,20 @@
 use crate::{
     api_schema,
     api_v1::{problem, status_of},
+    interfaces::nearby,
     reply::{Reply, json},
     state::App,
     writer::Unavailable,
 };
 use hearthgate_core::{CoreError, World};
+use hearthgate_tailcfg::why_not_advertised;
 use hearthgate_web::page::share::Share;
 use http::{HeaderValue, Method, StatusCode};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 use tokio::sync::watch;
@@ -23,10 +25,6 @@ use tokio::sync::watch;
 const RECORD: &str = "router/shared";
 /// Most networks.
 pub(crate) const ROUTES_MAX: usize = 32;
-/// Interfaces of containers and tunnels, which nobody means.
-const INNER: [&str; 9] = ["docker", "br-0", "veth", "virbr", "tailscale", "ts", "wg", "tun", "hearthgate"];
-/// Addresses of the network itself (RFC 6598).
-const TAILNET: &str = "100.64.0.0/10";
 
 /// What the router offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,16 +108,8 @@ fn checked(mut shared: Shared) -> Result<Shared, CoreError> {
     shared.routes = shared.routes.iter().map(IpNet::trunc).collect();
     shared.routes.sort_unstable();
     shared.routes.dedup();
-    let tailnet: Option<Ipv4Net> = TAILNET.parse().ok();
-    for net in &shared.routes {
-        let ip = net.addr();
-        let own = matches!((net, tailnet), (IpNet::V4(net), Some(all)) if all.contains(net));
-        if net.prefix_len() == 0 {
-            return invalid("to share the whole Internet, make this box an exit node".into());
-        }
-        if own || ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() {
-            return invalid(format!("{net} is no network behind this box"));
-        }
+    if let Some(why) = shared.routes.iter().find_map(why_not_advertised) {
+        return invalid(why);
     }
     Ok(shared)
 }
@@ -128,25 +118,6 @@ fn checked(mut shared: Shared) -> Result<Shared, CoreError> {
 pub(crate) fn seen(app: &App) -> Share {
     let (now, chosen) = app.sharing.now();
     Share { running: app.own_router.is_there(), routes: now.routes, exit_node: now.exit_node, chosen, nearby: nearby() }
-}
-
-/// Private IPv4 networks that this machine is in.
-fn nearby() -> Vec<IpNet> {
-    let mut found: Vec<IpNet> = Vec::new();
-    for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
-        if INNER.iter().any(|p| interface.interface_name.starts_with(p)) {
-            continue;
-        }
-        let v4 = |a: Option<nix::sys::socket::SockaddrStorage>| a.and_then(|a| a.as_sockaddr_in().map(|a| a.ip()));
-        let (Some(ip), Some(mask)) = (v4(interface.address), v4(interface.netmask)) else { continue };
-        found.extend(network(ip, mask).filter(|net| !found.contains(net)));
-    }
-    found
-}
-
-fn network(ip: Ipv4Addr, mask: Ipv4Addr) -> Option<IpNet> {
-    let net = Ipv4Net::with_netmask(ip, mask).ok()?.trunc();
-    (ip.is_private() && net.prefix_len() < 31).then_some(IpNet::V4(net))
 }
 
 /// `/api/v1/router/shared`: GET tells it, POST chooses, DELETE goes back to the configuration.
@@ -210,14 +181,5 @@ mod tests {
         }
         let many = (0..=ROUTES_MAX).map(|n| format!("10.{n}.0.0/16 ")).collect::<String>();
         assert!(fine(&many).is_err());
-    }
-
-    #[test]
-    fn what_is_near_is_private_and_more_than_two_machines() {
-        let near = |ip: [u8; 4], mask: [u8; 4]| network(ip.into(), mask.into()).map(|n| n.to_string());
-        assert_eq!(near([192, 168, 1, 1], [255, 255, 255, 0]).as_deref(), Some("192.168.1.0/24"));
-        assert_eq!(near([203, 0, 113, 7], [255, 255, 255, 0]), None);
-        assert_eq!(near([100, 64, 0, 1], [255, 192, 0, 0]), None);
-        assert_eq!(near([10, 0, 0, 1], [255, 255, 255, 255]), None);
     }
 }

@@ -34,7 +34,7 @@ pub use hostinfo::{Hostinfo, Location, NetInfo, Service};
 pub use map_request::MapRequest;
 pub use map_response::{ClientVersion, Debug, DisplayMessage, MapResponse, PingRequest};
 pub use node::{CapMap, Login, Node, PeerChange, User, UserProfile};
-pub use ranges::{TAILNET, TAILNET_V4, TAILNET_V6};
+pub use ranges::{TAILNET, TAILNET_V4, TAILNET_V6, VIA, why_not_advertised};
 pub use register::{RegisterRequest, RegisterResponse, RegisterResponseAuth};
 pub use ssh::{SshAction, SshPolicy, SshPrincipal, SshRule};
 pub use time::Time;

@@ -4,6 +4,7 @@ use crate::{Request, Router, plan, status};
 use hearthgate_client::Prefs;
 use hearthgate_keys::Secret;
 use hearthgate_paths::Event;
+use hearthgate_tailcfg::why_not_advertised;
 use serde_json::{Map, Value};
 
 /// Pings and network checks of people that wait at one time.
@@ -85,6 +86,11 @@ pub fn merge(prefs: &Prefs, changes: &Map<String, Value>) -> Result<Prefs, Strin
         }
     }
     let mut merged: Prefs = serde_json::from_value(all).map_err(|e| e.to_string())?;
+    if changes.contains_key("advertise-routes")
+        && let Some(why) = merged.advertise_routes.iter().find_map(why_not_advertised)
+    {
+        return Err(why);
+    }
     merged.auth_key = auth_key;
     Ok(merged)
 }
@@ -106,9 +112,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for changes in
-            [json!({ "no-such": 1 }), json!({ "advertise-routes": ["x"] }), json!({ "accept-routes": "yes" })]
-        {
+        for changes in [
+            json!({ "no-such": 1 }),
+            json!({ "advertise-routes": ["x"] }),
+            json!({ "advertise-routes": ["0.0.0.0/0"] }),
+            json!({ "advertise-routes": ["192.168.1.0/24", "100.64.0.0/10"] }),
+            json!({ "accept-routes": "yes" }),
+        ] {
             assert!(merge(&Prefs::default(), changes.as_object().unwrap()).is_err(), "{changes}");
         }
     }

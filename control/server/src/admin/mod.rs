@@ -18,6 +18,7 @@ mod upload;
 
 use crate::{
     http_api::Origin,
+    interfaces,
     options::AdminOptions,
     reply::{Reply, json, text, typed},
     state::App,
@@ -97,7 +98,7 @@ impl Admin {
     /// Where somebody opens the pages.
     pub fn opening(&self, server_url: &str) -> Opening {
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        opening(server_url, self.listen.get().copied().unwrap_or(any), &self.options.gate, &lan_addresses())
+        opening(server_url, self.listen.get().copied().unwrap_or(any), &self.options.gate, &interfaces::lan_addresses())
     }
 
     fn now_ms(&self) -> u64 {
@@ -226,9 +227,7 @@ fn reach(app: &App, world: &World) -> Vec<Finding> {
         }
         IpAddr::V6(v6) => world.settings().prefix_v6.is_some_and(|p| p.contains(v6)),
     };
-    let addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
-        .map(|all| all.filter_map(|i| address(i.address?)).filter(|ip| !own(ip)).collect())
-        .unwrap_or_default();
+    let addresses: Vec<IpAddr> = interfaces::addresses().into_iter().filter(|ip| !own(ip)).collect();
     let dyndns = crate::dyndns::seen(app, world);
     let name = dyndns.as_ref().map(|d| d.name.as_str());
     let mut found = hearthgate_web::reach::findings(&world.settings().server_url, &addresses, name);
@@ -258,24 +257,7 @@ pub(crate) fn own_addresses(admin: &Admin) -> Vec<IpAddr> {
     if let Some((_, all)) = kept.as_ref().filter(|(at, _)| at.elapsed() < ADDRESSES_KEPT) {
         return all.clone();
     }
-    let all: Vec<IpAddr> =
-        nix::ifaddrs::getifaddrs().map(|all| all.filter_map(|i| address(i.address?)).collect()).unwrap_or_default();
+    let all = interfaces::addresses();
     *kept = Some((Instant::now(), all.clone()));
     all
-}
-
-/// Addresses of interfaces that others may know this machine by: not those of containers and tunnels. IPv4 first.
-fn lan_addresses() -> Vec<IpAddr> {
-    const INNER: [&str; 7] = ["docker", "br-0", "veth", "virbr", "tailscale", "wg", "tun"];
-    let inner = |name: &str| INNER.iter().any(|p| name.starts_with(p));
-    let mut all: Vec<IpAddr> = nix::ifaddrs::getifaddrs()
-        .map(|all| all.filter(|i| !inner(&i.interface_name)).filter_map(|i| address(i.address?)).collect())
-        .unwrap_or_default();
-    all.sort_by_key(IpAddr::is_ipv6);
-    all
-}
-
-fn address(storage: nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
-    let v4 = storage.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
 }
