@@ -126,6 +126,13 @@ impl World {
         Ok((key, minted))
     }
 
+    /// How many keys of a user still work.
+    #[must_use]
+    pub fn working_preauth_keys(&self, user: UserId, now: Now) -> usize {
+        let works = |key: &&PreAuthKey| key.user == Some(user) && Self::preauth_refusal(key, now).is_none();
+        self.preauth.values().filter(works).count()
+    }
+
     /// All pre-auth keys by number.
     pub fn preauth_keys(&self) -> impl Iterator<Item = &PreAuthKey> {
         self.preauth.values()

@@ -358,6 +358,16 @@ async fn members_add_devices_of_their_own_only() {
         let (status, _, _) = network(&town.server, "GET", &town.path(path), &ghost, "").await;
         assert_eq!(status, 404, "{path}");
     }
+    // One member does not use up the keys of all.
+    let (cookie, token) = &town.people[0];
+    for _ in 0..40 {
+        town.post(cookie, "join", &format!("csrf={token}&user=owner")).await;
+    }
+    let keys = console(&town.server, "GET", "/api/v1/preauthkey", Value::Null).await;
+    assert_eq!(keys["preAuthKeys"].as_array().unwrap().len(), 32);
+    let (cookie, token) = &town.people[3];
+    let (status, head, _) = town.post(cookie, "join", &format!("csrf={token}&user=1")).await;
+    assert!(status == 303 && head.contains("location: /admin/join/"), "{head}");
     town.server.stop().await;
 }
 

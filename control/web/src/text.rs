@@ -218,6 +218,7 @@ pub const JOIN_TITLE: &str = "Add a device";
 pub const JOIN_OWNER: &str = "Who does it belong to?";
 pub const JOIN_BUTTON: &str = "Make a key for it";
 pub const JOIN_HINT: &str = "Makes a key that lets one device in and stops working after an hour.";
+pub const JOIN_FULL: &str = "There are many keys of yours that no device has used yet. They stop working after an hour: use one of them, or come back then.";
 pub const JOIN_WAITING: &str = "Waiting for the device… this page shows it as soon as it is there.";
 pub const JOIN_OVER: &str = "This key is not shown any more. Make a new one.";
 pub const JOIN_SCAN: &str = "Scan this with the phone: it opens a page with the address to copy and the steps.";

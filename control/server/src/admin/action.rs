@@ -28,6 +28,8 @@ use serde_json::{Value, json};
 
 /// Longest life of a key that a form can ask for.
 const HOURS_MAX: i64 = 24 * 366 * 10;
+/// Working keys that a member may have: all keys there are share one limit.
+const MEMBER_KEYS_MAX: usize = 32;
 
 /// A call of the API that a form stands for, and where to go afterwards.
 struct Call {
@@ -332,7 +334,14 @@ async fn join(app: &App, request: &Page, viewer: &Viewer, now: Timestamp) -> Rep
     let body = json!({ "user": user, "expiration": expiration, "preauthorized": viewer.role.changes_all() });
     let call = Call::post(&["preauthkey"], body, "/admin/join");
     let actor = viewer.name.clone();
-    let answer = match app.control.call(move |world, c| call.carry_out(world, c, &actor)).await {
+    let member = viewer.user.filter(|_| !viewer.role.changes_all());
+    let answer = app.control.call(move |world, c| {
+        if member.is_some_and(|user| world.working_preauth_keys(user, c.now) >= MEMBER_KEYS_MAX) {
+            return Err(CoreError::Full(t::JOIN_FULL.into()));
+        }
+        call.carry_out(world, c, &actor)
+    });
+    let answer = match answer.await {
         Ok(answer) => answer,
         Err(e) => return unavailable(e),
     };
