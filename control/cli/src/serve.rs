@@ -181,6 +181,7 @@ async fn reload(args: &Args, old: Config, running: &Running) -> Config {
         ("derp.server", old.derp.server != new.derp.server),
         ("node.routes.ha", old.node.routes != new.node.routes),
         ("log", old.log != new.log),
+        ("upgrade", old.upgrade != new.upgrade),
         ("router.enabled", old.router.enabled != new.router.enabled),
         ("router.tags", old.router.tags != new.router.tags),
         ("router.data_plane", old.router.data_plane != new.router.data_plane),

@@ -195,6 +195,10 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     if !feed.is_empty() && !feed.starts_with("https://") && !feed.starts_with("http://") {
         wrong("upgrade.feed_url", format!("{feed:?} is no URL: write it like https://example.org/hearthgate.feed"));
     }
+    // Everybody who looks after the network sees it, and no login is sent.
+    if feed.split('/').nth(2).is_some_and(|authority| authority.contains('@')) {
+        wrong("upgrade.feed_url", "a feed is asked without a login: leave out what stands before the @".into());
+    }
     for (key, message) in c.front.problems(c).into_iter().chain(c.certificates.problems(c)).chain(c.dyndns.problems()) {
         wrong(key, message);
     }

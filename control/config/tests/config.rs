@@ -97,6 +97,7 @@ fn mistakes_name_place_key_and_remedy() {
         ("[router]\ntags = [\"box\"]", "f.toml:2:1", "tag:router"),
         ("[router]\nadvertise_routes = [\"0.0.0.0/0\"]", "f.toml:2:1", "exit node"),
         ("[router]\nadvertise_routes = [\"100.64.0.0/10\"]", "f.toml:2:1", "no network behind"),
+        ("[upgrade]\nfeed_url = \"https://u:p@example.org/f\"", "f.toml:2:1", "without a login"),
         ("[store]\nengine = \"mysql\"", "f.toml:2:1", "log, redb or sled"),
         ("tls_cert_path = \"x\"", "f.toml:1:1", "belong together"),
         ("[log]\nlevel = \"loud\"", "f.toml:2:1", "trace, debug"),

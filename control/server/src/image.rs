@@ -119,19 +119,18 @@ impl Image {
             Ok(Err(e)) => Err(e),
             Err(_) => Err(ReceiveError::Slow),
         };
-        match received {
-            Ok(bytes) => {
-                fs::rename(&part, folder.join(NAME)).await?;
-                // What was noted before is on the disk; so must this be.
-                fs::File::open(folder).await?.sync_all().await?;
-                Ok(bytes)
-            }
-            Err(e) => {
-                // It may not be there at all.
-                let _ = fs::remove_file(&part).await;
-                Err(e)
-            }
+        let handed_over = match received {
+            Ok(bytes) => fs::rename(&part, folder.join(NAME)).await.map(|()| bytes).map_err(ReceiveError::Disk),
+            Err(e) => Err(e),
+        };
+        if handed_over.is_ok() {
+            // What was noted before is on the disk; so must this be.
+            fs::File::open(folder).await?.sync_all().await?;
+        } else {
+            // It may not be there at all.
+            let _ = fs::remove_file(&part).await;
         }
+        handed_over
     }
 }
 

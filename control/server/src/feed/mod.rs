@@ -21,6 +21,7 @@ use hearthgate_usign::{PublicKey, UsignError};
 use hearthgate_web::page::feed::News;
 use host::Host;
 use kept::Kept;
+use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -37,6 +38,10 @@ const FIRST: Duration = Duration::from_secs(180);
 const EVERY: Duration = Duration::from_secs(24 * 3600);
 /// After a failed one.
 const AGAIN: Duration = Duration::from_secs(2 * 3600);
+/// Failures to fetch a version after which it is tried only as often as the feed is asked.
+const FAILURES_SOON: u32 = 2;
+/// Of the sum that tells feeds apart.
+const IDENTITY_BYTES: usize = 8;
 /// Boxes that start together do not ask together.
 const SPREAD_S: u64 = 1800;
 /// This version, for people and for hosts that compare versions.
@@ -160,11 +165,13 @@ impl Feeds {
         }
         let feed = Feed::check(&answer.body, &key)?;
         let mut seen = self.seen();
-        if feed.made < seen.kept.made {
+        let of = identity(url, &key);
+        let same = of == seen.kept.of;
+        if same && feed.made < seen.kept.made {
             return Err(FeedFailure::WentBack);
         }
-        if feed.made > seen.kept.made {
-            let kept = Kept { made: feed.made, ..seen.kept.clone() };
+        if !same || feed.made > seen.kept.made {
+            let kept = Kept { made: feed.made, of, ..seen.kept.clone() };
             kept.write(&self.folder)?;
             seen.kept = kept;
         }
@@ -280,7 +287,7 @@ pub(crate) async fn run(app: App) {
     if app.feeds.options.url.is_none() {
         return;
     }
-    let mut wait = FIRST;
+    let (mut wait, mut failures) = (FIRST, 0);
     loop {
         tokio::time::sleep(wait + spread()).await;
         let Ok(url) = app.feeds.begin("looking") else { continue };
@@ -292,11 +299,21 @@ pub(crate) async fn run(app: App) {
         let built = built(&app).await;
         if app.feeds.wants_it(built)
             && let Ok(url) = app.feeds.begin("fetching")
-            && !fetch(&app, &url, built, "the feed".into()).await
         {
-            wait = AGAIN;
+            let fetched = fetch(&app, &url, built, "the feed".into()).await;
+            failures = if fetched { 0 } else { failures + 1 };
+            // Each may have been written to the card as a whole before it was found to be wrong.
+            if (1..FAILURES_SOON).contains(&failures) {
+                wait = AGAIN;
+            }
         }
     }
+}
+
+/// What tells one feed from another.
+fn identity(url: &str, key: &PublicKey) -> String {
+    let sum = Sha256::new().chain_update(url).chain_update([0]).chain_update(key.to_text()).finalize();
+    sum.iter().take(IDENTITY_BYTES).map(|b| format!("{b:02x}")).collect()
 }
 
 fn spread() -> Duration {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::options::ImageOptions;
 use hearthgate_usign::SecretKey;
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -138,6 +138,12 @@ async fn a_feed_that_goes_back_is_not_believed_even_after_a_restart() {
     assert!(matches!(b.look(&feeds).await, Err(FeedFailure::WentBack)));
     let after = b.feeds(true);
     assert!(matches!(b.look(&after).await, Err(FeedFailure::WentBack)));
+    // Another feed has a past of its own, and so has this one then.
+    b.web.set("/other.feed", &feed(150, vec![file_of(FILE)]));
+    let url = b.web.url.replace("hearthgate.feed", "other.feed");
+    let other = Feeds::new(FeedOptions { url: Some(url), ..after.options.clone() }, true, b.dir.path());
+    b.look(&other).await.unwrap();
+    assert_eq!(Kept::read(b.dir.path()).made, 150);
     assert!(!after.wants_it(100) && after.news(100).unwrap().error.contains("older"));
     // Older than what runs, or for other machines: nothing newer.
     let other = FeedFile { kind: "riscv64.hgu".into(), ..file_of(FILE) };
