@@ -2,11 +2,11 @@
 
 use crate::{
     Now,
-    timing::{PING_BACK_INTERVAL, PING_INTERVAL, SESSION_ACTIVE},
+    timing::{HASTE_INTERVAL, PING_BACK_INTERVAL, PING_INTERVAL, SESSION_ACTIVE},
 };
 use hearthgate_disco::TxId;
 use hearthgate_sorted::SortedMap;
-use std::{net::SocketAddr, time::Duration};
+use std::{cmp::Reverse, net::SocketAddr, time::Duration};
 
 /// Most candidates kept for one peer.
 pub const CANDIDATES_LIMIT: usize = 100;
@@ -94,6 +94,16 @@ impl Candidates {
     /// Notes an address from which WireGuard got an authentic packet, so that it is pinged.
     pub fn roamed(&mut self, addr: SocketAddr, now: Now) {
         self.entry(addr, now, |c| c.pinged_us = Some(now));
+    }
+
+    /// The endpoints that are worth a ping most, at most `limit`: those that pinged us last, then those that the peer
+    /// called us to. Left out are those that were pinged a moment ago.
+    pub fn likeliest(&self, limit: usize, now: Now) -> Vec<SocketAddr> {
+        let just_now = |at: Option<Now>| at.is_some_and(|at| now.saturating_sub(at) < HASTE_INTERVAL / 2);
+        let mut all: Vec<_> = self.0.iter().filter(|(_, c)| !just_now(c.pinged)).collect();
+        all.sort_by_key(|(_, c)| (Reverse(c.pinged_us), !c.called));
+        all.truncate(limit);
+        all.into_iter().map(|(&addr, _)| addr).collect()
     }
 
     pub fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut Candidate> {

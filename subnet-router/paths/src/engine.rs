@@ -1,12 +1,12 @@
 //! The state machine's frame: state, events in, actions out, timers.
 
 use crate::{
-    Action, Config, Event, Hop, Now, PeerInfo, RegionId, Via,
+    Action, Config, Event, Hop, Now, Path, PeerInfo, RegionId, Via,
     own::OwnNetwork,
     peer::Peer,
     peer_relay::PeerRelays,
     timers::{Timer, Timers},
-    timing::{ENDPOINTS_WAIT, HEARTBEAT, TRUST},
+    timing::{CALL_HOLD, ENDPOINTS_WAIT, HEARTBEAT, TRUST},
 };
 use hearthgate_disco::TxId;
 use hearthgate_keys::{DiscoPublic, DiscoShared, NodePublic};
@@ -33,6 +33,8 @@ impl<F: FnMut(&mut [u8])> Entropy for F {
 pub enum Purpose {
     Discovery,
     Heartbeat,
+    /// One of many, which do not count as a try of the endpoint.
+    Haste,
     User(u64),
 }
 
@@ -149,6 +151,7 @@ impl Paths {
                     self.announce(node, now);
                 }
                 Timer::PingTimeout(txid) => self.ping_timeout(txid, now),
+                Timer::Haste(node) => self.haste(node, now),
                 Timer::CallMeMaybe(node) => self.call_me_maybe(node),
                 Timer::Check => self.step_check(now),
                 Timer::Restun => self.restun(now),
@@ -256,6 +259,7 @@ impl Paths {
                 self.find_relays(node, now);
             }
         }
+        self.hasten(node, now);
     }
 
     fn heartbeat(&mut self, node: NodePublic, now: Now) {
@@ -344,6 +348,9 @@ impl Paths {
         };
         let path = peer.path(now);
         if peer.announced != Some(path) {
+            if matches!(path, Path::Direct(_)) {
+                peer.call_at = now + CALL_HOLD;
+            }
             peer.announced = Some(path);
             self.actions.push_back(Action::SetPath { peer: node, path });
         }

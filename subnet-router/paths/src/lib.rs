@@ -20,6 +20,7 @@
 mod api;
 mod candidate;
 mod engine;
+mod haste;
 pub mod netcheck;
 mod own;
 mod peer;

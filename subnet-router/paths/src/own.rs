@@ -2,10 +2,14 @@
 
 use crate::{
     Action, Endpoint, EndpointKind, NetInfo, Now, Paths, Region, RegionId, Report,
+    haste::probe_target,
     netcheck::{Basis, Check, HomeChooser, Step},
     score::is_link_local,
     timers::Timer,
-    timing::{ENDPOINT_CACHE, ENDPOINTS_FRESH, FULL_CHECK, PING_INTERVAL, RESTUN_MIN, RESTUN_SPREAD, SESSION_ACTIVE},
+    timing::{
+        ENDPOINT_CACHE, ENDPOINTS_FRESH, FULL_CHECK, HASTE_INTERVAL, PING_INTERVAL, RESTUN_MIN, RESTUN_SPREAD,
+        SESSION_ACTIVE,
+    },
 };
 use hearthgate_keys::NodePublic;
 use hearthgate_sorted::SortedMap;
@@ -39,6 +43,8 @@ pub struct OwnNetwork {
     endpoints: Vec<Endpoint>,
     net_info: NetInfo,
     restun_set: bool,
+    /// The latest question whether UDP works again.
+    pub(crate) probe: Option<(hearthgate_stun::TxId, Now)>,
 }
 
 impl OwnNetwork {
@@ -61,6 +67,7 @@ impl OwnNetwork {
             endpoints: Vec::new(),
             net_info: NetInfo::default(),
             restun_set: false,
+            probe: None,
         }
     }
 
@@ -107,6 +114,27 @@ impl OwnNetwork {
         self.fresh_at = None;
         self.last = None;
         // A check that is under way began in the old place.
+        self.check = None;
+    }
+
+    /// The STUN server to ask whether UDP works again, if it did not and it is time.
+    pub fn wants_probe(&self, now: Now) -> Option<SocketAddr> {
+        let broken = self.last.as_ref().is_some_and(|last| !last.udp());
+        let due = self.probe.is_none_or(|(_, at)| now.saturating_sub(at) >= HASTE_INTERVAL);
+        if broken && due { probe_target(&self.regions, self.home.home()) } else { None }
+    }
+
+    /// UDP works again, and we are seen at this address.
+    pub fn reopened(&mut self, seen: SocketAddr, now: Now) {
+        self.probe = None;
+        self.seen.insert(seen, (now, 1));
+        self.fresh_at = Some(now);
+        if let Some(last) = &mut self.last {
+            last.v4 |= seen.is_ipv4();
+            last.v6 |= seen.is_ipv6();
+        }
+        // The next check is a whole one, and one that is under way began without UDP.
+        self.last_full = None;
         self.check = None;
     }
 
@@ -241,6 +269,11 @@ impl Paths {
     pub(crate) fn stun(&mut self, _from: SocketAddr, bytes: &[u8], now: Now) {
         if self.own.check.as_mut().is_some_and(|check| check.stun(bytes, now)) {
             self.step_check(now);
+        } else if let Some((txid, _)) = self.own.probe
+            && let Ok((answered, seen)) = hearthgate_stun::parse_response(bytes)
+            && answered == txid
+        {
+            self.udp_works(seen, now);
         }
     }
 

@@ -33,6 +33,10 @@ pub struct Peer {
     pub watched: bool,
     /// A call-me-maybe waits for endpoints.
     pub calling: bool,
+    /// The next look for a direct path is set: packets go over a relay.
+    pub hastening: bool,
+    /// When a packet that comes over a relay, while our own path is direct, is reason for a call-me-maybe.
+    pub call_at: Now,
     /// The path that was last announced.
     pub announced: Option<Path>,
 }
@@ -56,6 +60,8 @@ impl Peer {
             beating: false,
             watched: false,
             calling: false,
+            hastening: false,
+            call_at: Now::ZERO,
             announced: None,
             info,
         }

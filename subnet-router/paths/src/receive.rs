@@ -32,6 +32,8 @@ impl Paths {
         self.heard(from, Via::Relay(region));
         if Envelope::looks_like(bytes) {
             self.disco_packet(bytes, Via::Relay(region), Some(from), now);
+        } else {
+            self.still_relayed(from, now);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::{
     Action, Hop, Now, Paths, RegionId, Via,
     engine::{Outstanding, Purpose},
     timers::Timer,
-    timing::PING_TIMEOUT,
+    timing::{HASTE_TIMEOUT, PING_TIMEOUT},
 };
 use hearthgate_disco::{
     Message, Ping,
@@ -54,7 +54,8 @@ impl Paths {
         }
         let txid = self.random();
         self.pings.insert(txid, Outstanding { peer: node, via, sent: now, purpose });
-        self.timers.set(now + PING_TIMEOUT, Timer::PingTimeout(txid));
+        let limit = if purpose == Purpose::Haste { HASTE_TIMEOUT } else { PING_TIMEOUT };
+        self.timers.set(now + limit, Timer::PingTimeout(txid));
         let ping = Message::Ping(Ping { txid, node: Some(self.config.node), padding: 0 });
         self.send(node, disco, via, &ping);
     }

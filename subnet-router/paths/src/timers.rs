@@ -13,6 +13,8 @@ pub enum Timer {
     Trust(NodePublic),
     /// A pong is overdue.
     PingTimeout(TxId),
+    /// A path is relayed while packets flow.
+    Haste(NodePublic),
     /// A call-me-maybe has waited for endpoints long enough.
     CallMeMaybe(NodePublic),
     /// The network check has something to do.

@@ -22,6 +22,18 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Least time between two pings to an endpoint from which the peer pings us: its ping shows that the way is open now,
 /// though ours of a moment ago was lost to its NAT. (Ours; the official client waits for its next round.)
 pub const PING_BACK_INTERVAL: Duration = Duration::from_millis(250);
+/// How often the likeliest endpoints are pinged while packets go over a relay. (Ours, and the next four; the official
+/// client waits for its next round.)
+pub const HASTE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long after the last packet over a relay that goes on; the kernel's counters are looked at each three seconds.
+pub const HASTE_IDLE: Duration = Duration::from_secs(4);
+/// How long an answer to such a ping is waited for. A path slower than that is none.
+pub const HASTE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a peer may go on sending over a relay after we found a direct path, before it is called: what is under way
+/// has come by then.
+pub const CALL_HOLD: Duration = Duration::from_millis(200);
+/// How long such a call is given to help.
+pub const CALL_AGAIN: Duration = Duration::from_secs(1);
 /// How long a path stays trusted without a pong when the peer calls or pings from an address that is new: it has lost
 /// its path to us, or has moved, and perhaps ours to it is the same. (Ours; the official client lets the trust run out.)
 pub const DOUBT: Duration = Duration::from_secs(1);

@@ -69,9 +69,48 @@ fn hard_nats_stay_on_the_relay_and_lose_nothing() {
         assert_eq!(w.until_direct(0, 1, s(90)), None, "{a:?} {b:?}");
         w.run(s(2));
         nothing_lost(&w);
-        // A round of pings each five seconds at most, to a handful of endpoints.
-        assert!(w.hosts[0].pings_sent < 90 / 5 * 8, "{} pings", w.hosts[0].pings_sent);
+        // A round of pings each five seconds at most, and two a second, to a handful of endpoints.
+        assert!(w.hosts[0].pings_sent < 90 / 5 * 8 + 90 * 2 * 3, "{} pings", w.hosts[0].pings_sent);
     }
+}
+
+/// UDP is blocked at one side while data flows, then it is not: both ways are direct within a second, whenever that
+/// happens, and whoever sends.
+#[test]
+fn direct_within_a_second_after_it_was_impossible() {
+    use Kind::{Cone, Easy, Firewall, Hard, Open};
+    for (a, b) in [(Open, Open), (Firewall, Open), (Open, Easy), (Easy, Easy), (Cone, Hard), (Firewall, Easy)] {
+        for (there, back) in [(20, 20), (20, 10_000), (10_000, 20)] {
+            for phase in 0..9 {
+                let mut w = World::new(7 + phase);
+                let (na, nb) = (w.nat(a), w.nat(b));
+                w.host(na);
+                w.host(nb);
+                w.start();
+                w.talk(0, 1, ms(there), s(60));
+                w.talk(1, 0, ms(back), s(60));
+                w.run(s(1));
+                w.hosts[0].udp_blocked = true;
+                w.run(s(33) + ms(617) * phase as u32);
+                assert!(!w.is_direct(0, 1), "{a:?} {b:?}: direct through a wall");
+                w.hosts[0].udp_blocked = false;
+                let took = w.until_direct(0, 1, s(10));
+                let case = format!("{a:?} {b:?}, {there} and {back} ms, phase {phase}");
+                assert!(took.is_some_and(|took| took < s(1)), "{case}: {took:?}");
+            }
+        }
+    }
+}
+
+/// Nothing is looked for twice a second when nobody talks.
+#[test]
+fn a_relayed_pair_that_is_silent_is_left_alone() {
+    let mut w = pair(Kind::Hard, Kind::Hard, 20);
+    w.run(s(23));
+    let before = w.hosts[0].pings_sent;
+    w.run(s(20));
+    // Heartbeats go on for a while, with a round each five seconds.
+    assert!(w.hosts[0].pings_sent - before <= 20 / 5 * 8, "{} pings", w.hosts[0].pings_sent - before);
 }
 
 /// Two hard NATs, and a node of the tailnet that relays over UDP.
