@@ -228,7 +228,8 @@ pub trait DataPlane: Send + Sync {
     /// [`PlaneError::UnknownPeer`], or what the kernel said.
     fn deliver(&self, peer: &NodePublic, bytes: &[u8]) -> Result<(), PlaneError>;
 
-    /// Counters of all peers.
+    /// Counters of all peers. The kernel's are compared with what it was told: who was removed or changed by somebody
+    /// else is put back, who was added is removed.
     ///
     /// # Errors
     /// What the kernel said.

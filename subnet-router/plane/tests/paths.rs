@@ -141,3 +141,33 @@ fn healing() {
         assert!(net.a.ping("100.64.0.2"));
     }
 }
+
+/// Somebody removes, changes and adds peers with `wg`: a look at the counters, as each three seconds, undoes it.
+#[test]
+fn peers_that_were_changed_by_hand() {
+    let Some(mode) = kernel_mode() else { return };
+    let Some(net) = Net::new("hgw") else { return };
+    let a = Node::start(&net.a, mode, 1);
+    let b = Node::start(&net.b, mode, 2);
+    a.knows(&b, Endpoint::Direct(b.addr(&net.b)));
+    b.knows(&a, Endpoint::Direct(a.addr(&net.a)));
+    assert!(net.a.ping("100.64.0.2"));
+    let shown = || net.a.run("wg show tailscale0 peers; wg show tailscale0 allowed-ips; wg show tailscale0 endpoints");
+    let whole = shown();
+    let keys = net.a.run("wg show tailscale0 peers");
+    let (peer, stranger) = (keys.trim(), "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=");
+    for damage in [
+        format!("peer {peer} remove"),
+        format!("peer {peer} allowed-ips 10.1.2.0/24"),
+        format!("peer {peer} allowed-ips 100.64.0.2/32"),
+        format!("peer {stranger} allowed-ips 100.64.0.2/32"),
+        format!("peer {stranger}"),
+    ] {
+        a.plane.counters().expect("a look before");
+        net.a.run(&format!("wg set tailscale0 {damage}"));
+        assert_ne!(shown(), whole, "{damage}");
+        a.plane.counters().expect("a look after");
+        assert_eq!(shown(), whole, "{damage}");
+        assert!(net.a.ping("100.64.0.2"), "{damage}");
+    }
+}

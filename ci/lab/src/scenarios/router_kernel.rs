@@ -35,6 +35,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const SOON: Duration = Duration::from_secs(20);
 /// A reload of the firewall is over after this.
 const HEALED: Duration = Duration::from_secs(1);
+/// Peers are looked at each three seconds.
+const RECONCILED: Duration = Duration::from_secs(5);
 /// Everything is allowed.
 const OPEN: &str = r#"{"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#;
 /// The LAN's port 80 only.
@@ -135,6 +137,22 @@ fn run(lab: &mut Lab) -> Outcome {
     a.reaches(&r_ip, SOON)?;
     opens(&a, &printer.address, "192.168.1.1")?;
     step(lab, &format!("firewall reload, healed after {} ms", took.as_millis()));
+
+    let shown = "wg show tailscale0 peers | sort; wg show tailscale0 allowed-ips | sort";
+    let shown = || -> Outcome<String> { Ok(r.run(&["sh", "-c", shown], SOON)?.ok()?.stdout) };
+    let whole = shown()?;
+    let key = whole.lines().next().unwrap_or_default();
+    for damage in [format!("peer {key} remove"), format!("peer {key} allowed-ips 10.9.8.0/24")] {
+        r.run(&["sh", "-c", &format!("wg set tailscale0 {damage}")], SOON)?.ok()?;
+        ensure!(shown()? != whole, "`{damage}` changed nothing");
+        lab.context.eventually("the peers are as before", RECONCILED, || {
+            let now = shown()?;
+            ensure!(now == whole, "{now}");
+            Ok(())
+        })?;
+        a.reaches(&r_ip, SOON)?;
+    }
+    step(lab, "peers removed and changed by hand, put back");
 
     r.stop()?;
     let left = r.run(&["sh", "-c", "ip link; ip rule; ip -6 rule; ip route show table all; nft list tables"], SOON)?;

@@ -13,12 +13,12 @@ use crate::{
     api::EVENT_QUEUE,
     host::{BYPASS_MARK, Host, netlink},
     keeper::{Extra, Keeper},
-    netlink::{PeerChange, Route, Wireguard},
+    netlink::{PeerChange, PeerStatus, Route, Wireguard},
     nft::Batch,
     port::Sockets,
 };
 use hearthgate_keys::NodePublic;
-use peers::State;
+use peers::{Drift, State};
 use relay::Loopback;
 use std::{
     collections::HashMap,
@@ -162,6 +162,32 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Undoes what somebody else did to the peers. What fails is tried again with the next change, or the next look.
+    fn heal(&self, wireguard: &mut Wireguard, state: &mut State, shown: &[PeerStatus]) {
+        let Drift { changed, foreign } = state.drift(shown);
+        if changed.is_empty() && foreign.is_empty() {
+            return;
+        }
+        tracing::warn!(peers = changed.len(), foreign = foreign.len(), "WireGuard's peers were changed by somebody");
+        let known = changed.iter().filter_map(|key| state.peers.get(key));
+        let changes: Vec<_> = known
+            .map(|known| PeerChange {
+                peer: &known.peer,
+                allowed_ips: Some(&known.peer.allowed_ips),
+                endpoint: (!self.plain).then(|| self.shared.target(known.index, known.endpoint)),
+                update_only: false,
+            })
+            .collect();
+        let foreign: Vec<[u8; 32]> = foreign.iter().map(|key| *key.as_bytes()).collect();
+        let healed = wireguard.remove_peers(&foreign).and_then(|()| wireguard.set_peers(&changes));
+        match healed {
+            Ok(()) => state.look_anew(),
+            Err(error) => tracing::debug!(%error, "peers"),
+        }
+    }
+}
+
 impl DataPlane for Kernel {
     fn kind(&self) -> Kind {
         Kind::Kernel
@@ -221,8 +247,11 @@ impl DataPlane for Kernel {
     }
 
     fn counters(&self) -> Result<Vec<PeerCounters>, PlaneError> {
-        let (_, peers) = self.wireguard().status().map_err(netlink("WireGuard's state"))?;
-        let state = self.shared.state();
+        let mut wireguard = self.wireguard();
+        let (_, peers) = wireguard.status().map_err(netlink("WireGuard's state"))?;
+        let mut state = self.shared.state();
+        self.heal(&mut wireguard, &mut state, &peers);
+        drop(wireguard);
         let counters = peers.into_iter().map(|status| {
             let key = NodePublic::from_bytes(status.key);
             let told = state.peers.get(&key).map_or(Endpoint::Relayed, |known| known.endpoint);

@@ -5,7 +5,10 @@
 //! even if what is wanted then is what was wanted before.
 
 use super::{local_of, relay};
-use crate::{Endpoint, Peer, PlaneError, netlink::PeerChange};
+use crate::{
+    Endpoint, Peer, PlaneError,
+    netlink::{PeerChange, PeerStatus},
+};
 use hearthgate_keys::NodePublic;
 use std::{
     collections::HashMap,
@@ -23,6 +26,17 @@ pub(super) struct Known {
     pub fresh: bool,
     /// A change of it failed: its addresses and keepalive in the kernel may be others than these.
     doubtful: bool,
+    /// Its addresses as the kernel showed them since anything was told ([`PeerStatus::addresses`]).
+    shown: Option<u64>,
+}
+
+/// What somebody else did to the peers in the kernel.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Drift {
+    /// Ours that are not there, or have other addresses.
+    pub changed: Vec<NodePublic>,
+    /// Those that are not ours.
+    pub foreign: Vec<NodePublic>,
 }
 
 #[derive(Default)]
@@ -68,6 +82,9 @@ impl State {
     /// These changes went to the kernel, which carried out all of them, or an unknown part.
     pub(super) fn told(&mut self, changes: &[PeerChange<'_>], fresh: &HashMap<NodePublic, u32>, done: bool) {
         self.unsure |= !done;
+        if !changes.is_empty() {
+            self.look_anew();
+        }
         for PeerChange { peer, .. } in changes {
             if let Some(known) = self.peers.get_mut(&peer.key) {
                 known.doubtful = !done;
@@ -77,7 +94,8 @@ impl State {
             } else if let Some(index) = fresh.get(&peer.key) {
                 if done {
                     let (peer, endpoint, local) = ((*peer).clone(), peer.endpoint, local_of(peer.endpoint));
-                    let known = Known { index: *index, peer, endpoint, local, fresh: true, doubtful: false };
+                    let (index, fresh) = (*index, true);
+                    let known = Known { index, peer, endpoint, local, fresh, doubtful: false, shown: None };
                     self.peers.insert(known.peer.key, known);
                 } else {
                     self.by_index.remove(index);
@@ -92,6 +110,39 @@ impl State {
         self.unsure = !done;
         for known in peers.iter().filter_map(|key| self.peers.remove(key)).collect::<Vec<_>>() {
             self.by_index.remove(&known.index);
+        }
+    }
+
+    /// Compares with what the kernel shows. Nothing is said while a change of our own may have been carried out in
+    /// part: it is told again in any case.
+    pub(super) fn drift(&mut self, shown: &[PeerStatus]) -> Drift {
+        let mut drift = Drift::default();
+        if self.unsure || self.peers.values().any(|known| known.doubtful) {
+            return drift;
+        }
+        let mut there = HashMap::with_capacity(shown.len());
+        for status in shown {
+            let key = NodePublic::from_bytes(status.key);
+            if !self.peers.contains_key(&key) {
+                drift.foreign.push(key);
+            }
+            there.insert(key, status.addresses);
+        }
+        for (key, known) in &mut self.peers {
+            match (there.get(key), known.shown) {
+                (Some(now), None) => known.shown = Some(*now),
+                (Some(now), Some(before)) if *now == before => {}
+                _ => drift.changed.push(*key),
+            }
+        }
+        drift
+    }
+
+    /// What the kernel shows next is taken for what it was told: an address that two peers have is with one of them
+    /// there, and telling one takes it from the other.
+    pub(super) fn look_anew(&mut self) {
+        for known in self.peers.values_mut() {
+            known.shown = None;
         }
     }
 
@@ -167,6 +218,40 @@ mod tests {
         assert!(state.by_index.is_empty());
         assert_eq!(tell(&mut state, &peers, true), new);
         assert_eq!(state.by_index.len(), 1);
+    }
+
+    /// What the kernel shows of these peers; the second number stands for their addresses.
+    fn shown(peers: &[(u8, u64)]) -> Vec<PeerStatus> {
+        let status = |&(n, addresses): &(u8, u64)| PeerStatus {
+            key: [n; 32],
+            endpoint: None,
+            rx: 0,
+            tx: 0,
+            addresses,
+            last_handshake: None,
+        };
+        peers.iter().map(status).collect()
+    }
+
+    #[test]
+    fn what_somebody_else_did_is_seen() {
+        let mut state = State::default();
+        let peers = [peer(1, &["100.64.0.1/32"]), peer(2, &["100.64.0.2/32"])];
+        tell(&mut state, &peers, true);
+        let key = |n: u8| NodePublic::from_bytes([n; 32]);
+        let changed = |n: u8| Drift { changed: vec![key(n)], foreign: vec![] };
+        assert_eq!(state.drift(&shown(&[(1, 10)])), changed(2), "never there");
+        assert_eq!(state.drift(&shown(&[(1, 10), (2, 20)])), Drift::default(), "this is how it was told");
+        assert_eq!(state.drift(&shown(&[(1, 10), (2, 21)])), changed(2), "other addresses");
+        assert_eq!(state.drift(&shown(&[(2, 20)])), changed(1), "gone");
+        let foreign = Drift { changed: vec![], foreign: vec![key(3)] };
+        assert_eq!(state.drift(&shown(&[(1, 10), (2, 20), (3, 0)])), foreign);
+        let more = [peer(1, &["100.64.0.1/32", "10.0.0.0/24"]), peers[1].clone()];
+        tell(&mut state, &more, true);
+        assert_eq!(state.drift(&shown(&[(1, 11), (2, 19)])), Drift::default(), "told; perhaps taken from the other");
+        assert_eq!(state.drift(&shown(&[(1, 11), (2, 20)])), changed(2));
+        tell(&mut state, &peers, false);
+        assert_eq!(state.drift(&shown(&[])), Drift::default(), "a change that failed is told again anyway");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod route;
 mod wireguard;
 
 pub(crate) use route::{Route, Rule, Then};
-pub(crate) use wireguard::{PeerChange, Wireguard};
+pub(crate) use wireguard::{PeerChange, PeerStatus, Wireguard};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,

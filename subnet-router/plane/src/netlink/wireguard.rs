@@ -13,7 +13,7 @@ use netlink_packet_wireguard::{
 };
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime},
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct PeerStatus {
     pub endpoint: Option<SocketAddr>,
     pub rx: u64,
     pub tx: u64,
+    /// Changes when its addresses do, whatever their order: [`sum_of`] of each, added up.
+    pub addresses: u64,
     pub last_handshake: Option<SystemTime>,
 }
 
@@ -139,8 +141,9 @@ impl Wireguard {
                     WireguardAttribute::ListenPort(p) => port = p,
                     WireguardAttribute::Peers(list) => {
                         for status in list.iter().filter_map(|peer| status_of(peer)) {
-                            if peers.last().is_none_or(|last| last.key != status.key) {
-                                peers.push(status);
+                            match peers.last_mut().filter(|last| last.key == status.key) {
+                                Some(last) => last.addresses = last.addresses.wrapping_add(status.addresses),
+                                None => peers.push(status),
                             }
                         }
                     }
@@ -181,7 +184,8 @@ fn allowed(net: &IpNet) -> WireguardAllowedIp {
 }
 
 fn status_of(attributes: &[WireguardPeerAttribute]) -> Option<PeerStatus> {
-    let mut status = PeerStatus { key: [0; 32], endpoint: None, rx: 0, tx: 0, last_handshake: None };
+    let mut status =
+        PeerStatus { key: [0; 32], endpoint: None, rx: 0, tx: 0, addresses: 0, last_handshake: None };
     let mut known = false;
     for attribute in attributes {
         match attribute {
@@ -189,6 +193,9 @@ fn status_of(attributes: &[WireguardPeerAttribute]) -> Option<PeerStatus> {
             WireguardPeerAttribute::Endpoint(endpoint) => status.endpoint = Some(*endpoint),
             WireguardPeerAttribute::RxBytes(bytes) => status.rx = *bytes,
             WireguardPeerAttribute::TxBytes(bytes) => status.tx = *bytes,
+            WireguardPeerAttribute::AllowedIps(all) => {
+                status.addresses = all.iter().map(sum_of).fold(status.addresses, u64::wrapping_add);
+            }
             WireguardPeerAttribute::LastHandshake(time) => {
                 let seconds = u64::try_from(time.seconds).ok().filter(|s| *s > 0);
                 status.last_handshake =
@@ -198,6 +205,21 @@ fn status_of(attributes: &[WireguardPeerAttribute]) -> Option<PeerStatus> {
         }
     }
     known.then_some(status)
+}
+
+/// A number for one address with its length (FNV-1a, 64 bits).
+fn sum_of(address: &WireguardAllowedIp) -> u64 {
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |byte: u8| sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    for part in &address.0 {
+        match part {
+            WireguardAllowedIpAttr::IpAddr(IpAddr::V4(ip)) => ip.octets().into_iter().for_each(&mut add),
+            WireguardAllowedIpAttr::IpAddr(IpAddr::V6(ip)) => ip.octets().into_iter().for_each(&mut add),
+            WireguardAllowedIpAttr::Cidr(length) => add(*length),
+            _ => {}
+        }
+    }
+    sum
 }
 
 impl Netlink {
