@@ -19,6 +19,7 @@ mod join_by_key;
 mod keys;
 mod login_page;
 mod logout;
+mod member;
 mod nat;
 mod oidc;
 mod path_change;
@@ -43,6 +44,7 @@ mod router_plain;
 mod router_routes;
 mod router_switch;
 mod router_thousand;
+mod router_upgrade;
 mod router_userspace;
 mod router_via;
 mod rust_client;
@@ -110,6 +112,7 @@ pub const ALL: &[Scenario] = &[
     router_greeting::SCENARIO,
     router_first_packet::SCENARIO,
     router_switch::SCENARIO,
+    router_upgrade::SCENARIO,
     router_thousand::SCENARIO,
     router_plain::KERNEL,
     router_plain::USERSPACE,

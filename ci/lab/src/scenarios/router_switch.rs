@@ -9,16 +9,14 @@
 
 use std::time::Duration;
 
-use crate::client::{Client, MEET};
 use crate::ensure;
 use crate::flow::{self, Fate, Flow, Load};
-use crate::internet::Host;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::scenario::Scenario;
+use crate::scenarios::member::Member;
 use crate::server_config::PORT;
-use crate::status::Status;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-switch",
@@ -39,12 +37,6 @@ const SLOW_RATE: u64 = 2;
 /// never before it could be there.
 const SWITCH: (f64, f64) = (0.7, 1.0);
 
-/// One of both kinds of member.
-enum Member<'a> {
-    Client(&'a Client),
-    Router(&'a Router),
-}
-
 fn run(lab: &mut Lab) -> Outcome {
     lab.serve()?;
     let key = lab.reusable_key("alice")?;
@@ -57,62 +49,13 @@ fn run(lab: &mut Lab) -> Outcome {
     let mut above = Vec::new();
     for (from, to) in [(&a, &r), (&r, &a), (&r, &q), (&a, &b)] {
         let lost = switch(lab, from, to)?;
-        let ours = matches!(from, Member::Router(_)) || matches!(to, Member::Router(_));
+        let ours = from.is_ours() || to.is_ours();
         if ours && lost > 0 {
             above.push(format!("{} to {}: {lost} packets", from.name(), to.name()));
         }
     }
     ensure!(above.is_empty(), "lost while the path changed: {}", above.join(", "));
     Ok(())
-}
-
-impl Member<'_> {
-    fn name(&self) -> &str {
-        match self {
-            Self::Client(client) => &client.name,
-            Self::Router(router) => &router.name,
-        }
-    }
-
-    fn host(&self) -> &Host {
-        match self {
-            Self::Client(client) => &client.host,
-            Self::Router(router) => &router.host,
-        }
-    }
-
-    fn status(&self) -> Outcome<Status> {
-        match self {
-            Self::Client(client) => client.status(),
-            Self::Router(router) => router.status(),
-        }
-    }
-
-    fn ip(&self) -> Outcome<String> {
-        match self {
-            Self::Client(client) => client.ip(),
-            Self::Router(router) => router.ip(),
-        }
-    }
-
-    fn relayed_to(&self, peer: &str) -> Outcome {
-        match self {
-            Self::Client(client) => client.relayed_to(peer, MEET),
-            Self::Router(router) => router.pings(peer, "via DERP(", MEET),
-        }
-    }
-
-    fn is_direct_to(&self, peer: &str) -> Outcome<bool> {
-        let status = self.status()?;
-        Ok(status.peer(peer).is_some_and(|peer| peer["CurAddr"].as_str().is_some_and(|at| !at.is_empty())))
-    }
-
-    fn what(&self) -> &'static str {
-        match self {
-            Self::Client(_) => "official",
-            Self::Router(_) => "ours",
-        }
-    }
 }
 
 /// Loads the relayed path, opens the direct one, and tells what was lost meanwhile.
