@@ -7,9 +7,11 @@
 
 mod download;
 mod pin;
+mod suites;
 
 pub use download::Download;
 pub use pin::pinned;
+pub use suites::{has_aes, provider};
 
 use bytes::Bytes;
 use hearthgate_http::{Stream, begin1};
@@ -218,7 +220,10 @@ impl Fetch {
             let why = found.errors.first().map_or_else(|| "none found".into(), ToString::to_string);
             return Err(FetchError::NoAuthorities(why));
         }
-        let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider(has_aes())))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| FetchError::NoAuthorities(e.to_string()))?;
+        let tls = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
         Ok(self.tls.get_or_init(|| tls).clone())
     }
 }

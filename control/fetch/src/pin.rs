@@ -1,11 +1,11 @@
 //! Certificates that are trusted for what they are, not for who signed them: a relay's that is pinned in the DERP map
 //! (`net/tlsdial` of tailscale.com v1.104.5), and a server's whose identity is looked at by other means.
 
-use crate::FetchError;
+use crate::{FetchError, has_aes, provider};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring::default_provider, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// # Errors
 /// [`FetchError::NoAuthorities`]: TLS itself cannot be set up.
 pub fn pinned(hash: Option<[u8; 32]>) -> Result<Arc<ClientConfig>, FetchError> {
-    let provider = Arc::new(default_provider());
+    let provider = Arc::new(provider(has_aes()));
     let verifier = Arc::new(Pinned { hash, provider: provider.clone() });
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_pinned_certificate_is_trusted_and_no_other() {
-        let verifier = |hash| Pinned { hash, provider: Arc::new(default_provider()) };
+        let verifier = |hash| Pinned { hash, provider: Arc::new(provider(true)) };
         let name = ServerName::try_from("relay.example").unwrap();
         let leaf = CertificateDer::from(vec![1, 2, 3]);
         let check = |hash| verifier(hash).verify_server_cert(&leaf, &[], &name, &[], UnixTime::now()).is_ok();

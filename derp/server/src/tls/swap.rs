@@ -1,10 +1,11 @@
 //! The certificate of a running server, replaceable without touching its connections.
 
 use super::{PemPair, TlsError, meta_certificate};
+use hearthgate_fetch::{has_aes, provider};
 use hearthgate_keys::NodePublic;
 use rustls::{
     ServerConfig,
-    crypto::{CryptoProvider, ring, ring::cipher_suite},
+    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
@@ -73,41 +74,4 @@ fn certified(pair: &PemPair, meta: Option<&CertificateDer<'static>>) -> Result<A
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(pem)?;
     chain.extend(meta.cloned());
     Ok(Arc::new(CertifiedKey::from_der(chain, key, &ring::default_provider())?))
-}
-
-/// `ring`, with ChaCha20-Poly1305 first where the processor has no instructions for AES: many routers.
-fn provider(aes: bool) -> CryptoProvider {
-    let mut provider = ring::default_provider();
-    if !aes {
-        let chacha = [
-            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-            cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-            cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-        ];
-        provider.cipher_suites.sort_by_key(|suite| !chacha.contains(suite));
-    }
-    provider
-}
-
-/// Whether the processor has instructions for AES.
-fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::arch::is_x86_feature_detected!("aes");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_aes_instructions_chacha_comes_first() {
-        let first = |aes| provider(aes).cipher_suites.first().map(|s| s.suite());
-        assert_eq!(first(false), Some(rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256));
-        assert_eq!(first(true), Some(rustls::CipherSuite::TLS13_AES_256_GCM_SHA384));
-        assert_eq!(provider(false).cipher_suites.len(), provider(true).cipher_suites.len());
-    }
 }
