@@ -9,6 +9,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::client::MEET;
 use crate::ensure;
 use crate::lab::Lab;
 use crate::outcome::{Failure, Outcome};
@@ -77,6 +78,10 @@ fn upgrade(lab: &Lab, from: &Member<'_>, to: &Member<'_>, round: u32) -> Outcome
     from.host().block_udp()?;
     from.relayed_to(to.name())?;
     to.relayed_to(from.name())?;
+    lab.context.eventually("both have given up the direct path", MEET, || {
+        ensure!(!from.is_direct_to(to.name())? && !to.is_direct_to(from.name())?, "direct");
+        Ok(())
+    })?;
     let name = format!("upgrade-{}-{}-{round}", from.name(), to.name());
     let mut command = from.host().ns.command("sh");
     let words = format!("exec {PINGS} {}", to.ip()?);
@@ -96,7 +101,7 @@ fn upgrade(lab: &Lab, from: &Member<'_>, to: &Member<'_>, round: u32) -> Outcome
         ensure!(start.elapsed() < lab.context.within(LIMIT), "{name}: {there:?} there, {back:?} back");
         std::thread::sleep(LOOK);
     }
-    pings.stop()?;
+    pings.kill()?;
     let failure = || Failure("no time".into());
     Ok((there.ok_or_else(failure)?, back.ok_or_else(failure)?))
 }
