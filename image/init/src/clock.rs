@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 /// Bytes of randomness carried over a restart.
@@ -23,10 +23,21 @@ pub fn floor(built: u64, saved: &Path) -> i64 {
 /// Writes the clock down.
 pub fn save(to: &Path) {
     let now = clock_gettime(ClockId::Realtime).tv_sec;
-    let _ = fs::write(to, now.to_string());
+    let _ = write_durably(to, now.to_string().as_bytes());
 }
 
-/// Gives the kernel what was kept from the last run, and keeps something new at once: the same seed is never used twice.
+/// Puts a file in the place of an old one: after a power cut there is the one or the other.
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+}
+
+/// Gives the kernel what was kept from the last run, and keeps something new at once, on flash before anything else
+/// happens: the same seed is never used twice.
 /// The kernel does not count it as randomness, but mixes it in.
 pub fn carry_seed(file: &Path) {
     if let (Ok(old), Ok(mut pool)) = (fs::read(file), fs::OpenOptions::new().write(true).open("/dev/urandom")) {
@@ -34,6 +45,37 @@ pub fn carry_seed(file: &Path) {
     }
     let mut fresh = [0; SEED];
     if fs::File::open("/dev/urandom").and_then(|mut pool| pool.read_exact(&mut fresh)).is_ok() {
-        let _ = fs::write(file, fresh);
+        let _ = write_durably(file, &fresh);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_there_after_the_first_run_and_new_after_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("seed");
+        carry_seed(&file);
+        let first = fs::read(&file).unwrap();
+        carry_seed(&file);
+        let second = fs::read(&file).unwrap();
+        assert!(first.len() == SEED && second.len() == SEED && first != second);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing beside it");
+    }
+
+    #[test]
+    fn the_floor_is_the_latest_time_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clock");
+        // All in the past, so that this machine's clock stays as it is.
+        assert_eq!(floor(1_000, &file), 1_000);
+        fs::write(&file, "2000\n").unwrap();
+        assert_eq!((floor(1_000, &file), floor(3_000, &file)), (2_000, 3_000));
+        fs::write(&file, "no number").unwrap();
+        assert_eq!(floor(1_000, &file), 1_000);
+        save(&file);
+        assert!(floor(1_000, &file) > 1_700_000_000);
     }
 }

@@ -18,6 +18,7 @@ mod settings;
 mod stage1;
 mod stage2;
 mod upgrade;
+mod watchdog;
 
 /// Present in the initramfs only: the modules that the disk needs, in the order they are loaded.
 const EARLY_MODULES: &str = "/modules.early";

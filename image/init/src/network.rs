@@ -3,7 +3,7 @@
 use crate::log;
 use std::fs;
 use std::io;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// How long USB adapters may take (tenths of a second).
@@ -36,11 +36,12 @@ pub fn busybox(arguments: &[&str]) -> io::Result<bool> {
     Ok(Command::new("/bin/busybox").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
 }
 
-/// The DHCP client, in the foreground of a process of its own.
-pub fn dhcp(interface: &str) -> io::Result<Child> {
+/// Puts the interface up. Gives the DHCP client, which stays in the foreground.
+pub fn dhcp(interface: &str) -> io::Result<Command> {
     busybox(&["ip", "link", "set", "lo", "up"])?;
     busybox(&["ip", "link", "set", interface, "up"])?;
-    Command::new("/bin/busybox")
+    let mut client = Command::new("/bin/busybox");
+    client
         .args([
             "udhcpc",
             "-f",
@@ -56,8 +57,8 @@ pub fn dhcp(interface: &str) -> io::Result<Child> {
             "3",
         ])
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
+        .stderr(Stdio::null());
+    Ok(client)
 }
 
 /// The address, once there is one.

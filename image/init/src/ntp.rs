@@ -66,7 +66,10 @@ fn ask(server: &str, port: u16) -> io::Result<i64> {
 /// 1970): who says that it is earlier is wrong.
 pub fn run(floor: i64) {
     loop {
-        let known = servers().into_iter().find_map(|server| Some((ask(&server, PORT).ok()?, server)));
+        let known = servers().into_iter().find_map(|server| {
+            let (name, port) = place(&server);
+            Some((ask(name, port).ok()?, server))
+        });
         let Some((nanoseconds, server)) = known.filter(|(time, _)| *time > floor.saturating_mul(1_000_000_000)) else {
             std::thread::sleep(RETRY);
             continue;
@@ -79,6 +82,15 @@ pub fn run(floor: i64) {
         }
         std::thread::sleep(AGAIN);
     }
+}
+
+/// A name and its port, if one stands after it.
+fn place(server: &str) -> (&str, u16) {
+    let with_port = || {
+        let (name, port) = server.split_once(':')?;
+        Some((name, port.parse().ok()?))
+    };
+    with_port().unwrap_or((server, PORT))
 }
 
 fn servers() -> Vec<String> {
@@ -121,6 +133,14 @@ mod tests {
         for length in 0..good.len() {
             assert_eq!(answer(&good[..length], [7; 8]), None);
         }
+    }
+
+    #[test]
+    fn a_port_may_stand_after_the_name() {
+        assert_eq!(place("time.example"), ("time.example", 123));
+        assert_eq!(place("10.0.2.2:18083"), ("10.0.2.2", 18_083));
+        // A bare IPv6 address has no port: what lies behind its colons is no number of one.
+        assert_eq!(place("2001:db8::1"), ("2001:db8::1", 123));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use crate::disk::Disk;
 use crate::service::{Service, is_healthy};
 use crate::upgrade::{InstallError, install};
+use crate::watchdog::Watchdog;
 use crate::{clock, grow, kernel, log, mdns, network, ntp, settings};
 use hearthgate_slots::{Record, SlotName};
 use hearthgate_usign::PublicKey;
 use rustix::mount::MountFlags;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,13 +17,14 @@ use std::time::{Duration, Instant};
 const PORT: u16 = 8080;
 /// How long a slot on trial may take to become healthy (seconds); `hearthgate.trial=` on the command line is another.
 const TRIAL: u64 = 120;
-/// The watchdogs of the Raspberry Pi bite after 15 s at most.
+/// How often everything is looked after.
 const TICK: Duration = Duration::from_millis(500);
 /// How often the clock is written to flash: that much a power cut may set it back, until a time server answers.
 const SAVE_CLOCK: Duration = Duration::from_secs(6 * 3600);
 /// Where upgrades are looked for: what the program has received, and what lies on the card's first partition.
 const OFFERS: [&str; 2] = ["/data/upgrade/upgrade.hgu", "/boot/upgrade.hgu"];
 const SAVED_CLOCK: &str = "/data/clock";
+const WATCHDOG: &str = "/dev/watchdog";
 
 /// Ends only by a mistake, or for a restart.
 pub fn run() -> io::Result<()> {
@@ -41,12 +43,13 @@ pub fn run() -> io::Result<()> {
     let floor = clock::floor(record.slot(running).built, Path::new(SAVED_CLOCK));
     clock::carry_seed(Path::new("/data/seed"));
     rustix::system::sethostname(b"hearthgate")?;
-    let mut watchdog = fs::OpenOptions::new().write(true).open("/dev/watchdog").ok();
+    let watchdog = Watchdog::wake(WATCHDOG);
+    log::say(if watchdog.is_some() { "the watchdog is awake" } else { "this machine has no watchdog" });
     fs::create_dir_all("/data/hearthgate")?;
 
     let mut dhcp = None;
     if let Some(interface) = network::wait_for_interface() {
-        dhcp = Some(network::dhcp(&interface)?);
+        dhcp = Some(Service::start("udhcpc", network::dhcp(&interface)?));
     }
     // The program states its address by the interface's; a few seconds are given to DHCP.
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -65,12 +68,12 @@ pub fn run() -> io::Result<()> {
     let (mut well, mut clock_saved, mut offered, mut tunnel) = (false, Instant::now(), false, false);
     loop {
         std::thread::sleep(TICK);
-        if let Some(dog) = &mut watchdog {
-            let _ = dog.write_all(b"1");
+        if let Some(dog) = &watchdog {
+            dog.hear();
         }
         service.tend();
         if let Some(client) = &mut dhcp {
-            let _ = client.try_wait();
+            client.tend();
         }
         if !well {
             well = is_healthy(PORT);
