@@ -244,7 +244,7 @@ fn debian(options: &Options) -> Result<(), Failure> {
     let binary = read(&options.path("binary")?)?;
     let mut package = recipe::debian(files, binary, options.get("arch")?, options.get("version")?)?;
     recipe::trust(&mut package.files, &read_keys(&options.path("keys")?)?.0.public())?;
-    let (name, bytes) = deb::deb(&package, &recipe::debian_scripts(), options.number("epoch")?)?;
+    let (name, bytes) = deb::deb(&package, &recipe::debian_parts(), options.number("epoch")?)?;
     write(&options.path("out")?.join(name), &bytes)
 }
 

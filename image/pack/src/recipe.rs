@@ -1,7 +1,7 @@
 //! What hearthgate's own packages contain, for every architecture name that OpenWrt's package managers know.
 
 use crate::PackError;
-use crate::deb::DebScripts;
+use crate::deb::DebParts;
 use crate::package::Package;
 use crate::tree::Tree;
 use hearthgate_usign::PublicKey;
@@ -98,7 +98,10 @@ pub fn debian(files: Tree, binary: Vec<u8>, architecture: &str, version: &str) -
         section: "net".into(),
         url: URL.into(),
         maintainer: MAINTAINER.into(),
-        description: "Control server, DERP relay and STUN server for Tailscale clients, in one small program".into(),
+        description: "Control server, DERP relay, STUN server and subnet router for unmodified Tailscale clients, in \
+            one small program with a page on the LAN. It also runs as a front that passes encrypted connections on to \
+            boxes which nothing reaches."
+            .into(),
         files,
         conffiles: vec!["/etc/hearthgate/config.toml".into(), "/etc/default/hearthgate-front".into()],
         after_install: String::new(),
@@ -106,27 +109,36 @@ pub fn debian(files: Tree, binary: Vec<u8>, architecture: &str, version: &str) -
     })
 }
 
-/// Maintainer scripts of the Debian package: the server is on after installation, a front is not; both are restarted by
-/// an upgrade, gone after
-/// removal; what it stored stays until `purge`.
-pub fn debian_scripts() -> DebScripts {
-    // A root that is put together on another machine has a service manager that is not to be touched.
-    let live = "[ -z \"$DPKG_ROOT\" ] && [ -d /run/systemd/system ] || exit 0\n";
-    DebScripts {
+/// What only the Debian package has: the server is on after installation, a front is not; those that run are restarted
+/// by an upgrade, and what somebody switched off stays off. State stays until `purge`. Debian's helpers respect the policy
+/// of a root that is put together on another machine, where no service is to be touched.
+pub fn debian_parts() -> DebParts {
+    let units = "hearthgate.service hearthgate-front.service";
+    // Debian's functions are not there in a root that is filled from outside (`dpkg --root`).
+    let own_root = "[ -z \"$DPKG_ROOT\" ] || exit 0\n";
+    let live = "[ -d /run/systemd/system ] || exit 0\n";
+    DebParts {
+        synopsis: "control server for Tailscale clients, with relay and router".into(),
         postinst: format!(
-            "#!/bin/sh\nset -e\n[ \"$1\" = configure ] || exit 0\n{live}systemctl daemon-reload\n\
-             if [ -z \"$2\" ]; then systemctl enable --now hearthgate.service\n\
-             else systemctl try-restart hearthgate.service hearthgate-front.service; fi\n"
+            "#!/bin/sh\nset -e\n[ \"$1\" = configure ] || exit 0\n{own_root}\
+             if deb-systemd-helper --quiet was-enabled hearthgate.service; then\n\
+             \tdeb-systemd-helper enable hearthgate.service >/dev/null\n\
+             else\n\tdeb-systemd-helper update-state hearthgate.service >/dev/null\nfi\n\
+             {live}systemctl --system daemon-reload >/dev/null || true\n\
+             if [ -z \"$2\" ]; then deb-systemd-invoke start hearthgate.service >/dev/null || true\n\
+             else deb-systemd-invoke restart {units} >/dev/null || true; fi\n"
         ),
         prerm: format!(
-            "#!/bin/sh\nset -e\n[ \"$1\" = remove ] || exit 0\n{live}systemctl disable --now hearthgate.service \
-             hearthgate-front.service\n"
+            "#!/bin/sh\nset -e\n[ \"$1\" = remove ] || exit 0\n{own_root}{live}\
+             deb-systemd-invoke stop {units} >/dev/null || true\n"
         ),
         postrm: format!(
-            "#!/bin/sh\nset -e\n[ \"$1\" != purge ] || rm -rf \"$DPKG_ROOT/etc/hearthgate\" \
-             \"$DPKG_ROOT/var/lib/hearthgate\" \"$DPKG_ROOT/var/lib/private/hearthgate\" \
-             \"$DPKG_ROOT/var/lib/hearthgate-front\" \"$DPKG_ROOT/var/lib/private/hearthgate-front\"\n\
-             {live}systemctl daemon-reload\n"
+            "#!/bin/sh\nset -e\nif [ \"$1\" = purge ]; then\n\
+             \trm -rf \"$DPKG_ROOT/etc/hearthgate\" \"$DPKG_ROOT/var/lib/hearthgate\" \\\n\
+             \t\t\"$DPKG_ROOT/var/lib/private/hearthgate\" \"$DPKG_ROOT/var/lib/hearthgate-front\" \\\n\
+             \t\t\"$DPKG_ROOT/var/lib/private/hearthgate-front\"\n\
+             \t[ -n \"$DPKG_ROOT\" ] || deb-systemd-helper purge {units} >/dev/null || true\n\
+             fi\n{own_root}{live}systemctl --system daemon-reload >/dev/null || true\n"
         ),
     }
 }
