@@ -18,6 +18,9 @@ mod handshake;
 mod record;
 mod resolver;
 
+// Named for its feature `size_opt` only: one small function for handshakes, in place of an unrolled one.
+use blake2 as _;
+
 pub use early::{EARLY_MAGIC, EARLY_MAX, encode_early, parse_early_head};
 pub use handshake::{
     Accepted, HandshakeError, INITIATION_LEN, Initiator, RESPONSE_LEN, Session, respond, respond_with_ephemeral,
