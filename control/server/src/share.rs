@@ -10,6 +10,7 @@ use crate::{
     writer::Unavailable,
 };
 use hearthgate_core::{CoreError, World};
+use hearthgate_http::spawn;
 use hearthgate_tailcfg::why_not_advertised;
 use hearthgate_web::page::share::Share;
 use http::{HeaderValue, Method, StatusCode};
@@ -41,12 +42,13 @@ pub struct Shared {
 pub struct Sharing {
     chosen: watch::Sender<Option<Shared>>,
     configured: Mutex<Shared>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Sharing {
     /// As it was left.
     pub(crate) fn new(world: &World) -> Self {
-        Self { chosen: watch::Sender::new(world.record(RECORD)), configured: Mutex::default() }
+        Self { chosen: watch::Sender::new(world.record(RECORD)), configured: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// What the configuration says.
@@ -67,8 +69,18 @@ impl Sharing {
     }
 }
 
-/// Chooses, or goes back to the configuration, and notes who did.
+/// Chooses, or goes back to the configuration, and notes who did. Whoever asked may go away meanwhile: the router is told
+/// what was stored, in that order.
 pub(crate) async fn choose(
+    app: &App,
+    actor: String,
+    shared: Option<Shared>,
+) -> Result<Result<(), CoreError>, Unavailable> {
+    let app = app.clone();
+    spawn(async move { store_and_tell(&app, actor, shared).await }).await.unwrap_or(Err(Unavailable))
+}
+
+async fn store_and_tell(
     app: &App,
     actor: String,
     shared: Option<Shared>,
@@ -77,6 +89,7 @@ pub(crate) async fn choose(
         Ok(shared) => shared,
         Err(e) => return Ok(Err(e)),
     };
+    let _turn = app.sharing.turn.lock().await;
     let stored = shared.clone();
     let done = app.control.call(move |world, c| {
         let what = match &stored {

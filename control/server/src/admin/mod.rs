@@ -229,7 +229,8 @@ fn reach(app: &App, world: &World) -> Vec<Finding> {
     };
     let addresses: Vec<IpAddr> = interfaces::addresses().into_iter().filter(|ip| !own(ip)).collect();
     let dyndns = crate::dyndns::seen(app, world);
-    let name = dyndns.as_ref().map(|d| d.name.as_str());
+    // A name that was not told leads somewhere else.
+    let name = dyndns.as_ref().filter(|d| d.why.is_empty() && !d.told.is_empty()).map(|d| d.name.as_str());
     let mut found = hearthgate_web::reach::findings(&world.settings().server_url, &addresses, name);
     let front = front(app);
     let mut evidence: Vec<Finding> = front.iter().filter_map(hearthgate_web::front::Front::finding).collect();
