@@ -7,8 +7,6 @@ use hearthgate_keys::{MachinePrivate, NodePrivate};
 use hearthgate_store::{Batch, open};
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -141,7 +139,5 @@ fn key_text(path: &Path) -> Result<String, Failure> {
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    Ok(hearthgate_durable_file::replace(path, text.as_bytes())?)
 }

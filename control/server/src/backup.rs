@@ -4,8 +4,6 @@ use crate::state::App;
 use hearthgate_store::{EngineKind, Record, Store, StoreError, encode_backup};
 use std::{
     fs,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -78,15 +76,9 @@ pub fn unpack_key_files(store: &mut dyn Store, state_dir: &Path) -> Result<(), S
         let key = format!("{PREFIX}{name}");
         if let Some(bytes) = store.get(key.as_bytes())? {
             let path = state_dir.join(name);
-            write_private(&path, &bytes).map_err(|source| StoreError::Io { what: "writing", path, source })?;
+            hearthgate_durable_file::replace(&path, &bytes)?;
             batch.delete(key.as_bytes());
         }
     }
     store.commit(batch).map(drop)
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -9,8 +9,9 @@
 //! Integers are little-endian, checksums CRC-32 (IEEE). Keys are in order, none twice. A file without its end was never
 //! finished, and is refused. Nothing in here depends on an engine, which makes it the way from one to another.
 
-use crate::{KEY_MAX, Record, Result, Store, StoreError, VALUE_MAX, files::write_durably, log_format::CRC32};
+use crate::{KEY_MAX, Record, Result, Store, StoreError, VALUE_MAX, log_format::CRC32};
 use crc::Digest;
+use hearthgate_durable_file::replace_with;
 use std::{
     fs::File,
     io::{self, BufReader, Read, Write},
@@ -31,7 +32,7 @@ const PIECE_MAX: usize = PIECE + 8 + KEY_MAX + VALUE_MAX;
 /// The disk failed.
 pub fn backup(store: &dyn Store, to: &Path) -> Result<usize> {
     let records = store.scan(b"")?;
-    write_durably(to, |out| write_records(&records, out).map_err(StoreError::io("writing", to)))?;
+    replace_with(to, |out| write_records(&records, out).map_err(StoreError::io("writing", to)))?;
     Ok(records.len())
 }
 
@@ -63,7 +64,7 @@ pub fn encode_backup(records: Vec<Record>) -> Result<Vec<u8>> {
 /// It is damaged, or the disk failed.
 pub fn save_backup(bytes: &[u8], to: &Path) -> Result<usize> {
     let records = parse_backup(&mut &bytes[..], to)?;
-    write_durably(to, |out| out.write_all(bytes).map_err(StoreError::io("writing", to)))?;
+    replace_with(to, |out| out.write_all(bytes).map_err(StoreError::io("writing", to)))?;
     Ok(records.len())
 }
 

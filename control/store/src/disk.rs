@@ -5,7 +5,6 @@
 
 use crate::{
     Result, StoreError,
-    files::{FILE_MODE, remove_if_there},
 };
 use hearthgate_sorted::SortedMap;
 use std::{
@@ -56,7 +55,7 @@ impl FileDisk {
     fn file(&mut self, name: &str, create: bool) -> Result<&mut File> {
         if !self.open.contains_key(name) {
             let path = self.path(name);
-            let opened = OpenOptions::new().read(true).append(true).create(create).mode(FILE_MODE).open(&path);
+            let opened = OpenOptions::new().read(true).append(true).create(create).mode(hearthgate_durable_file::MODE).open(&path);
             self.open.insert(name.to_owned(), opened.map_err(StoreError::io("opening", &path))?);
         }
         // Just inserted; the error is for a case that cannot be.
@@ -117,7 +116,7 @@ impl Disk for FileDisk {
 
     fn remove(&mut self, name: &str) -> Result<()> {
         self.open.remove(name);
-        remove_if_there(&self.path(name))
+        Ok(hearthgate_durable_file::remove_if_there(&self.path(name))?)
     }
 
     fn sync_names(&mut self) -> Result<()> {

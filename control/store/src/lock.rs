@@ -1,6 +1,7 @@
 //! One process per state folder.
 
-use crate::{Result, StoreError, files::FILE_MODE};
+use crate::{Result, StoreError};
+use hearthgate_durable_file::MODE;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
@@ -20,7 +21,7 @@ pub(crate) struct FolderLock(#[expect(dead_code, reason = "dropping it unlocks")
 impl FolderLock {
     pub(crate) fn take(dir: &Path) -> Result<Self> {
         let path = dir.join(LOCK_FILE);
-        let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(FILE_MODE).open(&path);
+        let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(MODE).open(&path);
         let mut file = opened.map_err(StoreError::io("opening", &path))?;
         match file.try_lock() {
             Ok(()) => {

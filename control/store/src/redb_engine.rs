@@ -2,9 +2,9 @@
 
 use crate::{
     Batch, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch,
-    files::{FILE_MODE, sync_folder_of},
     watch::Watchers,
 };
+use hearthgate_durable_file::{MODE, sync_folder_of};
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, TableError};
 use std::{
     fs::OpenOptions,
@@ -36,7 +36,7 @@ fn failed(path: &Path) -> impl Fn(redb::Error) -> StoreError {
 
 impl RedbStore {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path);
         let file = opened.map_err(StoreError::io("opening", path))?;
         // What a killed process left in the page cache is about to be read: make it durable first.
         file.sync_all().map_err(StoreError::io("syncing", path))?;

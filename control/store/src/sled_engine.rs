@@ -8,9 +8,10 @@
 
 use crate::{
     Batch, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch,
-    files::{FILE_MODE, private_folder, sync_folder_of},
+    files::private_folder,
     watch::Watchers,
 };
+use hearthgate_durable_file::{MODE, sync_folder_of};
 use std::{
     fs::{self, File},
     io::ErrorKind,
@@ -162,8 +163,8 @@ fn sync_all_under(dir: &Path) -> Result<()> {
 
 fn sync_private(path: &Path) -> std::io::Result<()> {
     let file = File::open(path)?;
-    if file.metadata()?.permissions().mode() & 0o777 != FILE_MODE {
-        file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
+    if file.metadata()?.permissions().mode() & 0o777 != MODE {
+        file.set_permissions(fs::Permissions::from_mode(MODE))?;
     }
     file.sync_all()
 }

@@ -7,9 +7,9 @@
 use crate::{
     Batch, EngineKind, Record, Result, Revision, Store, StoreError, Watch,
     backup::{read_backup, write_records},
-    files::{sync_folder_of, write_durably},
     sled_engine::{SledStore, number_in},
 };
+use hearthgate_durable_file::{replace_with, sync_folder_of};
 use std::{
     ffi::OsStr,
     fs,
@@ -135,7 +135,7 @@ impl RescuedStore {
     fn save(&mut self) {
         let to = &self.backup;
         let saved = self.store.all().and_then(|records| {
-            write_durably(to, |out| write_records(&records, out).map_err(StoreError::io("writing", to)))
+            replace_with(to, |out| write_records(&records, out).map_err(StoreError::io("writing", to)))
         });
         if let Err(e) = saved {
             tracing::warn!(error = %e, "the backup beside the store could not be made");

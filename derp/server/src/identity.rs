@@ -5,9 +5,8 @@
 use crate::tls::{self, PemPair};
 use hearthgate_keys::{KeyParseError, NodePrivate};
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -95,20 +94,10 @@ pub fn load_or_make<T>(
     parse(&text).map_err(|source| IdentityError::NoKey { path: path.to_path_buf(), source })
 }
 
-/// Writes a file of mode 0600 through another name, so that a power cut leaves the old or the new one.
+/// Writes a private file, so that a power cut leaves the old or the new one.
 ///
 /// # Errors
 /// The disk failed, or may not be used.
 pub fn write_private(path: &Path, text: &str) -> Result<(), IdentityError> {
-    let beside = path.with_extension("new");
-    let _ = fs::remove_file(&beside);
-    OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all()))
-        .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| path.parent().map_or(Ok(()), |dir| fs::File::open(dir).and_then(|d| d.sync_all())))
-        .map_err(at("writing", path))
+    hearthgate_durable_file::replace(path, text.as_bytes()).map_err(|e| at("writing", path)(e.into()))
 }

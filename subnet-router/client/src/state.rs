@@ -7,9 +7,9 @@ use crate::{Netmap, Prefs};
 use hearthgate_keys::{DiscoPrivate, MachinePrivate, NodePrivate, encode};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{self, DirBuilder, File},
+    io::{self, Read},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -225,19 +225,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let beside = path.with_extension("new");
-    let whole = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    whole().map_err(|error| {
-        // On a disk that is full, the half of a file would keep it so.
-        let _ = fs::remove_file(&beside);
-        at(path, error)
-    })
+    hearthgate_durable_file::replace(path, bytes).map_err(|e| at(path, e.source))
 }
 
 #[cfg(test)]

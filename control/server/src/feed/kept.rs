@@ -3,9 +3,9 @@
 //! box that went back from a version by itself from fetching that version again every day.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
 };
 
 /// Largest such file in bytes.
@@ -42,12 +42,8 @@ impl Kept {
 
     /// Remembers them, durably.
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
-        let (path, part): (PathBuf, PathBuf) = (folder.join(NAME), folder.join(format!("{NAME}.new")));
-        let mut file = File::create(&part)?;
-        writeln!(file, "{} {} {}", self.made, self.of, self.tried)?;
-        file.sync_all()?;
-        fs::rename(part, path)?;
-        File::open(folder)?.sync_all()
+        let text = format!("{} {} {}\n", self.made, self.of, self.tried);
+        Ok(hearthgate_durable_file::replace(&folder.join(NAME), text.as_bytes())?)
     }
 }
 
@@ -67,7 +63,7 @@ mod tests {
             kept.write(dir.path()).unwrap();
             assert_eq!(Kept::read(dir.path()), kept);
         }
-        fs::write(dir.path().join(NAME), [0xff; 900]).unwrap();
+        std::fs::write(dir.path().join(NAME), [0xff; 900]).unwrap();
         assert_eq!(Kept::read(dir.path()), Kept::default());
     }
 }
