@@ -185,10 +185,10 @@ fn busy() -> Outcome<f64> {
     Ok(ticks.enumerate().filter(|(at, _)| ![3, 4, 8, 9].contains(at)).map(|(_, t)| t).sum::<f64>() / TICKS)
 }
 
-/// Resident kB of a machine's largest process of this name.
+/// Resident kB of a machine's largest process whose name begins so.
 fn resident(host: &Host, program: &str) -> u64 {
     let words = format!(
-        "for p in $(ip netns pids {}); do [ \"$(cat /proc/$p/comm)\" = {program} ] && sed -n 's/VmRSS:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status; done",
+        "for p in $(ip netns pids {}); do case $(cat /proc/$p/comm) in {program}*) sed -n 's/VmRSS:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status;; esac; done",
         host.ns.name
     );
     let out = std::process::Command::new("sh").args(["-c", &words]).output();
