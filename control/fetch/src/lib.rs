@@ -11,7 +11,7 @@ mod suites;
 
 pub use download::Download;
 pub use pin::pinned;
-pub use suites::{has_aes, provider};
+pub use suites::{MAX_FRAGMENT, has_aes, provider};
 
 use bytes::Bytes;
 use hearthgate_http::{Stream, begin1};
@@ -223,7 +223,9 @@ impl Fetch {
         let builder = ClientConfig::builder_with_provider(Arc::new(provider(has_aes())))
             .with_safe_default_protocol_versions()
             .map_err(|e| FetchError::NoAuthorities(e.to_string()))?;
-        let tls = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
+        tls.max_fragment_size = Some(MAX_FRAGMENT);
+        let tls = Arc::new(tls);
         Ok(self.tls.get_or_init(|| tls).clone())
     }
 }

@@ -1,7 +1,7 @@
 //! Certificates that are trusted for what they are, not for who signed them: a relay's that is pinned in the DERP map
 //! (`net/tlsdial` of tailscale.com v1.104.5), and a server's whose identity is looked at by other means.
 
-use crate::{FetchError, has_aes, provider};
+use crate::{FetchError, MAX_FRAGMENT, has_aes, provider};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -22,7 +22,9 @@ pub fn pinned(hash: Option<[u8; 32]>) -> Result<Arc<ClientConfig>, FetchError> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| FetchError::NoAuthorities(e.to_string()))?;
-    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.max_fragment_size = Some(MAX_FRAGMENT);
+    Ok(Arc::new(config))
 }
 
 #[derive(Debug)]

@@ -1,9 +1,14 @@
-//! Which ciphers TLS prefers: those that the processor is good at.
+//! Which ciphers TLS prefers: those that the processor is good at; and how long its records are.
 
 use rustls::crypto::{
     CryptoProvider,
     ring::{cipher_suite, default_provider},
 };
+
+/// Longest TLS record we send, as rustls counts: header and content. Encryption adds 17 bytes, and then it is the 4,096
+/// that rustls reads at once (`msgs/deframer/buffers.rs` of 0.23). A longer one is gathered in a buffer that grows and
+/// shrinks with each, up to a size that musl's allocator takes from the kernel and gives back.
+pub const MAX_FRAGMENT: usize = 4096 - 17;
 
 /// `ring`, with ChaCha20-Poly1305 first unless there are instructions for AES (`aes`): many routers have none, and AES in
 /// software takes several times as long. What the client puts first decides with most servers.

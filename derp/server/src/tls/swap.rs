@@ -1,7 +1,7 @@
 //! The certificate of a running server, replaceable without touching its connections.
 
 use super::{PemPair, TlsError, meta_certificate};
-use hearthgate_fetch::{has_aes, provider};
+use hearthgate_fetch::{MAX_FRAGMENT, has_aes, provider};
 use hearthgate_keys::NodePublic;
 use rustls::{
     ServerConfig,
@@ -51,6 +51,7 @@ impl Certificates {
             .with_no_client_auth()
             .with_cert_resolver(self.clone());
         config.ignore_client_order = !aes;
+        config.max_fragment_size = Some(MAX_FRAGMENT);
         // Tickets and their cache cost memory per connection, and relay connections are long.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
