@@ -98,9 +98,9 @@ impl Paths {
     }
 }
 
-/// The STUN server that tells whether UDP works: the home relay's if there is one.
-pub(crate) fn probe_target(regions: &[crate::Region], home: Option<RegionId>) -> Option<SocketAddr> {
-    let of = |region: &crate::Region| region.nodes.iter().find_map(|node| node.v4.or(node.v6));
+/// The STUN server that tells whether UDP works: the home relay's if there is one; over IPv4 if we have that.
+pub(crate) fn probe_target(regions: &[crate::Region], home: Option<RegionId>, v4: bool) -> Option<SocketAddr> {
+    let of = |region: &crate::Region| region.nodes.iter().find_map(|node| if v4 { node.v4 } else { node.v6 });
     let is_home = |region: &&crate::Region| Some(region.id) == home;
     regions.iter().find(is_home).and_then(of).or_else(|| regions.iter().filter(|r| !r.no_measure).find_map(of))
 }

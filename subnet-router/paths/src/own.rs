@@ -121,7 +121,7 @@ impl OwnNetwork {
     pub fn wants_probe(&self, now: Now) -> Option<SocketAddr> {
         let broken = self.last.as_ref().is_some_and(|last| !last.udp());
         let due = self.probe.is_none_or(|(_, at)| now.saturating_sub(at) >= HASTE_INTERVAL);
-        if broken && due { probe_target(&self.regions, self.home.home()) } else { None }
+        if broken && due { probe_target(&self.regions, self.home.home(), self.has(false)) } else { None }
     }
 
     /// UDP works again, and we are seen at this address.
