@@ -62,7 +62,9 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        // To the second.
+        let now = jiff::Timestamp::now();
+        let time = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
         let level = event.metadata().level();
         let line = if self.json {
             let mut object = serde_json::Map::new();

@@ -2,7 +2,7 @@
 
 use crate::{
     reach::{Finding, Level},
-    text::count,
+    text::{count, day},
 };
 use hearthgate_core::{Now, World};
 use jiff::{SignedDuration, Timestamp};
@@ -21,7 +21,7 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
             Level::Bad,
             format!(
                 "The clock of this box says {}: keys and certificates may be refused.",
-                now.wall.strftime("%Y-%m-%d")
+                day(now.wall)
             ),
             "Let the box reach a time server, or set the clock.",
         ));
@@ -43,7 +43,7 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
                 "Log in on it again, or remove it.",
             ));
         } else if let Some(expiry) = node.expiry.filter(|e| *e <= soon) {
-            let day = expiry.strftime("%Y-%m-%d");
+            let day = day(expiry);
             out.push(Finding::new(
                 Level::Warn,
                 format!("The key of {name} expires on {day}."),

@@ -351,3 +351,29 @@ pub const RESTORE_FORGET: &str = "No, leave everything as it is";
 pub const RESTORE_RUNNING: &str = "The backup is put in place, and the box starts anew. In some seconds go on, and log in with a name and password of the backup.";
 pub const ACCOUNTS_HINT: &str =
     "Who may open these pages. Auditors see everything and change nothing; members see and change their own devices.";
+
+/// A point in time to the minute, in UTC: `2026-01-02 03:04 UTC`. Cut out of RFC 3339: a formatter
+/// by pattern is 15 KB.
+#[must_use]
+pub fn minute(time: jiff::Timestamp) -> String {
+    let text = time.to_string();
+    let (day, rest) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{day} {} UTC", rest.get(..5).unwrap_or(rest))
+}
+
+/// The day of a point in time, in UTC: `2026-01-02`.
+#[must_use]
+pub fn day(time: jiff::Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('T').map_or(text.as_str(), |(day, _)| day).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_cut_not_rounded() {
+        let time = "2026-01-02T03:04:59.999999999Z".parse().unwrap();
+        assert_eq!(super::minute(time), "2026-01-02 03:04 UTC");
+        assert_eq!(super::day(time), "2026-01-02");
+    }
+}

@@ -283,7 +283,7 @@ fn or_default<'de, D: serde::Deserializer<'de>, T: Default + serde::Deserialize<
 
 /// A time as Tailscale writes it: to the second.
 fn time(t: Timestamp) -> Value {
-    t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
+    Timestamp::from_second(t.as_second()).unwrap_or(t).to_string().into()
 }
 
 /// The path exists, the method does not.

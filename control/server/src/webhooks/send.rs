@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hearthgate_core::{Event, Fact};
 use hearthgate_fetch::{Fetch, FetchError};
 use hearthgate_http::spawn;
+use hearthgate_web::text::minute;
 use http::{Request, header};
 use jiff::Timestamp;
 use portable_atomic::{AtomicU64, Ordering::Relaxed};
@@ -208,7 +209,7 @@ async fn serve(app: App, id: String, queue: Arc<Queue>, asks: Arc<Asks>) {
             _ => tracing::debug!(hook = hook.id, host, words, "webhook"),
         }
         app.hooks.note(&hook.id, |o| {
-            o.last = format!("{}: {words}{after}", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"));
+            o.last = format!("{}: {words}{after}", minute(Timestamp::now()));
             match end {
                 End::Delivered => o.failing = false,
                 End::Lost => (o.failing, o.lost) = (true, o.lost + 1),

@@ -142,7 +142,7 @@ pub fn prose(sentence: &str) -> Markup {
 pub fn when(time: Option<Timestamp>, none: &str) -> Markup {
     html! {
         @if let Some(t) = time {
-            time datetime=(t) { (t.strftime("%Y-%m-%d %H:%M UTC")) }
+            time datetime=(t) { (text::minute(t)) }
         } @else { (none) }
     }
 }
