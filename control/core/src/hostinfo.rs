@@ -173,7 +173,7 @@ mod tests {
         let request = RegisterRequest {
             followup: "x".repeat(1_000_000),
             tailnet: "x".repeat(1_000_000),
-            node_key_signature: vec![0; 1_000_000],
+            node_key_signature: vec![0; 1_000_000].into(),
             hostinfo: Some(hostinfo),
             version: 113,
             ephemeral: true,

@@ -6,7 +6,8 @@ use crate::{
     template::fill,
 };
 use hearthgate_addresses::{Scope, scope};
-use serde::{Deserialize, Serialize};
+use hearthgate_read::struct_of;
+use serde::Serialize;
 use std::{fmt, net::IpAddr};
 
 /// Longest field in bytes.
@@ -54,8 +55,7 @@ pub enum Mistake {
 }
 
 /// A dynamic name and the service that keeps it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// Id of a [`Service`].
     pub service: String,
@@ -76,6 +76,11 @@ pub struct Settings {
     /// The name leads to the IPv6 address.
     pub ipv6: bool,
 }
+
+struct_of!(Settings {
+    service: "service", name: "name", user: "user", secret: "secret", url: "url", zone: "zone", ttl: "ttl",
+    ipv4: "ipv4", ipv6: "ipv6",
+});
 
 impl Default for Settings {
     fn default() -> Self {

@@ -1,7 +1,7 @@
 //! Public keys: 32 bytes with a prefix that says what they are for.
 
 use crate::{HexError, KEY_LEN, decode_fixed, encode};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
 /// Why a key text was refused.
@@ -83,27 +83,15 @@ macro_rules! public_key {
             }
         }
 
+        hearthgate_read::text_of! { $name, Self::ZERO, concat!("a key like ", $prefix, "<64 hex digits>"); }
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                struct Text;
-                impl de::Visitor<'_> for Text {
-                    type Value = $name;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        write!(f, "a key like {}<64 hex digits>", $prefix)
-                    }
-                    fn visit_str<E: de::Error>(self, v: &str) -> Result<$name, E> {
-                        v.parse().map_err(E::custom)
-                    }
-                }
-                d.deserialize_str(Text)
-            }
-        }
+        hearthgate_read::deserialize!($name);
     };
 }
 

@@ -1,5 +1,6 @@
 //! Secrets that travel as text: pre-auth keys, API keys, passwords.
 
+use hearthgate_read::{Read, Scalar, Unfit};
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -19,6 +20,20 @@ impl Secret {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Read for Secret {
+    fn start() -> Self {
+        Self(String::new())
+    }
+
+    fn expected(&self) -> &'static str {
+        "a string"
+    }
+
+    fn scalar(&mut self, scalar: Scalar<'_>) -> Result<(), Unfit> {
+        self.0.scalar(scalar)
     }
 }
 

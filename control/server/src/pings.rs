@@ -80,7 +80,7 @@ impl Pings {
                 url: format!("{server_url}/machine/ping-response/{id}"),
                 url_is_noise: true,
                 types: "c2n".into(),
-                payload: request.as_bytes().to_vec(),
+                payload: request.as_bytes().to_vec().into(),
                 ..Default::default()
             }),
             ..Default::default()

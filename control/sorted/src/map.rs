@@ -1,6 +1,7 @@
 //! The map.
 
 use crate::map_iter::{IntoIter, Iter, IterMut};
+use hearthgate_read::{Keys, Read, Shape, Unfit};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     borrow::Borrow,
@@ -8,6 +9,7 @@ use std::{
     marker::PhantomData,
     mem,
     ops::{Bound, Index, RangeBounds},
+    str::FromStr,
 };
 
 /// A map in the order of its keys.
@@ -380,5 +382,35 @@ impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Deserialize<'de> for S
             }
         }
         deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+/// Entries lie as they come until the last one is read: an order of a stranger's makes nothing slow.
+impl<K: FromStr<Err: fmt::Display> + Ord, V: Read> Read for SortedMap<K, V> {
+    fn start() -> Self {
+        Self::new()
+    }
+
+    fn expected(&self) -> &'static str {
+        "a map"
+    }
+
+    fn begin(&mut self, shape: Shape) -> bool {
+        self.0.clear();
+        shape == Shape::Object
+    }
+
+    fn entry(&mut self, key: &str, _keys: &mut Keys) -> Result<Option<&mut dyn Read>, Unfit> {
+        let key = key.parse().map_err(|e| Unfit::content(&format_args!("key {key:?}: {e}")))?;
+        self.0.push((key, V::start()));
+        Ok(self.0.last_mut().map(|(_, value)| value as &mut dyn Read))
+    }
+
+    fn without_last(&mut self) {
+        self.0.pop();
+    }
+
+    fn end(&mut self) {
+        *self = Self::sort(mem::take(&mut self.0));
     }
 }

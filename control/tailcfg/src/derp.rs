@@ -1,39 +1,36 @@
 //! The DERP map (`tailcfg.DERPMap`).
 
-use crate::{is_false, is_zero, null::or_default};
+use crate::{is_false, is_zero};
+use hearthgate_read::struct_of;
 use hearthgate_sorted::SortedMap;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 /// Relays that clients may use.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct DerpMap {
     /// Scores that bend the choice of the home relay.
     #[serde(rename = "HomeParams", skip_serializing_if = "Option::is_none")]
     pub home_params: Option<DerpHomeParams>,
-    /// Regions by number. 900 to 999 are for self-hosters.
-    #[serde(rename = "Regions", deserialize_with = "regions_without_null")]
+    /// Regions by number. 900 to 999 are for self-hosters. One that is `null` is left out, as
+    /// official clients do.
+    #[serde(rename = "Regions")]
     pub regions: SortedMap<i32, DerpRegion>,
 }
 
-/// Regions that are `null` are left out, as official clients do.
-fn regions_without_null<'de, D: Deserializer<'de>>(d: D) -> Result<SortedMap<i32, DerpRegion>, D::Error> {
-    let regions: SortedMap<i32, Option<DerpRegion>> = or_default(d)?;
-    Ok(regions.into_iter().filter_map(|(id, region)| Some((id, region?))).collect())
-}
+struct_of!(DerpMap { home_params: "HomeParams", regions: "Regions" });
 
 /// Scores that bend the choice of the home relay.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct DerpHomeParams {
     /// Factor on a region's latency, by region number; below 1 makes it likelier.
-    #[serde(rename = "RegionScore", deserialize_with = "or_default", skip_serializing_if = "SortedMap::is_empty")]
+    #[serde(rename = "RegionScore", skip_serializing_if = "SortedMap::is_empty")]
     pub region_score: SortedMap<i32, f64>,
 }
 
+struct_of!(DerpHomeParams { region_score: "RegionScore" });
+
 /// A group of relays that know each other.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct DerpRegion {
     /// Number, above 0.
     #[serde(rename = "RegionID")]
@@ -57,13 +54,17 @@ pub struct DerpRegion {
     #[serde(rename = "NoMeasureNoHome", skip_serializing_if = "is_false")]
     pub no_measure_no_home: bool,
     /// Relays of the region, in order of preference.
-    #[serde(rename = "Nodes", deserialize_with = "or_default")]
+    #[serde(rename = "Nodes")]
     pub nodes: Vec<DerpNode>,
 }
 
+struct_of!(DerpRegion {
+    region_id: "RegionID", region_code: "RegionCode", region_name: "RegionName", latitude: "Latitude", longitude:
+    "Longitude", avoid: "Avoid", no_measure_no_home: "NoMeasureNoHome", nodes: "Nodes",
+});
+
 /// One relay.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct DerpNode {
     /// Name, unique over all regions.
     #[serde(rename = "Name")]
@@ -99,3 +100,9 @@ pub struct DerpNode {
     #[serde(rename = "CanPort80", skip_serializing_if = "is_false")]
     pub can_port80: bool,
 }
+
+struct_of!(DerpNode {
+    name: "Name", region_id: "RegionID", host_name: "HostName", cert_name: "CertName", ipv4: "IPv4", ipv6: "IPv6",
+    stun_port: "STUNPort", stun_only: "STUNOnly", derp_port: "DERPPort", insecure_for_tests: "InsecureForTests",
+    can_port80: "CanPort80",
+});

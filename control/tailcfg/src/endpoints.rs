@@ -2,6 +2,7 @@
 
 use crate::is_false;
 use hearthgate_keys::{ChallengePublic, MachinePublic, NodePublic};
+use hearthgate_read::struct_of;
 use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /key` (`tailcfg.OverTLSPublicKeyResponse`).
@@ -24,8 +25,7 @@ pub struct EarlyNoise {
 }
 
 /// Body of `/machine/set-dns`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SetDnsRequest {
     /// Capability version.
     #[serde(rename = "Version")]
@@ -44,9 +44,10 @@ pub struct SetDnsRequest {
     pub value: String,
 }
 
+struct_of!(SetDnsRequest { version: "Version", node_key: "NodeKey", name: "Name", kind: "Type", value: "Value" });
+
 /// Body of `/machine/feature/query`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct QueryFeatureRequest {
     /// `serve`, `funnel`…
     #[serde(rename = "Feature")]
@@ -56,9 +57,10 @@ pub struct QueryFeatureRequest {
     pub node_key: NodePublic,
 }
 
+struct_of!(QueryFeatureRequest { feature: "Feature", node_key: "NodeKey" });
+
 /// Answer of `/machine/feature/query`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct QueryFeatureResponse {
     /// The feature can be used.
     #[serde(rename = "Complete", skip_serializing_if = "is_false")]
@@ -74,9 +76,10 @@ pub struct QueryFeatureResponse {
     pub should_wait: bool,
 }
 
+struct_of!(QueryFeatureResponse { complete: "Complete", text: "Text", url: "URL", should_wait: "ShouldWait" });
+
 /// Body of `/machine/id-token`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct TokenRequest {
     /// Capability version.
     #[serde(rename = "CapVersion")]
@@ -89,6 +92,8 @@ pub struct TokenRequest {
     pub audience: String,
 }
 
+struct_of!(TokenRequest { cap_version: "CapVersion", node_key: "NodeKey", audience: "Audience" });
+
 /// Answer of `/machine/id-token`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TokenResponse {
@@ -97,8 +102,7 @@ pub struct TokenResponse {
 }
 
 /// Body of `POST /verify` (`tailcfg.DERPAdmitClientRequest`).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct VerifyRequest {
     /// The client that connects to the relay.
     #[serde(rename = "NodePublic")]
@@ -108,11 +112,14 @@ pub struct VerifyRequest {
     pub source: String,
 }
 
+struct_of!(VerifyRequest { node_public: "NodePublic", source: "Source" });
+
 /// Answer of `POST /verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct VerifyResponse {
     /// It may use the relay.
     #[serde(rename = "Allow")]
     pub allow: bool,
 }
+
+struct_of!(VerifyResponse { allow: "Allow" });

@@ -1,26 +1,28 @@
 //! Packet filter rules (`tailcfg.FilterRule`): inbound, evaluated by the destination.
 
-use crate::{node::CapMap, null::or_default};
+use crate::node::CapMap;
+use hearthgate_read::struct_of;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// One rule: it has destinations with ports, or grants capabilities, never both.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct FilterRule {
     /// Sources: address, prefix, `a-b`, `*`, or `cap:<node capability>` (capability version 109).
-    #[serde(rename = "SrcIPs", deserialize_with = "or_default")]
+    #[serde(rename = "SrcIPs")]
     pub src_ips: Vec<String>,
     /// Destinations.
-    #[serde(rename = "DstPorts", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "DstPorts", skip_serializing_if = "Vec::is_empty")]
     pub dst_ports: Vec<NetPortRange>,
     /// IP protocol numbers; empty is TCP, UDP, ICMP and ICMPv6.
-    #[serde(rename = "IPProto", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "IPProto", skip_serializing_if = "Vec::is_empty")]
     pub ip_proto: Vec<i32>,
     /// Capabilities of the sources at these destinations.
-    #[serde(rename = "CapGrant", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "CapGrant", skip_serializing_if = "Vec::is_empty")]
     pub cap_grant: Vec<CapGrant>,
 }
+
+struct_of!(FilterRule { src_ips: "SrcIPs", dst_ports: "DstPorts", ip_proto: "IPProto", cap_grant: "CapGrant" });
 
 impl FilterRule {
     /// Everything from everywhere.
@@ -32,8 +34,7 @@ impl FilterRule {
 }
 
 /// A destination.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct NetPortRange {
     /// Address, prefix, `a-b` or `*`.
     #[serde(rename = "IP")]
@@ -43,9 +44,10 @@ pub struct NetPortRange {
     pub ports: PortRange,
 }
 
+struct_of!(NetPortRange { ip: "IP", ports: "Ports" });
+
 /// Ports from `first` to `last`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct PortRange {
     /// Lowest port.
     #[serde(rename = "First")]
@@ -55,17 +57,20 @@ pub struct PortRange {
     pub last: u16,
 }
 
+struct_of!(PortRange { first: "First", last: "Last" });
+
 /// Capabilities granted at destinations.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct CapGrant {
     /// Destinations.
-    #[serde(rename = "Dsts", deserialize_with = "or_default")]
+    #[serde(rename = "Dsts")]
     pub dsts: Vec<IpNet>,
     /// Plain capabilities (old form).
-    #[serde(rename = "Caps", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "Caps", skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<String>,
     /// Capabilities with values.
-    #[serde(rename = "CapMap", deserialize_with = "or_default", skip_serializing_if = "CapMap::is_empty")]
+    #[serde(rename = "CapMap", skip_serializing_if = "CapMap::is_empty")]
     pub cap_map: CapMap,
 }
+
+struct_of!(CapGrant { dsts: "Dsts", caps: "Caps", cap_map: "CapMap" });

@@ -1,13 +1,13 @@
 //! What a client says about itself (`tailcfg.Hostinfo`).
 
-use crate::{is_false, is_zero, null::or_default};
+use crate::{is_false, is_zero};
+use hearthgate_read::struct_of;
 use hearthgate_sorted::SortedMap;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Self-description of a client. Only what a server or a peer has use for is kept; the rest is ignored.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Hostinfo {
     /// Client version.
     #[serde(rename = "IPNVersion", skip_serializing_if = "String::is_empty")]
@@ -49,19 +49,19 @@ pub struct Hostinfo {
     #[serde(rename = "GoArch", skip_serializing_if = "String::is_empty")]
     pub go_arch: String,
     /// Routes it advertises now; absent withdraws them all.
-    #[serde(rename = "RoutableIPs", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "RoutableIPs", skip_serializing_if = "Vec::is_empty")]
     pub routable_ips: Vec<IpNet>,
     /// Tags it asks for.
-    #[serde(rename = "RequestTags", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "RequestTags", skip_serializing_if = "Vec::is_empty")]
     pub request_tags: Vec<String>,
     /// Services; PeerAPI ports among them.
-    #[serde(rename = "Services", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "Services", skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
     /// What it measured of its network; absent is "nothing new".
     #[serde(rename = "NetInfo", skip_serializing_if = "Option::is_none")]
     pub net_info: Option<NetInfo>,
     /// SSH host keys; not empty means that Tailscale SSH is on.
-    #[serde(rename = "sshHostKeys", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "sshHostKeys", skip_serializing_if = "Vec::is_empty")]
     pub ssh_host_keys: Vec<String>,
     /// Runs without TUN.
     #[serde(rename = "Userspace", skip_serializing_if = "Option::is_none")]
@@ -86,6 +86,15 @@ pub struct Hostinfo {
     pub exit_node_id: String,
 }
 
+struct_of!(Hostinfo {
+    ipn_version: "IPNVersion", backend_log_id: "BackendLogID", os: "OS", os_version: "OSVersion", distro: "Distro",
+    distro_version: "DistroVersion", app: "App", package: "Package", device_model: "DeviceModel", hostname:
+    "Hostname", shields_up: "ShieldsUp", machine: "Machine", go_arch: "GoArch", routable_ips: "RoutableIPs",
+    request_tags: "RequestTags", services: "Services", net_info: "NetInfo", ssh_host_keys: "sshHostKeys", userspace:
+    "Userspace", app_connector: "AppConnector", allows_update: "AllowsUpdate", state_encrypted: "StateEncrypted",
+    peer_relay: "PeerRelay", location: "Location", exit_node_id: "ExitNodeID",
+});
+
 impl Hostinfo {
     /// Reads one. Server, router and importer read them, too, as parts of messages: here is where that is compiled.
     ///
@@ -97,8 +106,7 @@ impl Hostinfo {
 }
 
 /// A service of a client.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Service {
     /// `tcp`, `udp`, `peerapi4`, `peerapi6`, `peerapi-dns-proxy`…
     #[serde(rename = "Proto")]
@@ -111,9 +119,10 @@ pub struct Service {
     pub description: String,
 }
 
+struct_of!(Service { proto: "Proto", port: "Port", description: "Description" });
+
 /// A place.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Location {
     /// Country.
     #[serde(rename = "Country", skip_serializing_if = "String::is_empty")]
@@ -138,9 +147,13 @@ pub struct Location {
     pub priority: i32,
 }
 
+struct_of!(Location {
+    country: "Country", country_code: "CountryCode", city: "City", city_code: "CityCode", latitude: "Latitude",
+    longitude: "Longitude", priority: "Priority",
+});
+
 /// What a client measured of its network.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct NetInfo {
     /// Hard NAT.
     #[serde(rename = "MappingVariesByDestIP", skip_serializing_if = "Option::is_none")]
@@ -155,6 +168,11 @@ pub struct NetInfo {
     #[serde(rename = "PreferredDERP", skip_serializing_if = "is_zero")]
     pub preferred_derp: i32,
     /// Latency in seconds, by `<region>-v4` or `<region>-v6`.
-    #[serde(rename = "DERPLatency", deserialize_with = "or_default", skip_serializing_if = "SortedMap::is_empty")]
+    #[serde(rename = "DERPLatency", skip_serializing_if = "SortedMap::is_empty")]
     pub derp_latency: SortedMap<String, f64>,
 }
+
+struct_of!(NetInfo {
+    mapping_varies_by_dest_ip: "MappingVariesByDestIP", working_ipv6: "WorkingIPv6", working_udp: "WorkingUDP",
+    preferred_derp: "PreferredDERP", derp_latency: "DERPLatency",
+});

@@ -3,10 +3,11 @@
 //! Field names are those of the wire in snake case. Absence has a meaning in this protocol: where "absent" and
 //! "present but empty" differ, the field is an `Option` of a list or map, and each such field says what both mean.
 //! Elsewhere an empty value is left out, as the official code does. Unknown fields are ignored, `null` is read as
-//! "not there" wherever the official clients send it.
+//! "not there"; how they are read is `hearthgate_read`'s.
 //!
 //! The same types serve the server, which reads requests and writes responses, and a client, which does the reverse.
 
+mod bytes;
 mod capver;
 mod derp;
 mod dns;
@@ -16,12 +17,12 @@ mod hostinfo;
 mod map_request;
 mod map_response;
 mod node;
-mod null;
 mod ranges;
 mod register;
 mod ssh;
 mod time;
 
+pub use bytes::Bytes;
 pub use capver::{CapabilityVersion, RELEASES};
 pub use derp::{DerpHomeParams, DerpMap, DerpNode, DerpRegion};
 pub use dns::{DnsConfig, DnsRecord, Resolver};

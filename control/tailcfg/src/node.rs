@@ -1,10 +1,11 @@
 //! Nodes, patches, users (`tailcfg.Node`, `PeerChange`, `User`, `Login`, `UserProfile`).
 
-use crate::{dns::Resolver, hostinfo::Hostinfo, is_false, is_zero, null::or_default, time::Time};
+use crate::{dns::Resolver, hostinfo::Hostinfo, is_false, is_zero, time::Time};
 use hearthgate_keys::{DiscoPublic, MachinePublic, NodePublic};
+use hearthgate_read::struct_of;
 use hearthgate_sorted::SortedMap;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::net::SocketAddr;
 
@@ -12,8 +13,7 @@ use std::net::SocketAddr;
 pub type CapMap = SortedMap<String, Option<Vec<Value>>>;
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Node {
     /// Number, above 0, for life.
     #[serde(rename = "ID")]
@@ -40,19 +40,19 @@ pub struct Node {
     #[serde(rename = "DiscoKey", skip_serializing_if = "DiscoPublic::is_zero")]
     pub disco_key: DiscoPublic,
     /// Its own addresses.
-    #[serde(rename = "Addresses", deserialize_with = "or_default")]
+    #[serde(rename = "Addresses")]
     pub addresses: Vec<IpNet>,
     /// Addresses and routes it serves; absent is "the same as `addresses`", empty is "nothing".
     #[serde(rename = "AllowedIPs", skip_serializing_if = "Option::is_none")]
     pub allowed_ips: Option<Vec<IpNet>>,
     /// Candidate addresses.
-    #[serde(rename = "Endpoints", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "Endpoints", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<SocketAddr>,
     /// Home DERP region; 0 is unknown.
     #[serde(rename = "HomeDERP", skip_serializing_if = "is_zero")]
     pub home_derp: i32,
     /// The same in the form before capability version 111, `127.3.3.40:<region>`; read for other servers' sake.
-    #[serde(rename = "DERP", deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "DERP", skip_serializing_if = "String::is_empty")]
     pub legacy_derp: String,
     /// Self-description.
     #[serde(rename = "Hostinfo", skip_serializing_if = "Option::is_none")]
@@ -64,10 +64,10 @@ pub struct Node {
     #[serde(rename = "Cap", skip_serializing_if = "is_zero")]
     pub cap: u32,
     /// Tags.
-    #[serde(rename = "Tags", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "Tags", skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Routes it serves as primary, default routes apart.
-    #[serde(rename = "PrimaryRoutes", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "PrimaryRoutes", skip_serializing_if = "Vec::is_empty")]
     pub primary_routes: Vec<IpNet>,
     /// When it was seen last; only for nodes that are offline.
     #[serde(rename = "LastSeen", skip_serializing_if = "Time::is_none")]
@@ -82,7 +82,7 @@ pub struct Node {
     #[serde(rename = "CapMap", skip_serializing_if = "Option::is_none")]
     pub cap_map: Option<CapMap>,
     /// Capabilities in their older form, without values; read for other servers' sake.
-    #[serde(rename = "Capabilities", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "Capabilities", skip_serializing_if = "Vec::is_empty")]
     pub legacy_capabilities: Vec<String>,
     /// Its key has expired.
     #[serde(rename = "Expired", skip_serializing_if = "is_false")]
@@ -94,13 +94,21 @@ pub struct Node {
     #[serde(rename = "IsJailed", skip_serializing_if = "is_false")]
     pub is_jailed: bool,
     /// Resolvers of a plain WireGuard exit node.
-    #[serde(rename = "ExitNodeDNSResolvers", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "ExitNodeDNSResolvers", skip_serializing_if = "Vec::is_empty")]
     pub exit_node_dns_resolvers: Vec<Resolver>,
 }
 
+struct_of!(Node {
+    id: "ID", stable_id: "StableID", name: "Name", user: "User", key: "Key", key_expiry: "KeyExpiry", machine:
+    "Machine", disco_key: "DiscoKey", addresses: "Addresses", allowed_ips: "AllowedIPs", endpoints: "Endpoints",
+    home_derp: "HomeDERP", legacy_derp: "DERP", hostinfo: "Hostinfo", created: "Created", cap: "Cap", tags: "Tags",
+    primary_routes: "PrimaryRoutes", last_seen: "LastSeen", online: "Online", machine_authorized:
+    "MachineAuthorized", cap_map: "CapMap", legacy_capabilities: "Capabilities", expired: "Expired",
+    is_wireguard_only: "IsWireGuardOnly", is_jailed: "IsJailed", exit_node_dns_resolvers: "ExitNodeDNSResolvers",
+});
+
 /// A patch of one peer. Absent is "unchanged".
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct PeerChange {
     /// Which node.
     #[serde(rename = "NodeID")]
@@ -134,9 +142,13 @@ pub struct PeerChange {
     pub key_expiry: Option<Time>,
 }
 
+struct_of!(PeerChange {
+    node_id: "NodeID", derp_region: "DERPRegion", cap: "Cap", cap_map: "CapMap", endpoints: "Endpoints", key: "Key",
+    disco_key: "DiscoKey", online: "Online", last_seen: "LastSeen", key_expiry: "KeyExpiry",
+});
+
 /// A user.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct User {
     /// Number; 0 breaks Taildrop.
     #[serde(rename = "ID")]
@@ -152,9 +164,10 @@ pub struct User {
     pub created: Time,
 }
 
+struct_of!(User { id: "ID", display_name: "DisplayName", profile_pic_url: "ProfilePicURL", created: "Created" });
+
 /// How a user logged in.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Login {
     /// Number.
     #[serde(rename = "ID")]
@@ -173,9 +186,13 @@ pub struct Login {
     pub profile_pic_url: String,
 }
 
+struct_of!(Login {
+    id: "ID", provider: "Provider", login_name: "LoginName", display_name: "DisplayName", profile_pic_url:
+    "ProfilePicURL",
+});
+
 /// What others see of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct UserProfile {
     /// Number.
     #[serde(rename = "ID")]
@@ -190,6 +207,11 @@ pub struct UserProfile {
     #[serde(rename = "ProfilePicURL", skip_serializing_if = "String::is_empty")]
     pub profile_pic_url: String,
     /// Groups.
-    #[serde(rename = "Groups", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "Groups", skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
+
+struct_of!(UserProfile {
+    id: "ID", login_name: "LoginName", display_name: "DisplayName", profile_pic_url: "ProfilePicURL", groups:
+    "Groups",
+});

@@ -1,18 +1,18 @@
 //! Bodies of `/machine/register` (`tailcfg.RegisterRequest`, `RegisterResponse`).
 
 use crate::{
+    bytes::Bytes,
     hostinfo::Hostinfo,
     is_false,
     node::{Login, User},
-    null::{base64_bytes, or_default},
     time::Time,
 };
 use hearthgate_keys::{NlPublic, NodePublic, Secret};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use hearthgate_read::struct_of;
+use serde::{Serialize, Serializer};
 
 /// A request to join, to come back, to rotate the key or to log out.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct RegisterRequest {
     /// Capability version.
     #[serde(rename = "Version")]
@@ -42,12 +42,18 @@ pub struct RegisterRequest {
     #[serde(rename = "Ephemeral", skip_serializing_if = "is_false")]
     pub ephemeral: bool,
     /// Tailnet-lock signature.
-    #[serde(rename = "NodeKeySignature", with = "base64_bytes")]
-    pub node_key_signature: Vec<u8>,
+    #[serde(rename = "NodeKeySignature")]
+    pub node_key_signature: Bytes,
     /// Tailnet wanted by device management.
-    #[serde(rename = "Tailnet", deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "Tailnet", skip_serializing_if = "String::is_empty")]
     pub tailnet: String,
 }
+
+struct_of!(RegisterRequest {
+    version: "Version", node_key: "NodeKey", old_node_key: "OldNodeKey", nl_key: "NLKey", auth: "Auth", expiry:
+    "Expiry", followup: "Followup", hostinfo: "Hostinfo", ephemeral: "Ephemeral", node_key_signature:
+    "NodeKeySignature", tailnet: "Tailnet",
+});
 
 /// Credentials of a register request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,28 +62,28 @@ pub struct RegisterResponseAuth {
     pub auth_key: Secret,
 }
 
-#[derive(Serialize, Deserialize, Default)]
-#[serde(default)]
-struct AuthWire {
-    #[serde(rename = "AuthKey", deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    auth_key: String,
+#[derive(Serialize)]
+struct AuthWire<'a> {
+    #[serde(rename = "AuthKey", skip_serializing_if = "str::is_empty")]
+    auth_key: &'a str,
 }
 
 impl Serialize for RegisterResponseAuth {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        AuthWire { auth_key: self.auth_key.reveal().to_owned() }.serialize(s)
+        AuthWire { auth_key: self.auth_key.reveal() }.serialize(s)
     }
 }
 
-impl<'de> Deserialize<'de> for RegisterResponseAuth {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        AuthWire::deserialize(d).map(|w| Self { auth_key: Secret::new(w.auth_key) })
+impl Default for RegisterResponseAuth {
+    fn default() -> Self {
+        Self { auth_key: Secret::new(String::new()) }
     }
 }
+
+struct_of!(RegisterResponseAuth { auth_key: "AuthKey" });
 
 /// Answer to a register request; status 200 even for a refusal, whose text is in [`Self::error`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct RegisterResponse {
     /// Owner.
     #[serde(rename = "User")]
@@ -101,3 +107,8 @@ pub struct RegisterResponse {
     #[serde(rename = "Error")]
     pub error: String,
 }
+
+struct_of!(RegisterResponse {
+    user: "User", login: "Login", node_key_expired: "NodeKeyExpired", machine_authorized: "MachineAuthorized",
+    auth_url: "AuthURL", node_key_signature: "NodeKeySignature", error: "Error",
+});

@@ -1,41 +1,44 @@
 //! SSH rules (`tailcfg.SSHPolicy`); these types are in camel case on the wire.
 
-use crate::{is_false, is_zero, null::or_default, time::Time};
+use crate::{is_false, is_zero, time::Time};
+use hearthgate_read::struct_of;
 use hearthgate_sorted::SortedMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// SSH rules of a node, the first match wins. `{"rules":[]}` revokes everything; absence changes nothing.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct SshPolicy {
     /// Rules in order.
-    #[serde(deserialize_with = "or_default")]
     pub rules: Vec<SshRule>,
 }
 
+struct_of!(SshPolicy { rules: "rules" });
+
 /// One rule.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SshRule {
     /// When the rule ends; none is never.
     #[serde(skip_serializing_if = "Time::is_none")]
     pub rule_expires: Time,
     /// Who; any match suffices.
-    #[serde(deserialize_with = "or_default")]
     pub principals: Vec<SshPrincipal>,
     /// Requested user to local user: `*`, `=`, empty for refused.
-    #[serde(deserialize_with = "or_default")]
     pub ssh_users: SortedMap<String, String>,
     /// What happens; none is a refusal.
     pub action: Option<SshAction>,
     /// Environment variables the client may send.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accept_env: Vec<String>,
 }
 
+struct_of!(SshRule {
+    rule_expires: "ruleExpires", principals: "principals", ssh_users: "sshUsers", action: "action", accept_env:
+    "acceptEnv",
+});
+
 /// Who a rule is about.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SshPrincipal {
     /// Stable id of a node.
     #[serde(rename = "node", skip_serializing_if = "String::is_empty")]
@@ -51,9 +54,11 @@ pub struct SshPrincipal {
     pub any: bool,
 }
 
+struct_of!(SshPrincipal { node: "node", node_ip: "nodeIP", user_login: "userLogin", any: "any" });
+
 /// What happens to a session.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SshAction {
     /// Text to show.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -80,6 +85,13 @@ pub struct SshAction {
     #[serde(skip_serializing_if = "is_false")]
     pub allow_remote_port_forwarding: bool,
     /// Addresses of session recorders.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recorders: Vec<String>,
 }
+
+struct_of!(SshAction {
+    message: "message", reject: "reject", accept: "accept", session_duration: "sessionDuration",
+    allow_agent_forwarding: "allowAgentForwarding", hold_and_delegate: "holdAndDelegate",
+    allow_local_port_forwarding: "allowLocalPortForwarding", allow_remote_port_forwarding:
+    "allowRemotePortForwarding", recorders: "recorders",
+});

@@ -1,7 +1,8 @@
 //! Points in time as Go writes them: RFC 3339, with the year 1 for "none".
 
+use hearthgate_read::{Read, Scalar, Unfit, deserialize};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{Serialize, Serializer};
 
 const GO_ZERO: &str = "0001-01-01T00:00:00Z";
 
@@ -44,14 +45,30 @@ impl Serialize for Time {
     }
 }
 
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let Some(text) = Option::<String>::deserialize(d)? else { return Ok(Self(None)) };
-        if text.is_empty() {
-            return Ok(Self(None));
+impl Read for Time {
+    fn start() -> Self {
+        Self(None)
+    }
+
+    fn expected(&self) -> &'static str {
+        "a time such as 2026-01-02T03:04:05Z"
+    }
+
+    fn scalar(&mut self, scalar: Scalar<'_>) -> Result<(), Unfit> {
+        let Scalar::Text(text) = scalar else { return Err(Unfit::Type(self.expected())) };
+        self.0 = None;
+        if !text.is_empty() {
+            let parsed: Timestamp = text.parse().map_err(|e| Unfit::content(&e))?;
+            // Go's zero time comes in other offsets and spellings too: nothing real lies before 1970.
+            self.0 = (parsed.as_second() > 0).then_some(parsed);
         }
-        let parsed: Timestamp = text.parse().map_err(D::Error::custom)?;
-        // Go's zero time comes in other offsets and spellings too: nothing real lies before 1970.
-        Ok(Self((parsed.as_second() > 0).then_some(parsed)))
+        Ok(())
+    }
+
+    fn null(&mut self) -> bool {
+        self.0 = None;
+        true
     }
 }
+
+deserialize!(Time);

@@ -1,6 +1,7 @@
 //! Messages of the official code (`vectors/*.json`): read, written again, and compared.
 
 use hearthgate_tailcfg::{
+    DerpMap, DnsRecord, Node, PingRequest,
     EarlyNoise, MapRequest, MapResponse, OverTlsPublicKeyResponse, QueryFeatureResponse, RegisterRequest,
     RegisterResponse, SetDnsRequest, SshAction, VerifyRequest, VerifyResponse,
 };
@@ -151,4 +152,35 @@ fn the_recorded_session_is_understood() {
 fn auth_keys_do_not_print() {
     let request: RegisterRequest = serde_json::from_str(r#"{"Auth":{"AuthKey":"hskey-auth-secret"}}"#).unwrap();
     assert!(!format!("{request:?}").contains("hskey-auth-secret"));
+}
+
+#[test]
+fn odd_but_valid_messages_are_read() {
+    let read = |text: &str| serde_json::from_slice::<DerpMap>(text.as_bytes()).unwrap();
+    // Go sorts keys as texts; a region that is null is none; the last of two with one number counts.
+    let map = read(r#"{"Regions":{"10":{"RegionID":10},"9":{"RegionID":9},"8":null,"9":{"RegionID":99}}}"#);
+    assert_eq!(map.regions.iter().map(|(n, r)| (*n, r.region_id)).collect::<Vec<_>>(), [(9, 99), (10, 10)]);
+    assert_eq!(read(r#"{"Regions":null}"#), DerpMap::default());
+    assert!(serde_json::from_slice::<DerpMap>(br#"{"Regions":{"x":{}}}"#).unwrap_err().to_string().contains("\"x\""));
+    let record: DnsRecord = serde_json::from_str(r#"{"name":"a.b","type":"A","Value":"192.0.2.1"}"#).unwrap();
+    assert_eq!((record.name.as_str(), record.kind.as_str(), record.value.as_str()), ("a.b", "A", "192.0.2.1"));
+    let node = serde_json::from_str::<Node>(
+        r#"{"KeyExpiry":"0001-01-01T00:00:00Z","Created":"2026-01-02T03:04:05Z","LastSeen":"","CapMap":{"a":null,"b":[1]}}"#,
+    )
+    .unwrap();
+    assert!(node.key_expiry.is_none() && node.last_seen.is_none() && !node.created.is_none());
+    let capabilities = node.cap_map.unwrap();
+    assert_eq!((capabilities["a"].clone(), capabilities["b"].clone()), (None, Some(vec![1.into()])));
+    for wrong in [
+        r#"{"Key":"nodekey:12"}"#,
+        r#"{"Key":"mkey:0000000000000000000000000000000000000000000000000000000000000000"}"#,
+        r#"{"Created":"yesterday"}"#,
+        r#"{"Addresses":["100.64.0.1"]}"#,
+        r#"{"Name":"a","Name":"b"}"#,
+    ] {
+        assert!(serde_json::from_str::<Node>(wrong).is_err(), "{wrong}");
+    }
+    let ping = serde_json::from_str::<PingRequest>(r#"{"Payload":"R0VUIC8="}"#).unwrap();
+    assert_eq!(ping.payload.0, b"GET /");
+    assert!(serde_json::from_str::<PingRequest>(r#"{"Payload":"R0VUIC8"}"#).is_err());
 }

@@ -311,7 +311,7 @@ impl Task {
             "" => None,
             "c2n" => {
                 let view = self.shown.borrow();
-                Some(c2n::answer(&ping.payload, c2n::Facts { problem: view.problem.as_deref(), prefs: &self.prefs }))
+                Some(c2n::answer(&ping.payload.0, c2n::Facts { problem: view.problem.as_deref(), prefs: &self.prefs }))
             }
             _ => return,
         };
