@@ -1,8 +1,8 @@
 //! From TOML to the types of the configuration: each section lists its keys, and one function reads all sections.
 //!
 //! serde would compile a reader for every section, a third of a megabyte; what happens once per start may be a walk
-//! through tables. A key that is absent leaves its default, one that nobody knows is a mistake, and every mistake has its
-//! place in the text.
+//! through tables. A key that is absent leaves its default, one that nobody knows is a mistake, and every mistake has
+//! its place in the text.
 
 use hearthgate_sorted::SortedMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};

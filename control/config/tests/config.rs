@@ -136,7 +136,8 @@ fn values_of_the_wrong_kind_are_named_in_the_order_of_the_text() {
 
 #[test]
 fn what_is_read_goes_before_defaults_and_the_environment_before_both() {
-    let text = "connections_per_address = 0x10\ntrusted_proxies = [\"192.0.2.0/24\"]\n[prefixes]\nv4 = \"100.64.5.0/24\"\n\
+    let text = "connections_per_address = 0x10\n\
+        trusted_proxies = [\"192.0.2.0/24\"]\n[prefixes]\nv4 = \"100.64.5.0/24\"\n\
         [dns]\nextra_records = [{ name = \"a.b\", type = \"A\", value = \"192.0.2.1\" }]\n\
         [dns.nameservers.split]\n\"c.d\" = [\"192.0.2.53\"]\n[oidc.extra_params]\nprompt = \"login\"\n";
     let env = [("HEARTHGATE_TRUSTED_PROXIES".to_owned(), " 10.0.0.0/8 , fd00::/8,".to_owned())];

@@ -1,8 +1,8 @@
 //! Reading JSON into a value that is there already: one visitor for all types, in the place of one that serde's derive
 //! makes for each.
 //!
-//! What a type has to say for itself is small: a struct lists its keys and hands out its fields ([`struct_of!`]), a list
-//! adds an element, a leaf takes a scalar. All of that is behind `dyn Read`, so the code that walks through the text is
+//! What a type has to say for itself is small: a struct lists its keys and hands out its fields ([`struct_of!`]), a
+//! list adds an element, a leaf takes a scalar. All of that is behind `dyn Read`, so the code that walks through the text is
 //! compiled once. It behaves as Go's `encoding/json`, whose messages these are, and as serde's derive did here:
 //!
 //! * absent keys leave their field as it is, unknown keys are skipped, a key twice is a mistake;
@@ -117,7 +117,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The number of a key among those of a struct. Writers keep to one order, so the one behind the last is tried first.
+    /// The number of a key among those of a struct. Writers keep to one order, so what is behind the last comes first.
     ///
     /// # Errors
     /// It came before.

@@ -35,9 +35,9 @@ fn read(text: &str) -> Result<Outer, String> {
 
 #[test]
 fn all_kinds_of_values_arrive_in_any_order() {
-    let text = r#"{"Socket":"[::1]:5","On":true,"Unknown":{"a":[1,{"b":null}]},"Small":65535,"Large":-9223372036854775808,
-        "Ratio":1,"Maybe":[{"Numbers":[0,255]},{"Name":"\u00e4"}],"inner":{"Name":"x"},"Any":[null,1,-1,0.5,"t",{"k":[true]}],
-        "Addresses":["192.0.2.1","::1"]}"#;
+    let text = r#"{"Socket":"[::1]:5","On":true,"Unknown":{"a":[1,{"b":null}]},"Small":65535,
+        "Large":-9223372036854775808,"Ratio":1,"Maybe":[{"Numbers":[0,255]},{"Name":"\u00e4"}],"inner":{"Name":"x"},
+        "Any":[null,1,-1,0.5,"t",{"k":[true]}],"Addresses":["192.0.2.1","::1"]}"#;
     let outer = read(text).unwrap();
     let inner = |name: &str, numbers: &[u8]| Inner { name: name.into(), numbers: numbers.into() };
     let expected = Outer {

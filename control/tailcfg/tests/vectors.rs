@@ -1,9 +1,8 @@
 //! Messages of the official code (`vectors/*.json`): read, written again, and compared.
 
 use hearthgate_tailcfg::{
-    DerpMap, DnsRecord, Node, PingRequest,
-    EarlyNoise, MapRequest, MapResponse, OverTlsPublicKeyResponse, QueryFeatureResponse, RegisterRequest,
-    RegisterResponse, SetDnsRequest, SshAction, VerifyRequest, VerifyResponse,
+    DerpMap, DnsRecord, EarlyNoise, MapRequest, MapResponse, Node, OverTlsPublicKeyResponse, PingRequest,
+    QueryFeatureResponse, RegisterRequest, RegisterResponse, SetDnsRequest, SshAction, VerifyRequest, VerifyResponse,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -165,7 +164,8 @@ fn odd_but_valid_messages_are_read() {
     let record: DnsRecord = serde_json::from_str(r#"{"name":"a.b","type":"A","Value":"192.0.2.1"}"#).unwrap();
     assert_eq!((record.name.as_str(), record.kind.as_str(), record.value.as_str()), ("a.b", "A", "192.0.2.1"));
     let node = serde_json::from_str::<Node>(
-        r#"{"KeyExpiry":"0001-01-01T00:00:00Z","Created":"2026-01-02T03:04:05Z","LastSeen":"","CapMap":{"a":null,"b":[1]}}"#,
+        r#"{"KeyExpiry":"0001-01-01T00:00:00Z","Created":"2026-01-02T03:04:05Z","LastSeen":"",
+            "CapMap":{"a":null,"b":[1]}}"#,
     )
     .unwrap();
     assert!(node.key_expiry.is_none() && node.last_seen.is_none() && !node.created.is_none());
