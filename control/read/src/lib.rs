@@ -2,8 +2,8 @@
 //! makes for each.
 //!
 //! What a type has to say for itself is small: a struct lists its keys and hands out its fields ([`struct_of!`]), a
-//! list adds an element, a leaf takes a scalar. All of that is behind `dyn Read`, so the code that walks through the text is
-//! compiled once. It behaves as Go's `encoding/json`, whose messages these are, and as serde's derive did here:
+//! list adds an element, a leaf takes a scalar. All of that is behind `dyn Read`, so the code that walks through the
+//! text is compiled once. It behaves as Go's `encoding/json`, whose messages these are, and as serde's derive did here:
 //!
 //! * absent keys leave their field as it is, unknown keys are skipped, a key twice is a mistake;
 //! * `null` leaves a field as it is, is `None` to an option, takes an entry out of a map, and is a mistake in a list;
