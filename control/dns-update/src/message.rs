@@ -35,6 +35,8 @@ pub enum Change<'a> {
     Remove(&'a str),
     /// These addresses, each alone of its family, for so many seconds in caches. A family without one stays as it is.
     Addresses(Option<Ipv4Addr>, Option<Ipv6Addr>, u32),
+    /// This IPv4 address alone, and no IPv6 address, for so many seconds in caches.
+    OnlyIpv4(Ipv4Addr, u32),
 }
 
 /// One change of the texts or addresses at one name.
@@ -66,6 +68,7 @@ impl Update<'_> {
         let updates: u16 = match self.change {
             Change::Set(..) => 2,
             Change::Remove(_) => 1,
+            Change::OnlyIpv4(..) => 3,
             Change::Addresses(v4, v6, _) => 2 * (u16::from(v4.is_some()) + u16::from(v6.is_some())),
         };
         words(&mut out, &[id, OPCODE_UPDATE, 1, 0, updates, 0]);
@@ -76,6 +79,10 @@ impl Update<'_> {
                 self.replace(&mut out, TYPE_TXT, ttl, &character_string(text)?)?;
             }
             Change::Remove(text) => self.record(&mut out, TYPE_TXT, CLASS_NONE, 0, &character_string(text)?)?,
+            Change::OnlyIpv4(v4, ttl) => {
+                self.replace(&mut out, TYPE_A, ttl, &v4.octets())?;
+                self.record(&mut out, TYPE_AAAA, CLASS_ANY, 0, &[])?;
+            }
             Change::Addresses(v4, v6, ttl) => {
                 if let Some(v4) = v4 {
                     self.replace(&mut out, TYPE_A, ttl, &v4.octets())?;

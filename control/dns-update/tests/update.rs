@@ -54,6 +54,19 @@ fn updates_are_what_another_library_makes() {
     assert_eq!(sent(Change::Set(TEXT, 60)).bytes, bytes(SET));
     assert_eq!(sent(Change::Remove(TEXT)).bytes, bytes(REMOVE));
     assert_eq!(host(Some([203, 0, 113, 7]), Some("2001:db8::7")).bytes, bytes(ADDRESSES));
+    // IPv4 as before, then any AAAA is deleted: type 28, class ANY, no TTL, no data (RFC 2136, section 2.5.2).
+    let name = Name::parse("a.net.example.org").unwrap();
+    let change = Change::OnlyIpv4([203, 0, 113, 7].into(), 60);
+    let zone = Name::parse("net.example.org").unwrap();
+    let only = Update { zone: &zone, name: &name, change }.encode(0x1234, &key(), NOW).unwrap().bytes;
+    const ZONE: &[u8] = b"\x03net\x07example\x03org\0";
+    let owner = [b"\x01a", ZONE].concat();
+    let (v4, begin) = (host(Some([203, 0, 113, 7]), None).bytes, 12 + ZONE.len() + 4);
+    let records = 2 * (owner.len() + 10) + 4;
+    assert_eq!(only[8..10], [0, 3]);
+    assert_eq!(only[begin..begin + records], v4[begin..begin + records]);
+    let gone = [owner.as_slice(), &[0, 28, 0, 255, 0, 0, 0, 0, 0, 0]].concat();
+    assert_eq!(only[begin + records..begin + records + gone.len()], gone);
     // One family: the other is not touched.
     let one = host(None, Some("2001:db8::7")).bytes;
     assert_eq!(one[8..10], [0, 2]);

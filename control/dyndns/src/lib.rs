@@ -13,7 +13,7 @@ mod template;
 
 pub use answer::{Verdict, judge};
 pub use interface::{best_v6, publishable};
-pub use service::{SERVICES, Service, Words};
+pub use service::{Gone, SERVICES, Service, Words};
 pub use settings::{Mistake, Request, Settings};
 pub use state::{State, Steady, Step};
 pub use template::TemplateError;

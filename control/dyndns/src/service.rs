@@ -16,6 +16,19 @@ pub enum Words {
     Status,
 }
 
+/// How a service is told that there is no IPv6 address any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// It cannot be told: people take the address away there.
+    Cannot,
+    /// By an empty value in place of the address.
+    Empty,
+    /// By this request, which takes both addresses away, before the one that tells IPv4.
+    First(&'static str),
+    /// By what the template has in place of one that is missing (`{ip6|word}`), if it has that.
+    Word,
+}
+
 /// A service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
@@ -35,6 +48,8 @@ pub struct Service {
     pub basic: bool,
     /// Its answers.
     pub words: Words,
+    /// How IPv6 is taken away.
+    pub gone: Gone,
 }
 
 /// A name server that takes signed updates (RFC 2136); the shell talks to it, so it has no template.
@@ -47,7 +62,7 @@ pub(crate) const OWN_URL: &str = "url";
 pub(crate) const DYNDNS2_PATH: &str = "/nic/update?hostname={name}&myip={ips}";
 
 const fn token(id: &'static str, label: &'static str, template: &'static str, words: Words) -> Service {
-    Service { id, label, template, user: None, secret: "Token", url: None, basic: false, words }
+    Service { id, label, template, user: None, secret: "Token", url: None, basic: false, words, gone: Gone::Cannot }
 }
 
 const fn login(id: &'static str, label: &'static str, template: &'static str) -> Service {
@@ -60,19 +75,24 @@ const fn login(id: &'static str, label: &'static str, template: &'static str) ->
         url: None,
         basic: true,
         words: Words::Dyndns2,
+        gone: Gone::Cannot,
     }
 }
 
 /// All of them, in the order of the pages: first those that want a name and a token only.
 pub const SERVICES: [Service; 13] = [
-    token(
-        "duckdns",
-        "DuckDNS",
-        "https://www.duckdns.org/update?domains={label}&token={secret}&ip={ip4}&ipv6={ip6}",
-        Words::OkKo,
-    ),
+    Service {
+        gone: Gone::First("https://www.duckdns.org/update?domains={label}&token={secret}&clear=true"),
+        ..token(
+            "duckdns",
+            "DuckDNS",
+            "https://www.duckdns.org/update?domains={label}&token={secret}&ip={ip4}&ipv6={ip6}",
+            Words::OkKo,
+        )
+    },
     Service {
         basic: true,
+        gone: Gone::Empty,
         ..token(
             "desec",
             "deSEC (dedyn.io)",
@@ -104,6 +124,7 @@ pub const SERVICES: [Service; 13] = [
         user: Some("User name"),
         secret: "Password or token",
         basic: true,
+        gone: Gone::Word,
         ..token(OWN_URL, "Any other service, by its URL", "", Words::Status)
     },
     Service {
@@ -118,6 +139,15 @@ impl Service {
     #[must_use]
     pub fn find(id: &str) -> Option<&'static Self> {
         SERVICES.iter().find(|s| s.id == id)
+    }
+
+    /// Where IPv6 has to be taken away by hand, the service or the template is why.
+    pub(crate) fn tells_gone(&self, template: &str) -> bool {
+        match self.gone {
+            Gone::Cannot => self.is_name_server(),
+            Gone::Empty | Gone::First(_) => true,
+            Gone::Word => template.contains("{ip6|"),
+        }
     }
 
     /// Updates are signed messages to a name server, not HTTP.

@@ -1,7 +1,7 @@
 //! What people set, checked; and the request that is made from it.
 
 use crate::{
-    Addresses, Service, TemplateError, Words,
+    Addresses, Gone, Service, TemplateError, Words,
     service::{DYNDNS2, DYNDNS2_PATH, OWN_URL},
     template::fill,
 };
@@ -241,23 +241,54 @@ impl Settings {
         if waits { Addresses::default() } else { what }
     }
 
+    /// Whether the service can be told that there is no IPv6 address any more.
+    #[must_use]
+    pub fn tells_gone(&self) -> bool {
+        self.ipv6 && self.known().is_ok_and(|service| service.tells_gone(&self.template(service)))
+    }
+
     /// The request that tells these addresses; not for name servers.
     ///
     /// # Errors
     /// There is no such service, or its template is none.
     pub fn request(&self, addresses: &Addresses) -> Result<Request, Mistake> {
         let service = self.known()?;
-        let template = self.template(service);
+        self.filled(service, &self.template(service), addresses, false)
+    }
+
+    /// The requests that tell the IPv4 address, and that there is no IPv6 address any more, in this order; not for name
+    /// servers.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub fn requests_without_v6(&self, addresses: &Addresses) -> Result<Vec<Request>, Mistake> {
+        let service = self.known()?;
+        let mut all = Vec::new();
+        if let Gone::First(template) = service.gone {
+            all.push(self.filled(service, template, addresses, false)?);
+        }
+        all.push(self.filled(service, &self.template(service), addresses, service.gone == Gone::Empty)?);
+        Ok(all)
+    }
+
+    /// A template filled in. `empty` has an IPv6 address that is not there stand as an empty value.
+    fn filled(
+        &self,
+        service: &Service,
+        template: &str,
+        addresses: &Addresses,
+        empty: bool,
+    ) -> Result<Request, Mistake> {
         let label = || self.name.rsplit('.').nth(2).unwrap_or(&self.name).to_owned();
         let ips = || addresses.iter().map(|ip| ip.to_string()).collect::<Vec<_>>().join(",");
-        let url = fill(&template, &|place| {
+        let url = fill(template, &|place| {
             Ok(match place {
                 "name" => Some(self.name.clone()),
                 "label" => Some(label()),
                 "user" => Some(self.user.clone()),
                 "secret" => Some(self.secret.clone()),
                 "ip4" => addresses.v4.map(|ip| ip.to_string()),
-                "ip6" => addresses.v6.map(|ip| ip.to_string()),
+                "ip6" => addresses.v6.map(|ip| ip.to_string()).or_else(|| empty.then(String::new)),
                 "ips" => Some(ips()).filter(|ips| !ips.is_empty()),
                 "ttl" => Some(self.ttl.to_string()),
                 _ => return Err(TemplateError::Unknown),

@@ -15,6 +15,8 @@ const BACK_OFF_S: (u64, u64) = (60, 3600);
 const ASKED_GAP_S: u64 = 30;
 /// An address counts when it was the same for so many seconds: what is between two connections of a modem is nobody's.
 const SETTLE_S: u64 = 10;
+/// An IPv6 address is gone when there was none for so many seconds, while IPv4 was there: lines at home come back sooner.
+const GONE_S: u64 = 900;
 /// First second of 2025: a clock before that was never set.
 const CLOCK_SET: u64 = 1_735_689_600;
 
@@ -51,6 +53,28 @@ impl State {
     /// What to do when these are the addresses at `now`, in seconds since 1970.
     #[must_use]
     pub fn step(&self, seen: Addresses, now: u64) -> Step {
+        self.decide(seen, false, now)
+    }
+
+    /// The same when IPv6 is [gone](Steady::lost_v6), and the service can be told so.
+    #[must_use]
+    pub fn step_without_v6(&self, seen: Addresses, now: u64) -> Step {
+        self.decide(seen, self.leads_to_lost(seen), now)
+    }
+
+    /// Whether the name leads to an IPv6 address, and only IPv4 is seen now.
+    #[must_use]
+    pub fn leads_to_lost(&self, seen: Addresses) -> bool {
+        self.told.v6.is_some() && seen.v6.is_none() && seen.v4.is_some()
+    }
+
+    /// What holds for whoever sets the name anew after it was given up: the pause, and nothing that was told.
+    #[must_use]
+    pub fn given_up(&self) -> Self {
+        Self { tried_at: self.tried_at, wait_s: self.wait_s, ..Self::default() }
+    }
+
+    fn decide(&self, seen: Addresses, lost: bool, now: u64) -> Step {
         if self.stopped || seen.is_empty() {
             return Step::Rest;
         }
@@ -59,7 +83,7 @@ impl State {
         }
         let new = |seen: bool, same: bool| seen && !same;
         let changed =
-            new(seen.v4.is_some(), seen.v4 == self.told.v4) || new(seen.v6.is_some(), seen.v6 == self.told.v6);
+            new(seen.v4.is_some(), seen.v4 == self.told.v4) || new(seen.v6.is_some(), seen.v6 == self.told.v6) || lost;
         let age = since(self.told_at, now);
         // A success that was noted by a clock that was not set, or was wrong, is of no known age.
         let stale = (CLOCK_SET..=now).contains(&self.told_at) && age >= REFRESH_S;
@@ -128,18 +152,28 @@ fn since(then: u64, now: u64) -> u64 {
 pub struct Steady {
     seen: Addresses,
     since: Option<u64>,
+    /// Since when there is IPv4 and no IPv6.
+    without_v6: Option<u64>,
 }
 
 impl Steady {
     /// Takes what is seen at `now`, in seconds of a clock that does not jump; answers whether it counts.
     pub fn look(&mut self, seen: Addresses, now: u64) -> bool {
+        let only_v4 = seen.v4.is_some() && seen.v6.is_none();
+        self.without_v6 = only_v4.then(|| self.without_v6.unwrap_or(now));
         match self.since {
             Some(since) if self.seen == seen => now.saturating_sub(since) >= SETTLE_S,
             _ => {
-                *self = Self { seen, since: Some(now) };
+                (self.seen, self.since) = (seen, Some(now));
                 false
             }
         }
+    }
+
+    /// Whether there has been no IPv6 for so long at `now` that it is gone.
+    #[must_use]
+    pub fn lost_v6(&self, now: u64) -> bool {
+        self.without_v6.is_some_and(|since| now.saturating_sub(since) >= GONE_S)
     }
 }
 
@@ -259,6 +293,48 @@ mod tests {
         state.note(at(2), &Verdict::Done, NOW + 200);
         assert_eq!((state.stopped, state.failures, state.why.as_str()), (false, 0, ""));
         assert_eq!(state.step(at(3), NOW + 300), Step::Tell(at(3)));
+    }
+
+    #[test]
+    fn an_address_that_is_gone_is_taken_away_once_it_is_sure() {
+        let both = Addresses { v6: Some("2001:db8::1".parse().unwrap()), ..at(1) };
+        let mut state = State::default();
+        state.note(both, &Verdict::Done, NOW);
+        assert_eq!(state.step(at(1), NOW + 3600), Step::Rest, "nobody says that it is gone");
+        assert_eq!(state.step_without_v6(at(1), NOW + 3600), Step::Tell(at(1)));
+        assert_eq!(state.step_without_v6(both, NOW + 3600), Step::Rest, "it is there");
+        assert_eq!(state.step_without_v6(Addresses::default(), NOW + 3600), Step::Rest, "nothing is there at all");
+        state.note(at(1), &Verdict::Done, NOW + 3600);
+        assert!(state.leads_to_lost(at(1)), "only what was taken away is gone");
+        state.told.v6 = None;
+        assert_eq!(state.step_without_v6(at(1), NOW + 9000), Step::Rest);
+        let mut steady = Steady::default();
+        for (seen, now, lost) in [
+            (both, 0, false),
+            (at(1), 10, false),
+            (at(1), 9 + GONE_S, false),
+            (at(2), 10 + GONE_S, true),
+            (both, 11 + GONE_S, false),
+            (at(1), 12 + GONE_S, false),
+            (Addresses::default(), 13 + GONE_S, false),
+            (at(1), 14 + GONE_S, false),
+            (at(1), 13 + 2 * GONE_S, false),
+        ] {
+            steady.look(seen, now);
+            assert_eq!(steady.lost_v6(now), lost, "{now}");
+        }
+        // The clock of Steady does not jump, and settling is as before.
+        assert!(steady.look(at(1), 30 + GONE_S));
+    }
+
+    #[test]
+    fn who_gives_a_name_up_keeps_the_pause_and_nothing_else() {
+        let mut state = done();
+        state.note(at(2), &Verdict::Later("911".into(), 1800), NOW + 100);
+        let left = state.given_up();
+        assert_eq!(left.step(at(1), NOW + 1899), Step::Rest);
+        assert_eq!(left.step(at(1), NOW + 1900), Step::Tell(at(1)));
+        assert_eq!((left.patience(NOW + 110), left.told, left.why.as_str()), (20, Addresses::default(), ""));
     }
 
     #[test]

@@ -74,6 +74,30 @@ fn a_service_is_told_only_what_it_has_a_place_for() {
 }
 
 #[test]
+fn an_ipv6_address_is_taken_away_as_each_service_wants_it() {
+    let v4 = Addresses { v6: None, ..both() };
+    let urls = |service: &str, given: &str| {
+        let settings = settings(service, given).checked().expect("fine");
+        assert!(settings.tells_gone(), "{service}");
+        let all = settings.requests_without_v6(&v4).expect("requests");
+        all.into_iter().map(|r| r.url).collect::<Vec<_>>()
+    };
+    assert_eq!(urls("desec", ""), ["https://update.dedyn.io/?hostname=home.example.org&myipv4=203.0.113.7&myipv6="]);
+    let duck = "https://www.duckdns.org/update?domains=home&token=s3cr%26t";
+    assert_eq!(urls("duckdns", ""), [format!("{duck}&clear=true"), format!("{duck}&ip=203.0.113.7")]);
+    assert_eq!(
+        urls("url", "https://x.test/?a={ip4}&b={ip6|none}"),
+        ["https://x.test/?a=203.0.113.7&b=none"],
+        "the word of the template"
+    );
+    let tells = |service: &str, given: &str| settings(service, given).checked().expect("fine").tells_gone();
+    assert!(tells("rfc2136", "ns.example.org") && !tells("noip", "") && !tells("dyndns2", "x.test"));
+    assert!(!tells("url", "https://x.test/?a={ip4}&b={ip6}"), "no word for it");
+    let off = Settings { ipv6: false, ..settings("rfc2136", "ns.example.org") };
+    assert!(!off.tells_gone(), "it is none of ours");
+}
+
+#[test]
 fn every_listed_service_can_be_used_and_sends_its_secret_once() {
     for service in SERVICES.iter().filter(|s| !s.is_name_server()) {
         let given = if service.url.is_some() { "https://dyn.example.net/?a={ip4}" } else { "" };

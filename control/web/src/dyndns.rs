@@ -5,6 +5,7 @@ use crate::{
     reach::{Finding, Level},
 };
 use hearthgate_dyndns::Addresses;
+use std::net::Ipv6Addr;
 
 /// What is known of this box's dynamic name. No secret is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Dyndns {
     pub why: String,
     /// It was refused for good: no more tries by itself.
     pub stopped: bool,
+    /// An IPv6 address that the name leads to, that this box no longer has, and that the service cannot be told to drop.
+    pub stale_v6: Option<Ipv6Addr>,
     /// Clients are told to come to this name.
     pub in_use: bool,
 }
@@ -37,6 +40,13 @@ impl Dyndns {
             return failure;
         }
         let (name, service) = (&self.name, self.service);
+        if let Some(ip) = self.stale_v6 {
+            return Finding::new(
+                Level::Warn,
+                format!("{name} still leads to {ip}, which this box no longer has. {service} cannot be told so."),
+                "Take the IPv6 address (AAAA) of the name away there, or switch IPv6 off for it.",
+            );
+        }
         match self.told_ago_s {
             Some(seconds) => Finding::new(
                 Level::Good,
@@ -88,6 +98,8 @@ mod tests {
         let said = good.finding();
         assert_eq!((said.level, said.remedy.as_str()), (Level::Good, ""));
         assert_eq!(said.what, "home.example.org leads to 203.0.113.7. DuckDNS was told 2 minutes ago.");
+        let stale = Dyndns { stale_v6: Some("2001:db8::7".parse().unwrap()), ..good.clone() }.finding();
+        assert!(stale.level == Level::Warn && stale.what.contains("still leads to 2001:db8::7"), "{stale:?}");
         let late = Dyndns { why: "it cannot be reached".into(), ..good.clone() };
         assert_eq!(late.failure().map(|f| f.level), Some(Level::Warn));
         let refused = Dyndns { stopped: true, ..late };

@@ -2,6 +2,7 @@
 //! by shellcheck. The configuration they make is read by the program's own reader.
 
 use hearthgate_config::load;
+use hearthgate_dyndns::SERVICES;
 use hearthgate_pack::tree::{Node, Tree};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,6 +112,52 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
     let domain = table.get("dns").and_then(|d| d.get("base_domain")).and_then(|d| d.as_str());
     assert_eq!(domain, Some("x\"listen_addr = \"0.0.0.0:1\\"));
     assert_eq!(table.get("listen_addr").and_then(|v| v.as_str()), Some("0.0.0.0:8080"));
+}
+
+#[test]
+fn a_dynamic_name_arrives_and_its_secret_stays_in_its_file() {
+    let config = config_of(
+        "config hearthgate 'main'\n\
+         config dyndns 'dyndns'\n\
+         \toption service 'rfc2136'\n\
+         \toption name 'home.example.org'\n\
+         \toption user 'key'\n\
+         \toption secret_file '/etc/hearthgate/dyndns.secret'\n\
+         \toption secret_changed '1764000000'\n\
+         \toption url 'ns.example.org'\n\
+         \toption zone 'example.org'\n\
+         \toption ttl '300'\n\
+         \toption ipv4 '0'\n",
+    );
+    let dyndns = &config.dyndns;
+    assert_eq!((dyndns.service.as_str(), dyndns.name.as_str(), dyndns.user.as_str()), ("rfc2136", "home.example.org", "key"));
+    assert_eq!((dyndns.url.as_str(), dyndns.zone.as_str(), dyndns.ttl), ("ns.example.org", "example.org", 300));
+    assert_eq!(dyndns.secret_path, Path::new("/etc/hearthgate/dyndns.secret"));
+    assert!(dyndns.secret.is_empty() && !dyndns.ipv4 && dyndns.ipv6);
+    let none = toml_of("config hearthgate 'main'\nconfig dyndns 'dyndns'\n\toption name 'home.example.org'\n");
+    assert!(!none.contains("dyndns"), "without a service nothing goes before the pages: {none}");
+}
+
+#[test]
+fn luci_offers_the_services_that_there_are() {
+    let form = "../../openwrt/luci-app-hearthgate/www/luci-static/resources/view/hearthgate/settings.js";
+    let form = std::fs::read_to_string(here(form)).unwrap();
+    let list = form.split("var SERVICES = [").nth(1).and_then(|rest| rest.split("\n];").next()).expect("a list");
+    let lines: Vec<&str> = list.lines().filter(|l| l.contains('[')).collect();
+    let offered: Vec<&str> = lines.iter().filter_map(|l| l.split('\'').nth(1)).collect();
+    assert_eq!(offered, SERVICES.map(|s| s.id));
+    for (line, service) in lines.iter().zip(&SERVICES) {
+        assert_eq!(line.contains("'user'"), service.user.is_some(), "{}", service.id);
+        assert_eq!(line.contains("'url'"), service.url.is_some(), "{}", service.id);
+        assert_eq!(line.contains("'zone'"), service.is_name_server(), "{}", service.id);
+    }
+    // What LuCI writes is what it may write, and nothing else.
+    let acl = "../../openwrt/luci-app-hearthgate/usr/share/rpcd/acl.d/luci-app-hearthgate.json";
+    let acl: serde_json::Value = serde_json::from_slice(&std::fs::read(here(acl)).unwrap()).unwrap();
+    let files = acl["luci-app-hearthgate"]["write"]["file"].as_object().unwrap();
+    assert!(files.len() == 1 && acl["luci-app-hearthgate"]["read"]["file"].is_null());
+    let (path, rights) = files.iter().next().unwrap();
+    assert!(form.contains(&format!("var SECRET = '{path}';")) && *rights == serde_json::json!(["write"]), "{path}");
 }
 
 #[test]

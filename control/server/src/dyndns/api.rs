@@ -1,7 +1,7 @@
 //! `/api/v1/dyndns`: GET tells how it is, POST sets and tries, DELETE forgets; `/dyndns/update` tries now; the pages
 //! do the same through [`set_and_try`] and [`update`].
 
-use super::{DyndnsError, SETTINGS, STATE, attempt, known, lock, look, of, words};
+use super::{DyndnsError, SETTINGS, attempt, known, lock, look, of, words};
 use crate::{
     api_v1::problem,
     reply::{Reply, json},
@@ -68,16 +68,20 @@ pub(crate) async fn set_and_try(app: &App, actor: String, settings: Option<Setti
         let (action, name) = match settings {
             Some(settings) => {
                 let settings = with_known_secret(settings, before.as_ref()).checked()?;
-                let state = before.map(|b| again(&b, &settings, dyndns.state(world, &b))).unwrap_or_default();
+                let state = match before {
+                    Some(before) => again(&before, &settings, dyndns.state(world, &before)),
+                    None => dyndns.given_up(world, &settings),
+                };
                 world.put_record(SETTINGS, &settings)?;
                 dyndns.keep(world, &settings, state);
                 ("set the dynamic name", settings.name)
             }
             None => {
                 let Some(before) = before else { return Ok(()) };
+                // What holds for whoever sets it again a moment later.
+                let left = dyndns.state(world, &before).given_up();
                 world.delete_record(SETTINGS);
-                world.delete_record(STATE);
-                *lock(&dyndns.newest) = None;
+                dyndns.keep(world, &before, left);
                 ("gave up the dynamic name", before.name)
             }
         };

@@ -18,6 +18,7 @@ use hearthgate_dyndns::{Addresses, Settings, State, Steady, Step, Verdict};
 use hearthgate_fetch::Fetch;
 use jiff::Timestamp;
 use learn::Learner;
+use portable_atomic::{AtomicBool, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -71,6 +72,8 @@ pub(crate) enum DyndnsError {
 pub struct Dyndns {
     configured: Mutex<Option<Settings>>,
     seen: Mutex<Addresses>,
+    /// IPv6 has been away for so long that it is gone.
+    lost_v6: AtomicBool,
     /// How the last try went, stored or not: a full disk is no reason to repeat it.
     newest: Mutex<Option<Kept>>,
     learner: Learner,
@@ -85,6 +88,7 @@ impl Default for Dyndns {
         Self {
             configured: Mutex::default(),
             seen: Mutex::default(),
+            lost_v6: AtomicBool::new(false),
             newest: Mutex::default(),
             learner: Learner::default(),
             wake: Notify::new(),
@@ -151,6 +155,22 @@ impl Dyndns {
         configured.or_else(|| world.record(SETTINGS).map(|s| (s, false)))
     }
 
+    /// What to do now with these addresses.
+    fn step(&self, settings: &Settings, state: &State, what: Addresses) -> Step {
+        if settings.tells_gone() && self.lost_v6.load(Relaxed) {
+            state.step_without_v6(what, seconds())
+        } else {
+            state.step(what, seconds())
+        }
+    }
+
+    /// How it is with somebody who sets a name anew that was given up here: services go on counting.
+    fn given_up(&self, world: &World, settings: &Settings) -> State {
+        let same = |kept: &Kept| kept.of.starts_with(&format!("{} {} ", settings.service, settings.name));
+        let newest = lock(&self.newest).clone().filter(same);
+        newest.or_else(|| world.record(STATE).filter(same)).map(|kept| kept.state.given_up()).unwrap_or_default()
+    }
+
     fn is_set(&self, world: &World, settings: &Settings) -> bool {
         self.settings(world).is_some_and(|(now, _)| now == *settings)
     }
@@ -179,9 +199,10 @@ pub(crate) async fn keep(app: App) {
         match known(&app).await {
             Ok(Some((settings, state))) => {
                 let what = look(&app, &settings, &state).await;
-                if steady.look(what, begun.elapsed().as_secs())
-                    && let Step::Tell(what) = state.step(what, seconds())
-                {
+                let now = begun.elapsed().as_secs();
+                let settled = steady.look(what, now);
+                app.dyndns.lost_v6.store(steady.lost_v6(now), Relaxed);
+                if settled && let Step::Tell(what) = app.dyndns.step(&settings, &state, what) {
                     // Said in the log and on the pages.
                     let _ = attempt(&app, &settings, what, false).await;
                 }
@@ -231,10 +252,19 @@ async fn attempt(app: &App, settings: &Settings, what: Addresses, asked: bool) -
     let Some(state) = state.await? else { return Ok(()) };
     match state.patience(seconds()) {
         wait if asked && wait > 0 => return Err(DyndnsError::Soon(wait)),
-        _ if !asked && state.step(what, seconds()) == Step::Rest => return Ok(()),
+        _ if !asked && app.dyndns.step(settings, &state, what) == Step::Rest => return Ok(()),
         _ => {}
     }
-    let verdict = timeout(UPDATE_WITHIN, send::tell(&app.dyndns.fetch, settings, what)).await;
+    // Who asks by hand knows that it is gone.
+    let gone = settings.tells_gone() && state.leads_to_lost(what) && (asked || app.dyndns.lost_v6.load(Relaxed));
+    let tell = async {
+        if gone {
+            send::tell_without_v6(&app.dyndns.fetch, settings, what).await
+        } else {
+            send::tell(&app.dyndns.fetch, settings, what).await
+        }
+    };
+    let verdict = timeout(UPDATE_WITHIN, tell).await;
     let verdict = verdict.unwrap_or_else(|_| Verdict::Later("the service took too long to answer".into(), 0));
     let name = settings.name.as_str();
     match &verdict {
@@ -251,6 +281,9 @@ async fn attempt(app: &App, settings: &Settings, what: Addresses, asked: bool) -
         }
         let mut state = shown.dyndns.state(world, &set);
         state.note(what, &told, u64::try_from(c.now.wall.as_second()).unwrap_or(0));
+        if gone && told == Verdict::Done {
+            state.told.v6 = None;
+        }
         shown.dyndns.keep(world, &set, state);
     });
     if noted.await.is_err() {
@@ -275,12 +308,15 @@ pub(crate) fn seen(app: &App, world: &World) -> Option<hearthgate_web::dyndns::D
     let (settings, configured) = app.dyndns.settings(world)?;
     let state = app.dyndns.state(world, &settings);
     let seen = settings.takes(*lock(&app.dyndns.seen));
+    // What the service can be told, this box tells it.
+    let stale_v6 = state.told.v6.filter(|_| state.leads_to_lost(seen) && !settings.tells_gone());
     let label = settings.known().map_or("", |s| s.label);
     Some(hearthgate_web::dyndns::Dyndns {
         in_use: host_of(&world.settings().server_url).eq_ignore_ascii_case(&settings.name),
         name: settings.name,
         service: label,
         configured,
+        stale_v6,
         told: state.told,
         told_ago_s: (state.told_at > 0).then(|| seconds().saturating_sub(state.told_at)),
         seen,

@@ -214,6 +214,66 @@ async fn a_refusal_holds_over_reloads_and_restarts_until_something_is_changed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_gives_a_name_up_and_sets_it_again_waits_all_the_same() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = server(dir.path(), None).await;
+    let app = &running.app;
+    let (at, mut told) = service("HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\n911").await;
+    let own = settings("dyndns2", at);
+    let set = |settings: Option<Settings>| set_and_try(app, "me".into(), settings);
+    assert!(set(Some(own.clone())).await.is_err() && told.recv().await.is_some());
+    let before = state(app).await;
+    assert_eq!((before.wait_s, before.failures), (1800, 1));
+    for again in [own.clone(), Settings { secret: "other".into(), ..own.clone() }] {
+        set(None).await.expect("given up");
+        assert_eq!(known(app).await.map(|k| k.is_some()), Ok(false));
+        let said = set(Some(again)).await.expect_err("too soon").to_string();
+        assert!(said.starts_with("it is set, but not tried yet: wait "), "{said}");
+        let now = state(app).await;
+        assert_eq!((now.wait_s, now.tried_at, now.failures), (1800, before.tried_at, 0));
+    }
+    assert!(told.try_recv().is_err(), "asked although it said to wait");
+    // Another name is another matter.
+    set(None).await.expect("given up");
+    let other = Settings { name: "other.example.org".into(), ..own };
+    assert!(set(Some(other)).await.is_err() && told.recv().await.is_some());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ipv6_address_that_is_gone_is_taken_away_from_the_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = server(dir.path(), None).await;
+    let app = &running.app;
+    let (at, mut told) = service(GOOD).await;
+    let own = settings("url", format!("{at}/?a={{ip4}}&b={{ip6|none}}"));
+    configure(app, Some(own.clone()));
+    let both = Addresses { v6: Some("2001:db8::7".parse().expect("an address")), ..here() };
+    attempt(app, &own, both, false).await.expect("told");
+    let head = told.recv().await.expect("a request");
+    assert!(head.starts_with("GET /?a=203.0.113.7&b=2001%3Adb8%3A%3A7 "), "{head}");
+    // Not there for a moment only.
+    attempt(app, &own, here(), false).await.expect("nothing to do");
+    assert!(told.try_recv().is_err());
+    app.dyndns.lost_v6.store(true, Relaxed);
+    // As after the shortest pause between two updates.
+    let (shown, set) = (app.clone(), own.clone());
+    let aged = app.control.call(move |world, _| {
+        let mut state = shown.dyndns.state(world, &set);
+        (state.told_at, state.tried_at) = (state.told_at - 100, state.tried_at - 100);
+        shown.dyndns.keep(world, &set, state);
+    });
+    aged.await.expect("a writer");
+    attempt(app, &own, here(), false).await.expect("told");
+    let head = told.recv().await.expect("a request");
+    assert!(head.starts_with("GET /?a=203.0.113.7&b=none "), "{head}");
+    assert_eq!(state(app).await.told, here());
+    attempt(app, &own, here(), false).await.expect("nothing to do");
+    assert!(told.try_recv().is_err(), "once");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_asks_at_the_same_time_or_sets_the_same_again_asks_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let running = server(dir.path(), None).await;
