@@ -7,10 +7,10 @@ use hearthgate_addresses::{Scope, scope};
 use hearthgate_core::{NodeId, Snapshot, host_of};
 use hearthgate_http::spawn;
 use hearthgate_tailcfg::DerpMap;
-use hearthgate_web::outside::{Visit, is_outside};
+use hearthgate_web::outside::{Visit, is_outside, same_household};
 use portable_atomic::{AtomicBool, Ordering::Relaxed};
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -49,7 +49,7 @@ impl Visits {
             return self.set(node);
         }
         if let Some(named) = self.named(&host) {
-            if is_outside(source, &named) {
+            if proves(source, &named, &snap, node, &own) {
                 self.set(node);
             }
             return;
@@ -62,10 +62,10 @@ impl Visits {
         let app = app.clone();
         spawn(async move {
             let found = timeout(LOOKUP_WITHIN, lookup_host((host.as_str(), 443))).await;
-            // A name that leads nowhere tells of no address; it is not looked for at every request all the same.
+            // A name that leads nowhere is not looked for at every request all the same.
             let all = found.ok().and_then(Result::ok);
             let named: Vec<IpAddr> = all.into_iter().flatten().take(ADDRESSES_MAX).map(|a| a.ip()).collect();
-            if is_outside(source, &named) {
+            if proves(source, &named, &snap, node, &own) {
                 app.visits.set(node);
             }
             *app.visits.named.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), host, named));
@@ -88,6 +88,39 @@ impl Visits {
         let (id, at) = (*self.last.lock().unwrap_or_else(PoisonError::into_inner))?;
         Some(Visit { name: snap.node(id)?.given_name.clone(), ago_s: at.elapsed().as_secs() })
     }
+}
+
+/// Whether a node that came from `source` came from outside, with a name that leads to `named` and a box at `own`. A name
+/// that leads nowhere, or cannot be looked up here, tells of no address; then the devices do that are at home.
+fn proves(source: IpAddr, named: &[IpAddr], snap: &Snapshot, node: NodeId, own: &[IpAddr]) -> bool {
+    if !named.is_empty() {
+        return is_outside(source, named);
+    }
+    let Some(came) = snap.node(node) else { return false };
+    let others: Vec<&[SocketAddr]> = snap.nodes().map(|n| n.path.endpoints.as_slice()).collect();
+    unnamed(source, &came.path.endpoints, &others, own)
+}
+
+/// Whether a device with these endpoints came from outside, where nothing but the endpoints of `all` devices tells the
+/// household's public addresses. One that has told none yet may be anywhere. One in a home elsewhere that is numbered
+/// like this one is taken for one of this home: another proof will come.
+fn unnamed(source: IpAddr, came: &[SocketAddr], all: &[&[SocketAddr]], own: &[IpAddr]) -> bool {
+    if came.is_empty() || at_home(came, own) {
+        return false;
+    }
+    let of_home = all.iter().filter(|endpoints| at_home(endpoints, own)).copied().flatten();
+    is_outside(source, &of_home.map(SocketAddr::ip).collect::<Vec<_>>())
+}
+
+/// Whether one of a device's endpoints is in a local network that this box is in.
+fn at_home(endpoints: &[SocketAddr], own: &[IpAddr]) -> bool {
+    // Every link has the same link-local network, so it tells nothing.
+    let local = |ip: &IpAddr| {
+        let link = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        scope(*ip) == Scope::Local && !link
+    };
+    let own: Vec<IpAddr> = own.iter().copied().filter(local).collect();
+    endpoints.iter().map(|e| e.ip().to_canonical()).filter(local).any(|ip| same_household(ip, &own))
 }
 
 /// Public addresses of this household that something else tells: the URL, the relay of this box, a front.
@@ -131,5 +164,27 @@ mod tests {
         assert!(!outside("2001:db8:5::9", "https://[2001:db8:5::1]:8443", None));
         assert!(!outside("203.0.113.5", "https://vpn.example.org", Some("203.0.113.5")), "told by a front");
         assert!(outside("203.0.113.5", "https://vpn.example.org", Some("203.0.114.5")));
+    }
+
+    #[test]
+    fn without_a_name_that_leads_anywhere_the_devices_at_home_tell() {
+        let own: Vec<IpAddr> =
+            ["127.0.0.1", "192.168.1.1", "fe80::1", "fd00:1::1"].iter().map(|a| a.parse().expect("an address")).collect();
+        let of = |all: &[&str]| -> Vec<SocketAddr> { all.iter().map(|e| e.parse().expect("an endpoint")).collect() };
+        let printer = of(&["192.168.1.9:41641", "203.0.113.5:41641"]);
+        let away = of(&["10.0.0.4:41641", "198.51.100.8:1024", "[fe80::2]:41641"]);
+        let all: [&[SocketAddr]; 2] = [&printer, &away];
+        let outside = |source: &str, came: &[&str], all: &[&[SocketAddr]]| {
+            unnamed(source.parse().expect("an address"), &of(came), all, &own)
+        };
+        let phone = ["192.168.1.7:41641", "203.0.113.5:9999"];
+        assert!(!outside("203.0.113.5", &phone, &[]), "at home, by NAT loopback");
+        assert!(!outside("203.0.113.5", &["[fd00:1::7]:41641"], &[]), "by IPv6 as well");
+        assert!(outside("198.51.100.8", &["10.0.0.4:41641", "[fe80::2]:41641"], &all), "at work");
+        assert!(outside("198.51.100.8", &["198.51.100.8:41641"], &[]), "a machine in the Internet");
+        assert!(!outside("203.0.113.5", &["203.0.113.5:41641"], &all), "the printer has told that this is home");
+        assert!(outside("203.0.113.5", &["203.0.113.5:41641"], &[&away]), "nobody has");
+        assert!(!outside("198.51.100.8", &[], &all), "it has not told anything yet");
+        assert!(!outside("198.51.100.8", &["127.0.0.1:1"], &[&of(&["192.168.1.2:1", "198.51.100.77:1"])]), "one network");
     }
 }

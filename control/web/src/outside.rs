@@ -129,12 +129,17 @@ impl Visit {
 /// network of 24 bits; who is in the same one may be at home.
 #[must_use]
 pub fn is_outside(source: IpAddr, own: &[IpAddr]) -> bool {
-    let same_home = |a: &IpAddr| match (a.to_canonical(), source.to_canonical()) {
+    scope(source) == Scope::Global && !same_household(source, own)
+}
+
+/// Whether an address is in a network that [one household](is_outside) has, by one of its addresses.
+#[must_use]
+pub fn same_household(ip: IpAddr, own: &[IpAddr]) -> bool {
+    own.iter().any(|a| match (a.to_canonical(), ip.to_canonical()) {
         (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
         (IpAddr::V6(a), IpAddr::V6(b)) => a.octets()[..7] == b.octets()[..7],
         _ => false,
-    };
-    scope(source) == Scope::Global && !own.iter().any(same_home)
+    })
 }
 
 /// A span as people say it.
