@@ -274,6 +274,70 @@ const cases = {
     return "refused by line, then known to the client";
   },
 
+  // A backup is downloaded, something changes, the backup is put in place without script and the state before put
+  // back with it; an official client stays in the network.
+  async restore() {
+    const { box } = state;
+    let context = await state.browser.newContext({ ...PHONE, javaScriptEnabled: false });
+    let page = await watched(context, state.trouble);
+    const users = () => box.cli("users", "list").map((u) => u.name);
+    const back = async (what) => {
+      await until(what, () => fetch(`${box.url}/health`).then((a) => a.ok, () => false));
+      await page.goto(`${box.url}/admin/`);
+      ensure(page.url().endsWith("/login"), "the box has started anew, and knows nobody");
+      await logIn(page, box.url, "anna", PASSWORD);
+      await page.goto(`${box.url}/admin/system`);
+    };
+    await logIn(page, box.url, "anna", PASSWORD);
+    await page.goto(`${box.url}/admin/system`);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("form[action='/admin/backup'] button")]);
+    const file = join(OUT, "everything.backup");
+    await download.saveAs(file);
+    box.cli("users", "create", "later");
+    await page.click("summary:has-text('Restore a backup')");
+    await page.setInputFiles("#backup-file", { name: "a.backup", mimeType: "image/png", buffer: Buffer.from("no backup at all") });
+    await page.click("form[action='/admin/restore'] button");
+    ensure((await page.textContent("main")).includes("is no backup"), "what is no backup is refused in words");
+    await page.goto(`${box.url}/admin/system`);
+    await page.click("summary:has-text('Restore a backup')");
+    await shoot(page, "restore-form");
+    await page.setInputFiles("#backup-file", file);
+    await page.click("form[action='/admin/restore'] button");
+    await page.waitForURL(/restore$/);
+    await shoot(page, "restore-holds");
+    await page.click("form[action='/admin/restore/confirm'] button");
+    await shoot(page, "restore-running");
+    await until("the users of the backup", () => { try { return !users().includes("later"); } catch { return false; } });
+    await back("the restored box");
+    await page.goto(`${box.url}/admin/events`);
+    ensure((await page.textContent("#events")).includes("restored a backup"), "the log of changes has it");
+    await until("the client to be back", () => box.cli("nodes", "list").some((n) => n.givenName === "annas-laptop" && n.online), 60);
+    await context.close();
+    context = await state.browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "dark" });
+    page = await watched(context, state.trouble);
+    await logIn(page, box.url, "anna", PASSWORD);
+    await page.goto(`${box.url}/admin/system`);
+    await page.click("summary:has-text('Restore a backup')");
+    await fit(page, "restore");
+    await page.setInputFiles("#backup-file", { name: "a.backup", mimeType: "image/png", buffer: Buffer.from("none") });
+    await page.click("form[action='/admin/restore'] button");
+    await fit(page, "a refused backup");
+    await page.goto(`${box.url}/admin/system`);
+    await page.click("summary:has-text('Put back')");
+    await fit(page, "the way back");
+    await page.click("form[action='/admin/restore/previous'] button");
+    await page.waitForURL(/restore$/);
+    await fit(page, "what a backup holds");
+    await shoot(page, "restore-holds-desktop");
+    await page.click("form[action='/admin/restore/confirm'] button");
+    await page.waitForSelector("text=starts anew");
+    await fit(page, "it starts anew");
+    await until("the users of before", () => { try { return users().includes("later"); } catch { return false; } });
+    await back("the box as before");
+    await context.close();
+    return "downloaded, refused, shown, put in place, put back; the client stayed";
+  },
+
   // For other programs: an OAuth client whose token does what its scope says, and a webhook whose signature is right.
   async tools() {
     const { box } = state;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use hearthgate_server::{AdminOptions, Options, Running, start};
+use hearthgate_server::{AdminOptions, Options, Running, kept_file, replace, start, summary};
 use hearthgate_web::gate::{Gate, LAN};
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
@@ -175,6 +175,33 @@ async fn what_is_no_good_backup_leaves_nothing_behind() {
     server.running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_replaced_while_nobody_has_it_open_and_put_back() {
+    let server = Box::new().await;
+    server.make("anna").await;
+    let file = server.dir.path().join("mine");
+    std::fs::write(&file, server.raw("GET", "backup", b"").await.2).unwrap();
+    server.make("berta").await;
+    let (state, engine) = (server.dir.path().to_owned(), server.options.engine);
+    let refused = replace(&file, &state, engine).expect_err("a server has it open").to_string();
+    assert!(refused.contains("in use"), "{refused}");
+    assert!(server.files().is_empty(), "it would be put in place by the next start: {:?}", server.files());
+    assert_eq!(summary(&file).expect("a backup").users, 1);
+    let Box { dir, options, running } = server;
+    running.stop().await;
+    assert_eq!(replace(&file, &state, engine).expect("put in place").users, 1);
+    let running = start(options.clone()).await.unwrap();
+    let server = Box { dir, options, running };
+    assert_eq!(server.users().await, ["anna"]);
+    let Box { dir, options, running } = server;
+    running.stop().await;
+    assert_eq!(replace(&kept_file(&state), &state, engine).expect("put back").users, 2);
+    let running = start(options.clone()).await.unwrap();
+    let server = Box { dir, options, running };
+    assert_eq!(server.users().await, ["anna", "berta"]);
+    server.running.stop().await;
+}
+
 const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";
 
 async fn session(server: &Box, path: &str, form: &str) -> String {
@@ -188,6 +215,38 @@ fn field(page: &str, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
     let at = page.find(&start).unwrap_or_else(|| panic!("a field {name}: {page}")) + start.len();
     page[at..].split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_never_end_their_forms_keep_no_owner_from_uploading() {
+    const PASSWORD: &str = "correct+horse+battery";
+    let server = Box::new().await;
+    let code = server.running.setup_code().expect("a code").reveal().to_owned();
+    let owner = session(&server, "/admin/claim", &format!("code={code}&name=eve&password={PASSWORD}")).await;
+    let (_, _, own) = server.page("GET", "/admin/account", &owner, b"").await;
+    let token = field(&own, "csrf");
+    let (_, _, backup) = server.raw("GET", "backup", b"").await;
+    let mut held = Vec::new();
+    for path in ["login", "claim", "login/passkey", "policy", "backup", "upgrade", "restore", "join"].iter().cycle().take(40) {
+        let mut stream = TcpStream::connect(server.running.listen).await.unwrap();
+        let head = format!("POST /admin/{path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 30000\r\n\r\nname=");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    // All of them have been read as far as they come.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let long = format!("name={}&password=x", "x".repeat(8000));
+    let (status, _, said) = server.page("POST", "/admin/login", FORM, long.as_bytes()).await;
+    assert!(status == 503 && said.contains("not logged in"), "no ninth stranger: {status} {said}");
+    session(&server, "/admin/login", &format!("name=eve&password={PASSWORD}")).await;
+    let form = format!("csrf={token}&do=check&policy={}", "+".repeat(100_000));
+    let (status, ..) = server.page("POST", "/admin/policy", &format!("{owner}{FORM}"), form.as_bytes()).await;
+    assert_eq!(status, 200, "a large form of an owner");
+    let headers = format!("{owner}content-type: multipart/form-data; boundary=bound\r\n");
+    let (status, head, said) = server.page("POST", "/admin/restore", &headers, &with_file(&token, &backup)).await;
+    assert!(status == 303 && head.contains("location: /admin/restore\r"), "{head}{said}");
+    drop(held);
+    server.running.stop().await;
 }
 
 /// A form with a file, as browsers send it.

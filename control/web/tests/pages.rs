@@ -95,11 +95,11 @@ fn relays_are_as_far_as_the_devices_say() {
     assert!(!shown.contains("<img src=x"), "{shown}");
     let cards: Vec<&str> = shown.split("<section").skip(1).collect();
     let [home, far] = cards.as_slice() else { panic!("{} relays", cards.len()) };
-    assert!(home.contains("4.5 ms, one device") && home.contains("from this box: 4.5 ms"), "{home}");
+    assert!(home.contains("4.5 ms (one device)") && home.contains("From this box: 4.5 ms"), "{home}");
     assert!(home.contains("7/s now") && home.contains("100 kB/s now") && home.contains("5 now"), "{home}");
-    assert!(far.contains("250 ms, one device") && !far.contains("7/s now"), "{far}");
+    assert!(far.contains("250 ms (one device)") && !far.contains("7/s now"), "{far}");
     let alone = page::relays::relays(&viewer, &world, None, None);
-    assert!(!alone.contains("from this box") && !alone.contains("/s now"), "{alone}");
+    assert!(!alone.contains("From this box") && !alone.contains("/s now"), "{alone}");
     let device = page::device::device(&viewer, &world, &node, None, NOW);
     assert!(device.contains("Home 4.5 ms, &lt;img"), "{device}");
 }

@@ -47,6 +47,8 @@ use tokio::sync::Semaphore;
 
 /// Live streams at once.
 const STREAMS_MAX: usize = 16;
+/// Long forms of strangers that are read at once.
+const STRANGERS_FORMS: usize = 8;
 /// How long this machine's addresses are believed.
 const ADDRESSES_KEPT: Duration = Duration::from_secs(10);
 
@@ -60,6 +62,8 @@ pub struct Admin {
     /// One password hash at a time: each takes megabytes.
     hashing: Semaphore,
     streams: Semaphore,
+    /// Long forms of people who are not logged in. Who is logged in needs no place, so strangers can take none from them.
+    strangers: Semaphore,
     clock: Instant,
     /// Addresses of this machine, and when they were looked at.
     addresses: Mutex<Option<(Instant, Vec<IpAddr>)>>,
@@ -78,6 +82,7 @@ impl Admin {
             code: Mutex::new(code),
             hashing: Semaphore::new(1),
             streams: Semaphore::new(STREAMS_MAX),
+            strangers: Semaphore::new(STRANGERS_FORMS),
             clock: Instant::now(),
             addresses: Mutex::default(),
             listen: OnceLock::new(),

@@ -4,6 +4,7 @@ use super::{Admin, lock};
 use crate::{
     listener::OverTls,
     reply::{Reply, read_body, text, typed},
+    restore::length_of,
     state::App,
     writer::Unavailable,
 };
@@ -26,6 +27,8 @@ pub(super) const ASKED: &str = "hearthgate_asked";
 const FORM_MAX: usize = 512 * 1024;
 /// Largest form of somebody who is not logged in: a passkey's answer is the largest thing there.
 const STRANGERS_FORM_MAX: usize = 32 * 1024;
+/// Longest form of theirs that needs none of a few places: names and passwords are shorter.
+const STRANGERS_SHORT: u64 = 4 * 1024;
 /// Most fields of a form.
 const FIELDS_MAX: usize = 2048;
 /// Headers that a proxy adds.
@@ -88,6 +91,14 @@ pub(super) async fn take(app: &App, ip: IpAddr, path: String, req: Request<Incom
     let query = Form::read(req.uri().query().unwrap_or_default().as_bytes());
     let form = if method == Method::POST {
         let known = cookie.as_deref().is_some_and(|c| lock(&app.admin.sessions).find(c, app.admin.now_ms()).is_some());
+        let long = length_of(&req).is_none_or(|length| length > STRANGERS_SHORT);
+        let _place = match (!known && long).then(|| app.admin.strangers.try_acquire()) {
+            Some(Err(_)) => {
+                let busy = "too many people who are not logged in send large forms: try again in a minute";
+                return Err(Box::new(text(StatusCode::SERVICE_UNAVAILABLE, busy)));
+            }
+            place => place,
+        };
         let body = read_body(req, if known { FORM_MAX } else { STRANGERS_FORM_MAX }).await?;
         Form::read(&body)
     } else {

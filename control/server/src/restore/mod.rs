@@ -36,6 +36,10 @@ const CHECKED: &str = "restore.checked";
 const BY: &str = "restore.by";
 /// Longest name in that file in bytes.
 const BY_MAX: u64 = 4096;
+/// Longest version that is shown, in letters.
+const VERSION_MAX: usize = 40;
+/// Most owners that are named.
+const OWNERS_MAX: usize = 10;
 /// From the answer to the restart, so that the answer gets to who confirmed.
 const RESTART_AFTER: Duration = Duration::from_millis(500);
 
@@ -119,6 +123,10 @@ pub fn summary(file: &Path) -> Result<Summary, Refusal> {
     }
     let made = contents.records.get(crate::backup::MADE.as_bytes());
     let made = made.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+    let keys = contents.records.contains_key(crate::backup::NOISE_KEY.as_bytes());
+    let version = contents.version.map(|v| v.chars().take(VERSION_MAX).collect());
+    // Room for what is made of it: all of this is in memory.
+    drop(contents.records);
     let now = Now { wall: Timestamp::now(), mono_ms: 0 };
     let world = World::load(stored, Settings::default(), Arc::new(AllowAll), DerpMap::default(), now);
     let mut id = [0; 8];
@@ -128,12 +136,12 @@ pub fn summary(file: &Path) -> Result<Summary, Refusal> {
         bytes,
         made,
         last_entry: world.audit_log().last().map(|e| e.at),
-        version: contents.version,
+        version,
         network: crate::network::name(&world),
         devices: world.nodes().count(),
         users: world.users().count(),
-        owners: account::all(&world).into_iter().filter(|a| a.role.is_owner()).map(|a| a.name).collect(),
-        keys: contents.records.contains_key(crate::backup::NOISE_KEY.as_bytes()),
+        owners: account::all(&world).into_iter().filter(|a| a.role.is_owner()).map(|a| a.name).take(OWNERS_MAX).collect(),
+        keys,
     })
 }
 
@@ -212,15 +220,23 @@ pub(crate) async fn note(app: &App, swapped: Swapped) {
 pub fn replace(file: &Path, state_dir: &Path, engine: EngineKind) -> Result<Summary, Refusal> {
     let summary = summary(file)?;
     let next = state_dir.join(swap::NEXT);
-    if file == state_dir.join(swap::BEFORE) {
+    // Whoever has it open would put the backup in place at its next start.
+    hearthgate_store::open(&state_dir.join("store"), engine)?.close()?;
+    let kept = file == kept_file(state_dir);
+    if kept {
         swap::rename(file, &next)?;
     } else {
         fs::copy(file, &next).map_err(swap::failed("writing", &next))?;
         fs::File::open(&next).and_then(|f| f.sync_all()).map_err(swap::failed("writing", &next))?;
     }
-    match swap::swap(state_dir, engine)? {
-        Some(Swapped::Refused(why)) => Err(Refusal::Broken(why)),
-        _ => Ok(summary),
+    match swap::swap(state_dir, engine) {
+        Ok(Some(Swapped::Refused(why))) => Err(Refusal::Broken(why)),
+        Ok(_) => Ok(summary),
+        Err(e) => {
+            // Not begun: nobody asks for it any more. Begun: it has its other name, and the next start goes on.
+            let _ = if kept { swap::rename(&next, file) } else { swap::remove(&next) };
+            Err(e.into())
+        }
     }
 }
 

@@ -60,9 +60,9 @@ fn card(world: &World, id: i32, region: &DerpRegion, here: Option<BuiltIn<'_>>, 
     html! {
         section.card aria-labelledby=(title) {
             h2 id=(title) { (region.region_name) " " span.soft.small { (region.region_code) @if here.is_some() { ", " (t::RELAY_BUILT_IN) } } }
-            p { @for n in &region.nodes { code.small { (n.host_name) ":" (if n.derp_port == 0 { 443 } else { n.derp_port }) } " " }
-                span.soft { "Home of " (t::count(home, "device")) "." } }
+            p { @for n in &region.nodes { code.small { (n.host_name) ":" (if n.derp_port == 0 { 443 } else { n.derp_port }) } " " } }
             p {
+                (t::RELAY_HOME_OF) " " (t::count(home, "device")) ". "
                 @if seen.is_empty() { (t::RELAY_UNSEEN) } @else { (t::RELAY_SEEN) " " (range(&seen)) }
                 @if let Some(micros) = from_here { " " (t::RELAY_FAR) " " (ms(micros)) "." }
             }
@@ -94,9 +94,9 @@ fn load(history: &History) -> Markup {
 fn range(seen: &[(&Arc<Node>, u32)]) -> Markup {
     let at = |i: usize| seen.get(i).map_or(0, |(_, micros)| *micros);
     html! {
-        @if seen.len() == 1 { (ms(at(0))) ", one device." }
+        @if seen.len() == 1 { (ms(at(0))) " (one device)." }
         @else {
-            (ms(at(seen.len() / 2))) " in the middle, " (ms(at(seen.len() - 1))) " to " (ms(at(0))) ", " (t::count(seen.len(), "device")) "."
+            (ms(at(seen.len() / 2))) " in the middle, " (ms(at(seen.len() - 1))) " to " (ms(at(0))) " (" (t::count(seen.len(), "device")) ")."
         }
     }
 }
