@@ -65,7 +65,8 @@ impl Visits {
             // A name that leads nowhere is not looked for at every request all the same.
             let all = found.ok().and_then(Result::ok);
             let named: Vec<IpAddr> = all.into_iter().flatten().take(ADDRESSES_MAX).map(|a| a.ip()).collect();
-            if proves(source, &named, &snap, node, &own) {
+            // Not what was known before: meanwhile the node may have told its endpoints.
+            if proves(source, &named, &app.control.current(), node, &own) {
                 app.visits.set(node);
             }
             *app.visits.named.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), host, named));
