@@ -337,6 +337,7 @@ pub const RESTORE_SEND: &str = "Show what it holds";
 pub const RESTORE_BACK: &str = "Put back the state before the last restore";
 pub const RESTORE_KEPT: &str = "This box has kept what a backup was put in place of,";
 pub const RESTORE_HOLDS: &str = "What this backup holds";
+pub const RESTORE_TABLE: &str = "The backup beside this box";
 pub const RESTORE_THEN: &str = "In the backup";
 pub const RESTORE_NOW: &str = "On this box";
 pub const RESTORE_AGE_UNKNOWN: &str = "it does not say";

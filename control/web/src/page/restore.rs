@@ -53,7 +53,7 @@ pub fn confirm(viewer: &Viewer, world: &World, summary: &Summary) -> String {
         html! {
             section.card aria-labelledby="holds-title" {
                 h2 #holds-title { (t::RESTORE_HOLDS) }
-                div.scroll tabindex="0" role="region" aria-label=(t::RESTORE_HOLDS) {
+                div.scroll tabindex="0" role="region" aria-label=(t::RESTORE_TABLE) {
                     table {
                         thead { tr { td {} th scope="col" { (t::RESTORE_THEN) } th scope="col" { (t::RESTORE_NOW) } } }
                         tbody {
