@@ -10,7 +10,7 @@ use std::net::IpAddr;
 const KEY: &str = "web/network";
 const CHOICES: &str = "web/choices";
 /// What follows the name: reserved for private use by ICANN, resolution 2024.07.29.06.
-const SUFFIX: &str = "internal";
+pub(crate) const SUFFIX: &str = "internal";
 /// Most resolvers, search domains, split suffixes or records.
 const LIST_MAX: usize = 64;
 /// Longest life of a node key that can be chosen, in days; Tailscale's own limit.

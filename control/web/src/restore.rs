@@ -18,7 +18,7 @@ pub struct Summary {
     pub last_entry: Option<Timestamp>,
     /// Version of hearthgate that first wrote its form where it was made.
     pub version: Option<String>,
-    /// What the network is called.
+    /// Suffix of the devices' names, if one was chosen on the pages.
     pub network: Option<String>,
     /// Devices in it.
     pub devices: usize,

@@ -341,7 +341,7 @@ pub const RESTORE_TABLE: &str = "The backup beside this box";
 pub const RESTORE_THEN: &str = "In the backup";
 pub const RESTORE_NOW: &str = "On this box";
 pub const RESTORE_AGE_UNKNOWN: &str = "it does not say";
-pub const RESTORE_VERSION: &str = "Version of its form";
+pub const RESTORE_VERSION: &str = "Version";
 pub const RESTORE_OWNERS: &str = "Afterwards you log in with a name and password of the backup. Its owners:";
 pub const RESTORE_UNCLAIMED: &str =
     "Nobody owns the pages in it: afterwards they are claimed anew, with a setup code from the console of the box.";

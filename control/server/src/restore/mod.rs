@@ -137,7 +137,7 @@ pub fn summary(file: &Path) -> Result<Summary, Refusal> {
         made,
         last_entry: world.audit_log().last().map(|e| e.at),
         version,
-        network: crate::network::name(&world),
+        network: crate::network::name(&world).map(|name| format!("{name}.{}", crate::network::SUFFIX)),
         devices: world.nodes().count(),
         users: world.users().count(),
         owners: account::all(&world).into_iter().filter(|a| a.role.is_owner()).map(|a| a.name).take(OWNERS_MAX).collect(),
