@@ -38,7 +38,9 @@ impl Visits {
         // Most come from the LAN, and are not worth a look at the interfaces.
         let Some(source) = source.filter(|ip| scope(*ip) == Scope::Global) else { return };
         let snap = app.control.current();
-        let mut own = crate::admin::own_addresses(&app.admin);
+        // Of its interfaces; what others tell of the household comes beside.
+        let local = crate::admin::own_addresses(&app.admin);
+        let mut own = local.clone();
         own.extend(known(&snap.settings.server_url, &snap.derp_map, seen_by_front(app)));
         own.extend(crate::dyndns::seen_addresses(app));
         if !is_outside(source, &own) {
@@ -49,7 +51,7 @@ impl Visits {
             return self.set(node);
         }
         if let Some(named) = self.named(&host) {
-            if proves(source, &named, &snap, node, &own) {
+            if proves(source, &named, &snap, node, &local) {
                 self.set(node);
             }
             return;
@@ -66,7 +68,7 @@ impl Visits {
             let all = found.ok().and_then(Result::ok);
             let named: Vec<IpAddr> = all.into_iter().flatten().take(ADDRESSES_MAX).map(|a| a.ip()).collect();
             // Not what was known before: meanwhile the node may have told its endpoints.
-            if proves(source, &named, &app.control.current(), node, &own) {
+            if proves(source, &named, &app.control.current(), node, &local) {
                 app.visits.set(node);
             }
             *app.visits.named.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), host, named));
@@ -91,15 +93,16 @@ impl Visits {
     }
 }
 
-/// Whether a node that came from `source` came from outside, with a name that leads to `named` and a box at `own`. A name
+/// Whether a node that came from `source` came from outside, with a name that leads to `named` and a box
+/// with the interfaces `local`. A name
 /// that leads nowhere, or cannot be looked up here, tells of no address; then the devices do that are at home.
-fn proves(source: IpAddr, named: &[IpAddr], snap: &Snapshot, node: NodeId, own: &[IpAddr]) -> bool {
+fn proves(source: IpAddr, named: &[IpAddr], snap: &Snapshot, node: NodeId, local: &[IpAddr]) -> bool {
     if !named.is_empty() {
         return is_outside(source, named);
     }
     let Some(came) = snap.node(node) else { return false };
     let others: Vec<&[SocketAddr]> = snap.nodes().map(|n| n.path.endpoints.as_slice()).collect();
-    unnamed(source, &came.path.endpoints, &others, own)
+    unnamed(source, &came.path.endpoints, &others, local)
 }
 
 /// Whether a device with these endpoints came from outside, where nothing but the endpoints of `all` devices tells the
