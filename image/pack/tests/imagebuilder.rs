@@ -84,3 +84,47 @@ fn a_release_with_apk_gets_apk_packages() {
     );
     assert!(place.at("builder/packages/hearthgate-0.1.0-r1.apk").exists());
 }
+
+#[test]
+fn what_fits_is_what_the_packages_take_in_a_squashfs() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openwrt");
+    // Nothing compresses this program, so that its size is known.
+    let mut state = 1u32;
+    let program: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(60_000)
+    .collect();
+    for (architecture, _) in hearthgate_pack::recipe::ARCHITECTURES {
+        let files = hearthgate_pack::tree::Tree::read(&sources.join("hearthgate")).unwrap();
+        let package = hearthgate_pack::recipe::openwrt_program(files, program.clone(), architecture, "0.1.0").unwrap();
+        let luci = hearthgate_pack::tree::Tree::read(&sources.join("luci-app-hearthgate")).unwrap();
+        let luci = hearthgate_pack::recipe::openwrt_luci(luci, "0.1.0");
+        let feed = dir.path().join("opkg").join(architecture);
+        std::fs::create_dir_all(&feed).unwrap();
+        for package in [package, luci] {
+            let ipk = hearthgate_pack::ipk::ipk(&package, 1).unwrap();
+            std::fs::write(feed.join(ipk.file_name), ipk.bytes).unwrap();
+        }
+    }
+    let done = Command::new("bash")
+        .arg(sources.join("imagebuilder"))
+        .args(["fits", "--feed", dir.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = String::from_utf8(done.stdout).unwrap();
+    let said = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().skip(1).map(|word| word.parse().unwrap()).collect::<Vec<u64>>()
+    };
+    let [flash, ours, left] = said("gl-mt300n-v2 ").try_into().unwrap();
+    assert_eq!(flash, 16_064 * 1024);
+    assert!((60_000..90_000).contains(&ours), "{ours}");
+    assert_eq!(left, flash - ours);
+    // Without the pages of LuCI it is less.
+    let [_, without, _] = said("mi-4a-gigabit ").try_into().unwrap();
+    assert!(without < ours, "{without} of {ours}");
+}
