@@ -1,5 +1,6 @@
 #!/bin/sh
 # busybox's DHCP client calls this: $1 is what happened, the lease is in variables (ip is the address).
+# shellcheck disable=SC2154
 run() { /bin/busybox "$@"; }
 
 case "$1" in
