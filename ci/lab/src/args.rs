@@ -15,7 +15,7 @@ Runs official Tailscale clients in network namespaces against a Hearthgate serve
   hearthgate-lab clean                remove what runs with --keep left
 
   --client VERSION[,VERSION...]  official client versions, given to clients in turn
-                                 (default 1.102.5; build them with ci/clients/build)
+                                 (default: the newest of ci/clients/versions; ci/clients/build builds them)
   --hearthgate PATH              server binary (default target/debug/hearthgate)
   --emulator PROGRAM             runs the server binary, e.g. qemu-mipsel-static for one of ci/build
   --patience N                   all time limits N times as long, for a slow machine (default 1)
@@ -23,8 +23,11 @@ Runs official Tailscale clients in network namespaces against a Hearthgate serve
 
 Environment: HEARTHGATE_CACHE (default .cache), HEARTHGATE_LAB_DIR (default target/lab).";
 
-/// The client version used when none is asked for: the newest we build.
-pub const NEWEST_CLIENT: &str = "1.102.5";
+/// The client version used when none is asked for: the newest, as the scripts have it.
+fn newest_client() -> &'static str {
+    let versions = include_str!("../../clients/versions");
+    versions.lines().find_map(|line| line.strip_prefix("NEWEST_CLIENT=")).expect("ci/clients/versions names it")
+}
 
 /// What is to be done.
 #[derive(Debug)]
@@ -68,7 +71,7 @@ pub fn parse(words: &[String]) -> Outcome<(Task, Options)> {
     };
     let target = folder("CARGO_TARGET_DIR", "target");
     let mut options = Options {
-        versions: vec![NEWEST_CLIENT.to_owned()],
+        versions: vec![newest_client().to_owned()],
         hearthgate: target.join("debug/hearthgate"),
         emulator: None,
         patience: 1,
@@ -146,7 +149,8 @@ mod tests {
     fn all_is_an_empty_list() {
         let (task, options) = parsed("all").unwrap();
         assert!(matches!(task, Task::Run(names) if names.is_empty()));
-        assert_eq!(options.versions, [NEWEST_CLIENT]);
+        assert_eq!(options.versions, [newest_client()]);
+        assert!(newest_client().starts_with("1."), "{}", newest_client());
     }
 
     #[test]
