@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::command::Output;
 use crate::context::Context;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Supervised};
 use crate::ensure;
 use crate::internet::Host;
 use crate::outcome::{Failure, Outcome};
@@ -43,7 +43,7 @@ pub struct Client {
     pub minor: u32,
     binaries: PathBuf,
     dir: PathBuf,
-    daemon: Option<Daemon>,
+    daemon: Supervised,
     context: Rc<Context>,
 }
 
@@ -60,7 +60,8 @@ impl Client {
         }
         let name = name.to_owned();
         let minor = crate::scenario::minor(&version);
-        Ok(Self { host, name, environment, minor, binaries, dir, daemon: None, context })
+        let daemon = Supervised::new(&name);
+        Ok(Self { host, name, environment, minor, binaries, dir, daemon, context })
     }
 
     /// Puts another version in place of a stopped daemon's; its state stays.
@@ -86,23 +87,19 @@ impl Client {
             .env("TS_PANIC_IF_HIT_MAIN_CONTROL", "true")
             .env("TS_DEBUG_FIREWALL_MODE", "nftables")
             .envs(self.environment.iter().map(|(k, v)| (k, v)));
-        let mut daemon = self.host.ns.spawn(&self.name, &mut command)?;
-        self.context.eventually(&format!("{} starts", self.name), ASK, || {
-            daemon.check()?;
-            self.status().map(drop)
-        })?;
-        self.daemon = Some(daemon);
+        let daemon = self.host.ns.spawn(&self.name, &mut command)?;
+        self.daemon.runs(daemon.answers(&self.context, ASK, || self.status().map(drop))?);
         Ok(())
     }
 
     /// Ends the daemon as a shutdown would.
     pub fn stop(&mut self) -> Outcome {
-        self.take()?.stop()
+        self.daemon.stop()
     }
 
     /// Ends the daemon without a word, as a power cut would.
     pub fn kill(&mut self) -> Outcome {
-        self.take()?.kill()
+        self.daemon.kill()
     }
 
     /// Runs the client's command line.
@@ -125,8 +122,7 @@ impl Client {
 
     /// Number of the running process.
     pub fn pid(&self) -> Outcome<u32> {
-        let daemon = self.daemon.as_ref().ok_or_else(|| Failure(format!("{} does not run", self.name)))?;
-        Ok(daemon.pid())
+        self.daemon.pid()
     }
 
     /// Runs a program on the client's machine.
@@ -141,6 +137,12 @@ impl Client {
         words.extend_from_slice(flags);
         self.tailscale(&words, LOGIN)?.ok()?;
         self.wait_state("Running", LOGIN)
+    }
+
+    /// `tailscale up` with a key for a client whose login no longer counts, or that is to get another key.
+    pub fn log_in_again(&self, url: &str, key: &str) -> Outcome {
+        let words = ["up", "--force-reauth", "--login-server", url, "--authkey", key, "--hostname", &self.name];
+        self.tailscale(&words, LOGIN)?.ok().map(drop)
     }
 
     /// What the client says of itself and its peers.
@@ -255,10 +257,6 @@ impl Client {
 
     fn socket(&self) -> String {
         self.dir.join("d.sock").to_string_lossy().into_owned()
-    }
-
-    fn take(&mut self) -> Outcome<Daemon> {
-        self.daemon.take().ok_or_else(|| Failure(format!("{} does not run", self.name)))
     }
 }
 

@@ -5,10 +5,62 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::command;
+use crate::context::Context;
 use crate::outcome::{Failure, Outcome};
 
 /// Time a program has to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A program that a machine runs at times: started, ended, started again.
+pub struct Supervised {
+    name: String,
+    daemon: Option<Daemon>,
+}
+
+impl Supervised {
+    /// One that does not run yet; `name` is for messages.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), daemon: None }
+    }
+
+    /// Takes over what was started, once it answers.
+    pub fn runs(&mut self, daemon: Daemon) {
+        self.daemon = Some(daemon);
+    }
+
+    /// Ends it as a shutdown would.
+    pub fn stop(&mut self) -> Outcome {
+        self.take()?.stop()
+    }
+
+    /// Ends it without a word, as a power cut would.
+    pub fn kill(&mut self) -> Outcome {
+        self.take()?.kill()
+    }
+
+    /// Fails if it has ended by itself.
+    pub fn check(&mut self) -> Outcome {
+        self.daemon.as_mut().map_or(Ok(()), Daemon::check)
+    }
+
+    /// Number of the running process.
+    pub fn pid(&self) -> Outcome<u32> {
+        self.daemon.as_ref().map(Daemon::pid).ok_or_else(|| self.down())
+    }
+
+    /// Text of its log so far; empty if it does not run.
+    pub fn log(&self) -> String {
+        self.daemon.as_ref().map(Daemon::output).unwrap_or_default()
+    }
+
+    fn take(&mut self) -> Outcome<Daemon> {
+        self.daemon.take().ok_or_else(|| self.down())
+    }
+
+    fn down(&self) -> Failure {
+        Failure(format!("{} does not run", self.name))
+    }
+}
 
 /// Handle of a running program. It does not end it when dropped: the namespace's removal does.
 pub struct Daemon {
@@ -27,6 +79,15 @@ impl Daemon {
     /// Number of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until the program answers; fails at once if it ends.
+    pub fn answers(mut self, context: &Context, limit: Duration, mut look: impl FnMut() -> Outcome) -> Outcome<Self> {
+        context.eventually(&format!("{} answers", self.name), limit, || {
+            self.check()?;
+            look()
+        })?;
+        Ok(self)
     }
 
     /// Fails if the program has ended by itself.

@@ -1,7 +1,7 @@
 //! A stream of numbered packets between two machines, and what became of each (`helpers/flow.rs`).
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::context::Context;
 use crate::daemon::Daemon;
@@ -160,12 +160,6 @@ impl Fate {
         let more = if runs.len() > SHOWN { format!(", and {} more", runs.len() - SHOWN) } else { String::new() };
         words.collect::<Vec<_>>().join(", ") + &more
     }
-}
-
-/// The clock, in seconds since 1970.
-pub fn now() -> Outcome<f64> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map(|since| since.as_secs_f64()).map_err(|e| Failure(format!("clock: {e}")))
 }
 
 /// Packets that a machine's kernel has thrown away so far, by where.

@@ -88,6 +88,15 @@ impl Lab {
         self.join_on(host, name, key, flags)
     }
 
+    /// The server, a key of its one user, and two clients `a` and `b` directly on the Internet that reach each other.
+    pub fn pair(&mut self) -> Outcome<(String, Client, Client)> {
+        let key = self.open()?;
+        let a = self.join("a", &key, &[])?;
+        let b = self.join("b", &key, &[])?;
+        b.reaches("a", MEET)?;
+        Ok((key, a, b))
+    }
+
     /// A client on the given machine, logged in.
     pub fn join_on(&mut self, host: Host, name: &str, key: &str, flags: &[&str]) -> Outcome<Client> {
         let client = self.install_on(host, name)?;

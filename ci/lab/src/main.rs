@@ -5,6 +5,7 @@
 
 mod args;
 mod client;
+mod clock;
 mod command;
 mod context;
 mod daemon;

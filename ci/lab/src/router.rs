@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::command::Output;
 use crate::context::Context;
-use crate::daemon::Daemon;
+use crate::daemon::Supervised;
 use crate::ensure;
 use crate::internet::Host;
 use crate::outcome::{Failure, Outcome};
@@ -24,7 +24,7 @@ pub struct Router {
     /// Host name it asks for.
     pub name: String,
     dir: PathBuf,
-    daemon: Option<Daemon>,
+    daemon: Supervised,
     context: Rc<Context>,
 }
 
@@ -52,7 +52,7 @@ impl Router {
     pub fn install(host: Host, name: &str) -> Outcome<Self> {
         let context = host.ns.context().clone();
         let dir = context.folder(&format!("{name}/router"))?;
-        Ok(Self { host, name: name.to_owned(), dir, daemon: None, context })
+        Ok(Self { host, name: name.to_owned(), dir, daemon: Supervised::new(name), context })
     }
 
     /// Starts it without waiting for the control server.
@@ -60,28 +60,24 @@ impl Router {
         let state = self.dir.join("state");
         let mut command = self.command(&["router", "up", "--verbose"]);
         command.arg("--state-dir").arg(state).args(flags);
-        let mut daemon = self.host.ns.spawn(&self.name, &mut command)?;
-        self.context.eventually(&format!("{} starts", self.name), ASK, || {
-            daemon.check()?;
-            self.status().map(drop)
-        })?;
-        self.daemon = Some(daemon);
+        let daemon = self.host.ns.spawn(&self.name, &mut command)?;
+        self.daemon.runs(daemon.answers(&self.context, ASK, || self.status().map(drop))?);
         Ok(())
     }
 
     /// Ends it as a service manager would.
     pub fn stop(&mut self) -> Outcome {
-        self.take()?.stop()
+        self.daemon.stop()
     }
 
     /// Ends it without a word, as a power cut would.
     pub fn kill(&mut self) -> Outcome {
-        self.take()?.kill()
+        self.daemon.kill()
     }
 
     /// Fails if it has ended by itself.
     pub fn check(&mut self) -> Outcome {
-        self.daemon.as_mut().map_or(Ok(()), Daemon::check)
+        self.daemon.check()
     }
 
     /// Runs one of the router's commands.
@@ -91,13 +87,12 @@ impl Router {
 
     /// Everything it has written to its log.
     pub fn log(&self) -> String {
-        self.daemon.as_ref().map(Daemon::output).unwrap_or_default()
+        self.daemon.log()
     }
 
     /// Number of the running process.
     pub fn pid(&self) -> Outcome<u32> {
-        let daemon = self.daemon.as_ref().ok_or_else(|| Failure(format!("{} does not run", self.name)))?;
-        Ok(daemon.pid())
+        self.daemon.pid()
     }
 
     /// Runs a program on its machine.
@@ -158,9 +153,5 @@ impl Router {
         let mut command = self.host.ns.command(&self.context.options.hearthgate);
         command.args(words).arg("--socket").arg(self.dir.join("r.sock"));
         command
-    }
-
-    fn take(&mut self) -> Outcome<Daemon> {
-        self.daemon.take().ok_or_else(|| Failure(format!("{} does not run", self.name)))
     }
 }

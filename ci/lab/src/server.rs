@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::command::Output;
 use crate::context::Context;
-use crate::daemon::Daemon;
+use crate::daemon::Supervised;
 use crate::ensure;
 use crate::internet::Host;
 use crate::outcome::{Failure, Outcome};
@@ -33,7 +33,7 @@ pub struct Server {
     engine: Option<&'static str>,
     /// Further environment.
     more: Vec<(String, String)>,
-    daemon: Option<Daemon>,
+    daemon: Supervised,
     context: Rc<Context>,
 }
 
@@ -56,7 +56,7 @@ impl Server {
             state,
             engine: None,
             more: environment,
-            daemon: None,
+            daemon: Supervised::new("the server"),
             context,
         };
         server.launch()?;
@@ -78,26 +78,25 @@ impl Server {
         let mut command = self.host.ns.command(program);
         command.args(binary).arg("serve").arg("--config").arg(&self.config);
         self.environment(&mut command);
-        let mut daemon = self.host.ns.spawn("server", &mut command)?;
+        let daemon = self.host.ns.spawn("server", &mut command)?;
         let health = format!("http://127.0.0.1:{PORT}/health");
-        self.context.eventually("the server answers", START, || {
-            daemon.check()?;
+        let daemon = daemon.answers(&self.context, START, || {
             let mut curl = self.host.ns.command("curl");
             curl.args(["-fsS", "-m", "2", health.as_str()]);
             self.context.run_quietly(&mut curl, COMMAND, "health.json")?.ok().map(drop)
         })?;
-        self.daemon = Some(daemon);
+        self.daemon.runs(daemon);
         Ok(())
     }
 
     /// Ends it as a service manager would.
     pub fn stop(&mut self) -> Outcome {
-        self.take()?.stop()
+        self.daemon.stop()
     }
 
     /// Ends it as a power cut would.
     pub fn kill(&mut self) -> Outcome {
-        self.take()?.kill()
+        self.daemon.kill()
     }
 
     /// Removes everything it has stored, as when a flash card is replaced, and chooses the engine of its next state.
@@ -120,7 +119,7 @@ impl Server {
 
     /// Fails if the server has ended by itself.
     pub fn check(&mut self) -> Outcome {
-        self.daemon.as_mut().map_or(Ok(()), Daemon::check)
+        self.daemon.check()
     }
 
     /// Runs one command of its command line, e.g. `nodes list -o json`.
@@ -232,10 +231,6 @@ impl Server {
         if let Some(engine) = self.engine {
             command.env("HEARTHGATE_STORE_ENGINE", engine);
         }
-    }
-
-    fn take(&mut self) -> Outcome<Daemon> {
-        self.daemon.take().ok_or_else(|| Failure("the server does not run".into()))
     }
 }
 

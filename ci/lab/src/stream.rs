@@ -1,7 +1,8 @@
 //! Pings that go on while something happens, and what was lost meanwhile.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use crate::clock::now;
 use crate::command;
 use crate::context::Context;
 use crate::daemon::Daemon;
@@ -96,12 +97,6 @@ impl std::fmt::Display for Report {
         let Self { sent, lost, gap, .. } = self;
         write!(f, "{lost} of {sent} packets lost, longest silence {gap:.1} s")
     }
-}
-
-/// Seconds since 1970, as `ping -D` has them.
-pub fn now() -> Outcome<f64> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map(|since| since.as_secs_f64()).map_err(|e| Failure(format!("clock: {e}")))
 }
 
 /// Number and time in a line of `ping -D`, if it is an answer.

@@ -5,11 +5,12 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::UdpSocket;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::argument;
+use crate::clock::since_1970;
 use crate::outcome::{Failure, Outcome};
 
 /// Role name: `__flow-send ADDRESS:PORT PER_SECOND BYTES SECONDS`.
@@ -88,6 +89,5 @@ fn head(packet: &mut [u8], number: u64, second: u64) {
 
 /// The clock, in µs since 1970.
 fn micros() -> Outcome<u64> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|e| Failure(format!("clock: {e}")))?;
-    Ok(since.as_micros() as u64)
+    Ok(since_1970()?.as_micros() as u64)
 }

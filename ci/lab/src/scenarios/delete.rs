@@ -21,11 +21,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(lab: &mut Lab) -> Outcome {
-    let key = lab.open()?;
+    let (key, a, b) = lab.pair()?;
     let url = lab.url()?;
-    let a = lab.join("a", &key, &[])?;
-    let b = lab.join("b", &key, &[])?;
-    b.reaches("a", MEET)?;
     let (id, address) = (lab.server()?.node_id("a")?, a.ip()?);
 
     lab.server()?.command(&["nodes", "delete", "-i", &id])?.ok()?;
@@ -34,8 +31,7 @@ fn run(lab: &mut Lab) -> Outcome {
     // Not a zombie that believes it is in: the person in front of it has to see it.
     a.wait_state("NeedsLogin", MEET)?;
 
-    let words = ["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"];
-    a.tailscale(&words, LOGIN)?.ok()?;
+    a.log_in_again(&url, &key)?;
     a.wait_state("Running", LOGIN)?;
     ensure!(lab.server()?.node_id("a")? != id, "a deleted id was used again");
     b.sees("a", MEET)?;

@@ -21,11 +21,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(lab: &mut Lab) -> Outcome {
-    let key = lab.open()?;
+    let (key, a, b) = lab.pair()?;
     let url = lab.url()?;
-    let a = lab.join("a", &key, &[])?;
-    let b = lab.join("b", &key, &[])?;
-    b.reaches("a", MEET)?;
     let address = a.ip()?;
     let id = lab.server()?.node_id("a")?;
 
@@ -33,8 +30,7 @@ fn run(lab: &mut Lab) -> Outcome {
     a.wait_state("NeedsLogin", MEET)?;
     b.context().eventually("b cannot use a any more", MEET, || b.does_not_reach(&address))?;
 
-    a.tailscale(&["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"], LOGIN)?
-        .ok()?;
+    a.log_in_again(&url, &key)?;
     a.wait_state("Running", LOGIN)?;
     ensure!(a.ip()? == address, "address changed to {}", a.ip()?);
     ensure!(lab.server()?.node_id("a")? == id, "a new node was made");

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::client::{Client, MEET};
 use crate::ensure;
+use crate::internet::Host;
 use crate::lab::Lab;
 use crate::nat::NatKind;
 use crate::outcome::{Failure, Outcome};
@@ -64,22 +65,33 @@ fn run_cable(lab: &mut Lab) -> Outcome {
     fail_over(lab, AFTER_CABLE, |router| router.host.ns.ip("link set eth0 down").map(drop))
 }
 
-fn fail_over(lab: &mut Lab, limit: Duration, break_it: impl FnOnce(&mut Client) -> Outcome) -> Outcome {
-    let key = lab.open()?;
+/// A LAN with a printer and two machines that join it as its routers, one after the other: the first to offer a route is
+/// its primary router.
+fn home<R>(
+    lab: &mut Lab,
+    mut join: impl FnMut(&mut Lab, Host, &str, &str) -> Outcome<R>,
+) -> Outcome<(String, Host, Vec<R>)> {
     let mut home = lab.internet()?.router("home", NatKind::Easy)?;
     let printer = home.host("printer")?;
-    let lan = home.lan.clone();
+    let route = format!("--advertise-routes={}", home.lan);
     let mut routers = Vec::new();
     for name in ["r1", "r2"] {
         let host = lab.internet()?.host(name)?;
         host.join_lan(&mut home)?;
+        routers.push(join(lab, host, name, &route)?);
+        lab.server()?.wait_online(name, true, MEET)?;
+        lab.server()?.approve(name, &home.lan)?;
+    }
+    Ok((home.lan, printer, routers))
+}
+
+fn fail_over(lab: &mut Lab, limit: Duration, break_it: impl FnOnce(&mut Client) -> Outcome) -> Outcome {
+    let key = lab.open()?;
+    let (lan, printer, mut routers) = home(lab, |lab, host, name, route| {
         host.ns.sysctl("net.ipv4.ip_forward", "1")?;
-        routers.push(lab.join_on(host, name, &key, &[&format!("--advertise-routes={lan}")])?);
-    }
+        lab.join_on(host, name, &key, &[route])
+    })?;
     let a = lab.join("a", &key, &["--accept-routes"])?;
-    for name in ["r1", "r2"] {
-        lab.server()?.approve(name, &lan)?;
-    }
     a.reaches(&printer.address, MEET)?;
     ensure!(primaries(lab, &lan)? == ["r1"], "primary is {:?}, not r1", primaries(lab, &lan)?);
 
@@ -96,19 +108,7 @@ fn fail_over(lab: &mut Lab, limit: Duration, break_it: impl FnOnce(&mut Client) 
 fn run_ours(lab: &mut Lab) -> Outcome {
     let key = lab.open()?;
     let url = lab.url()?;
-    let mut home = lab.internet()?.router("home", NatKind::Easy)?;
-    let printer = home.host("printer")?;
-    let lan = home.lan.clone();
-    let mut routers = Vec::new();
-    for name in ["r1", "r2"] {
-        let host = lab.internet()?.host(name)?;
-        host.join_lan(&mut home)?;
-        let route = format!("--advertise-routes={lan}");
-        routers.push(Router::join(host, name, &url, &key, &[&route])?);
-        // The first to offer a route is its primary router.
-        lab.server()?.wait_online(name, true, MEET)?;
-        lab.server()?.approve(name, &lan)?;
-    }
+    let (lan, printer, mut routers) = home(lab, |_, host, name, route| Router::join(host, name, &url, &key, &[route]))?;
     let a = lab.join("a", &key, &["--accept-routes"])?;
     let mut site = Router::join(lab.internet()?.host("site")?, "site", &url, &key, &["--accept-routes"])?;
     a.reaches(&printer.address, MEET)?;

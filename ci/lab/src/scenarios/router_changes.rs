@@ -155,10 +155,7 @@ fn run_rekey(lab: &mut Lab) -> Outcome {
     ensure!(node_key(&r.status()?) != old, "the same key");
 
     let old = node_key(&a.status()?);
-    during(lab, &stream, "client's key changed", REKEYED, |_| {
-        let words = ["up", "--force-reauth", "--login-server", &url, "--authkey", &key, "--hostname", "a"];
-        a.tailscale(&words, LOGIN)?.ok().map(drop)
-    })?;
+    during(lab, &stream, "client's key changed", REKEYED, |_| a.log_in_again(&url, &key))?;
     ensure!(node_key(&a.status()?) != old, "a has its old key");
     stream.end()?;
     r.check()

@@ -10,12 +10,13 @@
 use std::time::Duration;
 
 use crate::client::{BACK, MEET};
+use crate::clock;
 use crate::ensure;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::scenario::Scenario;
-use crate::stream::{self, Stream};
+use crate::stream::Stream;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-greeting",
@@ -55,11 +56,11 @@ fn run(lab: &mut Lab) -> Outcome {
             r.kill()?
         }
         // The old process is gone: what is answered from now on, the new one answers.
-        let mut started = stream::now()?;
+        let mut started = clock::now()?;
         r.start(&[])?;
         if slow {
             // There, reading the program takes longer than anything it does.
-            started = stream::now()?;
+            started = clock::now()?;
         }
         let report = stream.since(&lab.context, mark, MEET)?;
         let wait = stream.first_after(started).ok_or("no answer")? - started;

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::ensure;
 use crate::flow::{self, Fate, Flow, Load};
 use crate::lab::Lab;
@@ -72,13 +73,13 @@ fn switch(lab: &Lab, from: &Member<'_>, to: &Member<'_>) -> Outcome<u64> {
     let dropped = relay_drops(lab)?;
     let flow = Flow::start(context, &name, from.host(), to.host(), &to.ip()?, load)?;
     lab.pause(Duration::from_secs(LOAD / 3));
-    let open = flow::now()?;
+    let open = clock::now()?;
     from.host().unblock_udp()?;
     context.eventually("the path is direct under load", SOON, || {
         ensure!(from.is_direct_to(to.name())?, "relayed");
         Ok(())
     })?;
-    let direct = flow::now()?;
+    let direct = clock::now()?;
     let fate = flow.finished(context.within(SOON * 2))?;
     let after = (seen(from)?, seen(to)?);
     println!("  {} to {} ({name}), {rate} Mbit/s: {}", from.what(), to.what(), show(&fate, open, direct));
