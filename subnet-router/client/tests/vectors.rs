@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 fn recorded() -> Value {
-    serde_json::from_str(include_str!("vectors/map-session.json")).unwrap()
+    serde_json::from_str(include_str!("../../../control/tailcfg/tests/vectors/map-session.json")).unwrap()
 }
 
 fn short(node: &Node) -> String {
