@@ -62,25 +62,13 @@ pub(crate) async fn look<S: AsyncRead + Unpin>(stream: &mut S, head: &mut BytesM
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
-    use std::sync::Arc;
+#[path = "../tests/common/client_hello.rs"]
+mod client_hello;
 
-    /// What a client sends first for this host.
-    fn client_hello(host: &str) -> Vec<u8> {
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth();
-        let name = ServerName::try_from(host.to_owned()).unwrap();
-        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut out = Vec::new();
-        client.write_tls(&mut out).unwrap();
-        out
-    }
+#[cfg(test)]
+mod tests {
+    use super::{client_hello::client_hello, *};
+    use proptest::prelude::*;
 
     async fn looked(bytes: &[u8], step: usize) -> (io::Result<Wants>, usize) {
         let mut builder = tokio::io::duplex(step);

@@ -1,17 +1,22 @@
 //! A front and a box on one machine: what goes through, what does not, and how both come back.
 
-use hearthgate_derp::StunMetrics;
+#[path = "common/client_hello.rs"]
+mod client_hello;
+#[path = "common/gateway.rs"]
+mod gateway;
+
+use client_hello::client_hello;
+use gateway::{gateway, line};
 use hearthgate_front::{
-    Boxes, CannotTry, Gateway, GatewayOptions, Home, Line, PairingSecret, Passed, State, Status, keep,
+    Boxes, CannotTry, Home, Line, Passed, State, Status, keep,
     messages::{Outcome, Wish},
 };
 use hearthgate_keys::{MachinePrivate, NodePublic};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
 use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -62,23 +67,8 @@ impl Drop for Front {
 }
 
 async fn front(dir: &Path, at: &str) -> Front {
-    let listener = TcpListener::bind(at).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let options = GatewayOptions {
-        state_dir: dir.into(),
-        stun_port: 3478,
-        relay: true,
-        internet: vec!["127.0.0.0/8".parse().unwrap()],
-    };
-    let gateway = Gateway::new(&options, Arc::new(StunMetrics::default())).unwrap();
-    Front { address, task: tokio::spawn(gateway.serve(listener)) }
-}
-
-fn line(dir: &Path, address: SocketAddr, secret: u8) -> Line {
-    let secret = PairingSecret::from_random([secret; 16]);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    Boxes::change(dir, |b| b.invite(&secret, now)).unwrap();
-    Line::new(&address.to_string(), Gateway::key(dir).unwrap().public(), secret).unwrap()
+    let (address, task) = gateway(dir, at, &["127.0.0.0/8"]).await;
+    Front { address, task }
 }
 
 struct AtHome {
@@ -108,18 +98,6 @@ async fn until(what: &str, status: &Status, fits: impl Fn(&State) -> bool) {
         }
     });
     assert!(reached.await.is_ok(), "{what}: {:?}", status.view().state);
-}
-
-fn client_hello(host: &str) -> Vec<u8> {
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).unwrap();
-    let mut out = Vec::new();
-    ClientConnection::new(Arc::new(config), name).unwrap().write_tls(&mut out).unwrap();
-    out
 }
 
 /// Sends a hello for `host`; answers the connection and what came back, which is empty when nobody takes it.

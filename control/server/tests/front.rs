@@ -1,17 +1,18 @@
 //! A server behind a front, both here: what comes through it, and what must not.
 #![cfg(feature = "front")]
 
+#[path = "../../front/tests/common/gateway.rs"]
+mod gateway;
 mod support;
 
-use hearthgate_derp::StunMetrics;
-use hearthgate_front::{Boxes, Gateway, GatewayOptions, Line, PairingSecret};
+use gateway::{gateway, line};
+use hearthgate_front::{Boxes, Line};
 use hearthgate_keys::NodePrivate;
 use hearthgate_server::AdminOptions;
 use hearthgate_web::gate::{Gate, LAN};
 use std::{
     net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use support::{DerpClient, TestServer, connect_tls, exchange, try_tls};
 use tokio::{
@@ -29,20 +30,8 @@ async fn front(dir: &std::path::Path) -> (SocketAddr, Line) {
 
 /// One to which these networks are the Internet.
 async fn front_that_tries(dir: &std::path::Path, internet: &[&str]) -> (SocketAddr, Line) {
-    let internet = internet.iter().map(|n| n.parse().unwrap()).collect();
-    let options = GatewayOptions { state_dir: dir.into(), stun_port: 3478, relay: true, internet };
-    let gateway = Gateway::new(&options, Arc::new(StunMetrics::default())).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(gateway.serve(listener));
-    (address, line_of(dir, address, 5))
-}
-
-fn line_of(dir: &std::path::Path, address: SocketAddr, secret: u8) -> Line {
-    let secret = PairingSecret::from_random([secret; 16]);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    Boxes::change(dir, |b| b.invite(&secret, now)).unwrap();
-    Line::new(&address.to_string(), Gateway::key(dir).unwrap().public(), secret).unwrap()
+    let (address, _) = gateway(dir, "127.0.0.1:0", internet).await;
+    (address, line(dir, address, 5))
 }
 
 /// A server with that front, once clients get through.
@@ -136,7 +125,7 @@ async fn the_front_tells_who_answers_at_the_address_of_the_box() {
         })
         .await;
         assert!(local(&server, "POST", "/api/v1/front/test").await["detail"].is_string(), "there is no front yet");
-        let paired = if ours { line.clone() } else { line_of(dir.path(), address, 6) };
+        let paired = if ours { line.clone() } else { gateway::line(dir.path(), address, 6) };
         pair(&server, &paired).await;
         let up = timeout(PATIENCE, async {
             while local(&server, "GET", "/api/v1/front").await["state"] != "connected" {
