@@ -2,7 +2,7 @@
 //
 // Where ring has assembly for P-256 (x86_64, aarch64) it also has 37 * 64 multiples of the generator: 148 KB that no
 // compression makes smaller, a sixteenth of the compressed program. The multiplication of any other point, which ring
-// has as well and which takes the same time for every scalar, does it too, in three times the time: that is a signature
+// has as well and which takes the same time for every scalar, does it too, and takes longer: that is a signature
 // of a TLS handshake with a P-256 certificate, not traffic.
 //
 // ci/build compiles this for targets that say `p256_table = "no"`; the linker takes `__wrap_NAME` wherever ring calls NAME

@@ -410,6 +410,9 @@ impl Router {
             self.apply();
         }
         let Ok(counters) = self.plane.counters() else { return };
+        if counters.len() < self.counters.len() {
+            self.greet_returned(&counters);
+        }
         let now = self.now();
         for peer in counters {
             let before = self.counters.insert(peer.key, (peer.rx_bytes, peer.tx_bytes)).unwrap_or_default();

@@ -9,7 +9,8 @@ use crate::{
     portmap::PortMap,
 };
 use hearthgate_http::spawn;
-use hearthgate_plane::{Config, Kind};
+use hearthgate_plane::{Config, Kind, PeerCounters};
+use hearthgate_sorted::SortedSet;
 
 impl Router {
     /// Whether there is a data plane; makes one anew if its interface is gone or down.
@@ -57,6 +58,20 @@ impl Router {
         let now = self.now();
         for peer in &self.awake {
             self.greeter.again(*peer, now);
+        }
+    }
+
+    /// Greets those that somebody had removed from the kernel's WireGuard: the data plane has put them back, but their
+    /// sessions are gone, which they would notice after 15 s.
+    pub(crate) fn greet_returned(&mut self, there: &[PeerCounters]) {
+        let there: SortedSet<_> = there.iter().map(|peer| peer.key).collect();
+        let returned: Vec<_> = self.counters.keys().filter(|peer| !there.contains(*peer)).copied().collect();
+        let now = self.now();
+        for peer in returned {
+            self.counters.remove(&peer);
+            if self.awake.contains(&peer) {
+                self.greeter.again(peer, now);
+            }
         }
     }
 }
