@@ -28,4 +28,3 @@ pub(crate) fn make_backup(args: &Args) -> Result<(), Failure> {
     println!("{count} records are in {file}; it holds private keys, so keep it safe");
     Ok(())
 }
-

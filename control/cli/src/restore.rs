@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn a_backup_is_told_in_a_sentence() {
-        let told = words(&json!({ "devices": 3, "users": 1, "made": null, "lastEntry": "2026-01-02T03:04:05Z", "owners": ["eve"] }));
+        let told = words(
+            &json!({ "devices": 3, "users": 1, "made": null, "lastEntry": "2026-01-02T03:04:05Z", "owners": ["eve"] }),
+        );
         assert_eq!(
             told,
             "The backup holds 3 devices and 1 users; made: 2026-01-02T03:04:05Z; owners of the pages: eve."

@@ -88,11 +88,41 @@ pub struct Config {
 }
 
 section!(Config {
-    server_url, listen_addr, state_dir, unix_socket, unix_socket_permission, trusted_proxies,
-    connections_per_address, tls_cert_path, tls_key_path, acme_url, acme_email, tls_letsencrypt_hostname,
-    tls_letsencrypt_cache_dir, tls_letsencrypt_challenge_type, tls_letsencrypt_listen, metrics_listen_addr, store,
-    prefixes, derp, dns, node, oidc, admin, front, certificates, dyndns, image, upgrade, cli, policy, router, log,
-    taildrop, logtail, auto_update,
+    server_url,
+    listen_addr,
+    state_dir,
+    unix_socket,
+    unix_socket_permission,
+    trusted_proxies,
+    connections_per_address,
+    tls_cert_path,
+    tls_key_path,
+    acme_url,
+    acme_email,
+    tls_letsencrypt_hostname,
+    tls_letsencrypt_cache_dir,
+    tls_letsencrypt_challenge_type,
+    tls_letsencrypt_listen,
+    metrics_listen_addr,
+    store,
+    prefixes,
+    derp,
+    dns,
+    node,
+    oidc,
+    admin,
+    front,
+    certificates,
+    dyndns,
+    image,
+    upgrade,
+    cli,
+    policy,
+    router,
+    log,
+    taildrop,
+    logtail,
+    auto_update,
 });
 
 impl Default for Config {
@@ -270,8 +300,15 @@ pub struct DerpServer {
 }
 
 section!(DerpServer {
-    enabled, region_id, region_code, region_name, verify_clients, stun_listen_addr,
-    automatically_add_embedded_derp_region, ipv4, ipv6,
+    enabled,
+    region_id,
+    region_code,
+    region_name,
+    verify_clients,
+    stun_listen_addr,
+    automatically_add_embedded_derp_region,
+    ipv4,
+    ipv6,
 });
 
 impl Default for DerpServer {
@@ -310,7 +347,13 @@ pub struct DnsConfig {
 }
 
 section!(DnsConfig {
-    magic_dns, base_domain, override_local_dns, nameservers, search_domains, extra_records, extra_records_path,
+    magic_dns,
+    base_domain,
+    override_local_dns,
+    nameservers,
+    search_domains,
+    extra_records,
+    extra_records_path,
 });
 
 impl Default for DnsConfig {

@@ -36,8 +36,18 @@ pub struct OidcConfig {
 }
 
 section!(OidcConfig {
-    only_start_if_oidc_is_available, issuer, client_id, client_secret, client_secret_path, scope,
-    email_verified_required, extra_params, allowed_domains, allowed_users, allowed_groups, use_expiry_from_token,
+    only_start_if_oidc_is_available,
+    issuer,
+    client_id,
+    client_secret,
+    client_secret_path,
+    scope,
+    email_verified_required,
+    extra_params,
+    allowed_domains,
+    allowed_users,
+    allowed_groups,
+    use_expiry_from_token,
     pkce,
 });
 

@@ -55,9 +55,25 @@ pub struct RelayConfig {
 }
 
 section!(RelayConfig {
-    hostname, listen_addr, stun_listen_addr, metrics_listen_addr, state_dir, tls_cert_path, tls_key_path, acme_url,
-    acme_email, tls_letsencrypt_hostname, tls_letsencrypt_cache_dir, tls_letsencrypt_challenge_type,
-    tls_letsencrypt_listen, trusted_proxies, connections_per_address, verify, mesh, limits, log,
+    hostname,
+    listen_addr,
+    stun_listen_addr,
+    metrics_listen_addr,
+    state_dir,
+    tls_cert_path,
+    tls_key_path,
+    acme_url,
+    acme_email,
+    tls_letsencrypt_hostname,
+    tls_letsencrypt_cache_dir,
+    tls_letsencrypt_challenge_type,
+    tls_letsencrypt_listen,
+    trusted_proxies,
+    connections_per_address,
+    verify,
+    mesh,
+    limits,
+    log,
 });
 
 impl Default for RelayConfig {
@@ -126,7 +142,12 @@ pub struct RelayLimitsConfig {
 }
 
 section!(RelayLimitsConfig {
-    connections, accept_per_second, accept_burst, client_bytes_per_second, client_bytes_burst, write_timeout,
+    connections,
+    accept_per_second,
+    accept_burst,
+    client_bytes_per_second,
+    client_bytes_burst,
+    write_timeout,
 });
 
 impl Default for RelayLimitsConfig {

@@ -48,8 +48,22 @@ pub struct RouterConfig {
 }
 
 section!(RouterConfig {
-    enabled, hostname, tags, advertise_routes, advertise_exit_node, accept_routes, accept_dns, exit_node,
-    exit_node_allow_lan_access, snat_subnet_routes, nat66, taildrop_dir, data_plane, interface, port, socket,
+    enabled,
+    hostname,
+    tags,
+    advertise_routes,
+    advertise_exit_node,
+    accept_routes,
+    accept_dns,
+    exit_node,
+    exit_node_allow_lan_access,
+    snat_subnet_routes,
+    nat66,
+    taildrop_dir,
+    data_plane,
+    interface,
+    port,
+    socket,
     wireguard,
 });
 

@@ -69,10 +69,7 @@ pub fn replace_with<T, E: From<FileError>>(
     Ok(written)
 }
 
-fn write_new<T, E: From<FileError>>(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
-) -> Result<T, E> {
+fn write_new<T, E: From<FileError>>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T, E>) -> Result<T, E> {
     // `create_new`: nobody else's file or link is written through.
     let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
     let mut out = BufWriter::new(file.map_err(FileError::of("making", path))?);

@@ -78,8 +78,15 @@ pub struct Settings {
 }
 
 struct_of!(Settings {
-    service: "service", name: "name", user: "user", secret: "secret", url: "url", zone: "zone", ttl: "ttl",
-    ipv4: "ipv4", ipv6: "ipv6",
+    service: "service",
+    name: "name",
+    user: "user",
+    secret: "secret",
+    url: "url",
+    zone: "zone",
+    ttl: "ttl",
+    ipv4: "ipv4",
+    ipv6: "ipv6",
 });
 
 impl Default for Settings {

@@ -1,7 +1,9 @@
 //! serde's side: the one visitor, and what it hands to the deserializer for keys and values.
 
 use crate::{Keys, Read, Scalar, Shape, Unfit};
-use serde::de::{DeserializeSeed, Deserializer, Error, Expected, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error, Expected, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use std::fmt;
 
 /// Reads whatever comes into a value.

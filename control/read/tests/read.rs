@@ -25,8 +25,15 @@ struct Outer {
     socket: Option<SocketAddr>,
 }
 struct_of!(Outer {
-    on: "On", small: "Small", large: "Large", ratio: "Ratio", maybe: "Maybe", inner: "inner", any: "Any",
-    addresses: "Addresses", socket: "Socket",
+    on: "On",
+    small: "Small",
+    large: "Large",
+    ratio: "Ratio",
+    maybe: "Maybe",
+    inner: "inner",
+    any: "Any",
+    addresses: "Addresses",
+    socket: "Socket",
 });
 
 fn read(text: &str) -> Result<Outer, String> {

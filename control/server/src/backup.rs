@@ -2,10 +2,7 @@
 
 use crate::state::App;
 use hearthgate_store::{EngineKind, Record, Store, StoreError, encode_backup};
-use std::{
-    fs,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 /// Files of the state folder that are part of a backup: without the Noise key every client has to log in again, and
 /// without the relay's certificate clients refuse the relay.

@@ -48,7 +48,11 @@ pub struct Sharing {
 impl Sharing {
     /// As it was left.
     pub(crate) fn new(world: &World) -> Self {
-        Self { chosen: watch::Sender::new(world.record(RECORD)), configured: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self {
+            chosen: watch::Sender::new(world.record(RECORD)),
+            configured: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// What the configuration says.

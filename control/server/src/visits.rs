@@ -172,8 +172,10 @@ mod tests {
 
     #[test]
     fn without_a_name_that_leads_anywhere_the_devices_at_home_tell() {
-        let own: Vec<IpAddr> =
-            ["127.0.0.1", "192.168.1.1", "fe80::1", "fd00:1::1"].iter().map(|a| a.parse().expect("an address")).collect();
+        let own: Vec<IpAddr> = ["127.0.0.1", "192.168.1.1", "fe80::1", "fd00:1::1"]
+            .iter()
+            .map(|a| a.parse().expect("an address"))
+            .collect();
         let of = |all: &[&str]| -> Vec<SocketAddr> { all.iter().map(|e| e.parse().expect("an endpoint")).collect() };
         let printer = of(&["192.168.1.9:41641", "203.0.113.5:41641"]);
         let away = of(&["10.0.0.4:41641", "198.51.100.8:1024", "[fe80::2]:41641"]);
@@ -189,6 +191,9 @@ mod tests {
         assert!(!outside("203.0.113.5", &["203.0.113.5:41641"], &all), "the printer has told that this is home");
         assert!(outside("203.0.113.5", &["203.0.113.5:41641"], &[&away]), "nobody has");
         assert!(!outside("198.51.100.8", &[], &all), "it has not told anything yet");
-        assert!(!outside("198.51.100.8", &["127.0.0.1:1"], &[&of(&["192.168.1.2:1", "198.51.100.77:1"])]), "one network");
+        assert!(
+            !outside("198.51.100.8", &["127.0.0.1:1"], &[&of(&["192.168.1.2:1", "198.51.100.77:1"])]),
+            "one network"
+        );
     }
 }

@@ -10,10 +10,7 @@ use hearthgate_front::{Boxes, Line};
 use hearthgate_keys::NodePrivate;
 use hearthgate_server::AdminOptions;
 use hearthgate_web::gate::{Gate, LAN};
-use std::{
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 use support::{DerpClient, TestServer, connect_tls, exchange, try_tls};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

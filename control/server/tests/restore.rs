@@ -227,7 +227,9 @@ async fn strangers_who_never_end_their_forms_keep_no_owner_from_uploading() {
     let token = field(&own, "csrf");
     let (_, _, backup) = server.raw("GET", "backup", b"").await;
     let mut held = Vec::new();
-    for path in ["login", "claim", "login/passkey", "policy", "backup", "upgrade", "restore", "join"].iter().cycle().take(40) {
+    for path in
+        ["login", "claim", "login/passkey", "policy", "backup", "upgrade", "restore", "join"].iter().cycle().take(40)
+    {
         let mut stream = TcpStream::connect(server.running.listen).await.unwrap();
         let head = format!("POST /admin/{path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 30000\r\n\r\nname=");
         stream.write_all(head.as_bytes()).await.unwrap();

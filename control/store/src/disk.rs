@@ -3,9 +3,7 @@
 //! Nothing is durable before its `sync`: contents need [`Disk::sync`], names need [`Disk::sync_names`]. The tests put a
 //! simulated disk here that loses, tears and reorders whatever was not synced.
 
-use crate::{
-    Result, StoreError,
-};
+use crate::{Result, StoreError};
 use hearthgate_sorted::SortedMap;
 use std::{
     fs::{self, File, OpenOptions},
@@ -55,7 +53,12 @@ impl FileDisk {
     fn file(&mut self, name: &str, create: bool) -> Result<&mut File> {
         if !self.open.contains_key(name) {
             let path = self.path(name);
-            let opened = OpenOptions::new().read(true).append(true).create(create).mode(hearthgate_durable_file::MODE).open(&path);
+            let opened = OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(create)
+                .mode(hearthgate_durable_file::MODE)
+                .open(&path);
             self.open.insert(name.to_owned(), opened.map_err(StoreError::io("opening", &path))?);
         }
         // Just inserted; the error is for a case that cannot be.

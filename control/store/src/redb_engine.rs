@@ -1,9 +1,6 @@
 //! redb behind the trait: real `fsync` per commit, a small cache.
 
-use crate::{
-    Batch, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch,
-    watch::Watchers,
-};
+use crate::{Batch, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch, watch::Watchers};
 use hearthgate_durable_file::{MODE, sync_folder_of};
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, TableError};
 use std::{

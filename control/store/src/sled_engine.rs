@@ -7,9 +7,7 @@
 //!   store which opened well has lost its end.
 
 use crate::{
-    Batch, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch,
-    files::private_folder,
-    watch::Watchers,
+    Batch, EngineKind, Op, Record, Result, Revision, Store, StoreError, Watch, files::private_folder, watch::Watchers,
 };
 use hearthgate_durable_file::{MODE, sync_folder_of};
 use std::{

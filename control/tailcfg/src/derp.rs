@@ -59,8 +59,14 @@ pub struct DerpRegion {
 }
 
 struct_of!(DerpRegion {
-    region_id: "RegionID", region_code: "RegionCode", region_name: "RegionName", latitude: "Latitude", longitude:
-    "Longitude", avoid: "Avoid", no_measure_no_home: "NoMeasureNoHome", nodes: "Nodes",
+    region_id: "RegionID",
+    region_code: "RegionCode",
+    region_name: "RegionName",
+    latitude: "Latitude",
+    longitude: "Longitude",
+    avoid: "Avoid",
+    no_measure_no_home: "NoMeasureNoHome",
+    nodes: "Nodes",
 });
 
 /// One relay.
@@ -102,7 +108,15 @@ pub struct DerpNode {
 }
 
 struct_of!(DerpNode {
-    name: "Name", region_id: "RegionID", host_name: "HostName", cert_name: "CertName", ipv4: "IPv4", ipv6: "IPv6",
-    stun_port: "STUNPort", stun_only: "STUNOnly", derp_port: "DERPPort", insecure_for_tests: "InsecureForTests",
+    name: "Name",
+    region_id: "RegionID",
+    host_name: "HostName",
+    cert_name: "CertName",
+    ipv4: "IPv4",
+    ipv6: "IPv6",
+    stun_port: "STUNPort",
+    stun_only: "STUNOnly",
+    derp_port: "DERPPort",
+    insecure_for_tests: "InsecureForTests",
     can_port80: "CanPort80",
 });

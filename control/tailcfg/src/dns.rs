@@ -36,9 +36,14 @@ pub struct DnsConfig {
 }
 
 struct_of!(DnsConfig {
-    resolvers: "Resolvers", routes: "Routes", fallback_resolvers: "FallbackResolvers", domains: "Domains", proxied:
-    "Proxied", cert_domains: "CertDomains", extra_records: "ExtraRecords", exit_node_filtered_set:
-    "ExitNodeFilteredSet",
+    resolvers: "Resolvers",
+    routes: "Routes",
+    fallback_resolvers: "FallbackResolvers",
+    domains: "Domains",
+    proxied: "Proxied",
+    cert_domains: "CertDomains",
+    extra_records: "ExtraRecords",
+    exit_node_filtered_set: "ExitNodeFilteredSet",
 });
 
 /// A resolver (`dnstype.Resolver`).
@@ -56,7 +61,9 @@ pub struct Resolver {
 }
 
 struct_of!(Resolver {
-    addr: "Addr", bootstrap_resolution: "BootstrapResolution", use_with_exit_node: "UseWithExitNode",
+    addr: "Addr",
+    bootstrap_resolution: "BootstrapResolution",
+    use_with_exit_node: "UseWithExitNode",
 });
 
 /// An extra record: clients answer A and AAAA only.

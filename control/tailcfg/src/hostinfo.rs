@@ -87,12 +87,31 @@ pub struct Hostinfo {
 }
 
 struct_of!(Hostinfo {
-    ipn_version: "IPNVersion", backend_log_id: "BackendLogID", os: "OS", os_version: "OSVersion", distro: "Distro",
-    distro_version: "DistroVersion", app: "App", package: "Package", device_model: "DeviceModel", hostname:
-    "Hostname", shields_up: "ShieldsUp", machine: "Machine", go_arch: "GoArch", routable_ips: "RoutableIPs",
-    request_tags: "RequestTags", services: "Services", net_info: "NetInfo", ssh_host_keys: "sshHostKeys", userspace:
-    "Userspace", app_connector: "AppConnector", allows_update: "AllowsUpdate", state_encrypted: "StateEncrypted",
-    peer_relay: "PeerRelay", location: "Location", exit_node_id: "ExitNodeID",
+    ipn_version: "IPNVersion",
+    backend_log_id: "BackendLogID",
+    os: "OS",
+    os_version: "OSVersion",
+    distro: "Distro",
+    distro_version: "DistroVersion",
+    app: "App",
+    package: "Package",
+    device_model: "DeviceModel",
+    hostname: "Hostname",
+    shields_up: "ShieldsUp",
+    machine: "Machine",
+    go_arch: "GoArch",
+    routable_ips: "RoutableIPs",
+    request_tags: "RequestTags",
+    services: "Services",
+    net_info: "NetInfo",
+    ssh_host_keys: "sshHostKeys",
+    userspace: "Userspace",
+    app_connector: "AppConnector",
+    allows_update: "AllowsUpdate",
+    state_encrypted: "StateEncrypted",
+    peer_relay: "PeerRelay",
+    location: "Location",
+    exit_node_id: "ExitNodeID",
 });
 
 impl Hostinfo {
@@ -148,8 +167,13 @@ pub struct Location {
 }
 
 struct_of!(Location {
-    country: "Country", country_code: "CountryCode", city: "City", city_code: "CityCode", latitude: "Latitude",
-    longitude: "Longitude", priority: "Priority",
+    country: "Country",
+    country_code: "CountryCode",
+    city: "City",
+    city_code: "CityCode",
+    latitude: "Latitude",
+    longitude: "Longitude",
+    priority: "Priority",
 });
 
 /// What a client measured of its network.
@@ -173,6 +197,9 @@ pub struct NetInfo {
 }
 
 struct_of!(NetInfo {
-    mapping_varies_by_dest_ip: "MappingVariesByDestIP", working_ipv6: "WorkingIPv6", working_udp: "WorkingUDP",
-    preferred_derp: "PreferredDERP", derp_latency: "DERPLatency",
+    mapping_varies_by_dest_ip: "MappingVariesByDestIP",
+    working_ipv6: "WorkingIPv6",
+    working_udp: "WorkingUDP",
+    preferred_derp: "PreferredDERP",
+    derp_latency: "DERPLatency",
 });

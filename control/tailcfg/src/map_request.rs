@@ -45,7 +45,15 @@ pub struct MapRequest {
 }
 
 struct_of!(MapRequest {
-    version: "Version", compress: "Compress", keep_alive: "KeepAlive", node_key: "NodeKey", disco_key: "DiscoKey",
-    stream: "Stream", hostinfo: "Hostinfo", endpoints: "Endpoints", endpoint_types: "EndpointTypes", omit_peers:
-    "OmitPeers", debug_flags: "DebugFlags",
+    version: "Version",
+    compress: "Compress",
+    keep_alive: "KeepAlive",
+    node_key: "NodeKey",
+    disco_key: "DiscoKey",
+    stream: "Stream",
+    hostinfo: "Hostinfo",
+    endpoints: "Endpoints",
+    endpoint_types: "EndpointTypes",
+    omit_peers: "OmitPeers",
+    debug_flags: "DebugFlags",
 });

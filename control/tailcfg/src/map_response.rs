@@ -87,12 +87,28 @@ pub struct MapResponse {
 }
 
 struct_of!(MapResponse {
-    keep_alive: "KeepAlive", ping_request: "PingRequest", node: "Node", derp_map: "DERPMap", peers: "Peers",
-    peers_changed: "PeersChanged", peers_removed: "PeersRemoved", peers_changed_patch: "PeersChangedPatch",
-    peer_seen_change: "PeerSeenChange", online_change: "OnlineChange", dns_config: "DNSConfig", domain: "Domain",
-    collect_services: "CollectServices", packet_filter: "PacketFilter", packet_filters: "PacketFilters",
-    user_profiles: "UserProfiles", health: "Health", display_messages: "DisplayMessages", ssh_policy: "SSHPolicy",
-    control_time: "ControlTime", debug: "Debug", client_version: "ClientVersion",
+    keep_alive: "KeepAlive",
+    ping_request: "PingRequest",
+    node: "Node",
+    derp_map: "DERPMap",
+    peers: "Peers",
+    peers_changed: "PeersChanged",
+    peers_removed: "PeersRemoved",
+    peers_changed_patch: "PeersChangedPatch",
+    peer_seen_change: "PeerSeenChange",
+    online_change: "OnlineChange",
+    dns_config: "DNSConfig",
+    domain: "Domain",
+    collect_services: "CollectServices",
+    packet_filter: "PacketFilter",
+    packet_filters: "PacketFilters",
+    user_profiles: "UserProfiles",
+    health: "Health",
+    display_messages: "DisplayMessages",
+    ssh_policy: "SSHPolicy",
+    control_time: "ControlTime",
+    debug: "Debug",
+    client_version: "ClientVersion",
 });
 
 /// A question to a client (`tailcfg.PingRequest`).
@@ -119,7 +135,12 @@ pub struct PingRequest {
 }
 
 struct_of!(PingRequest {
-    url: "URL", url_is_noise: "URLIsNoise", log: "Log", types: "Types", ip: "IP", payload: "Payload",
+    url: "URL",
+    url_is_noise: "URLIsNoise",
+    log: "Log",
+    types: "Types",
+    ip: "IP",
+    payload: "Payload",
 });
 
 /// A problem to show (`tailcfg.DisplayMessage`).
@@ -140,7 +161,10 @@ pub struct DisplayMessage {
 }
 
 struct_of!(DisplayMessage {
-    title: "Title", text: "Text", severity: "Severity", impacts_connectivity: "ImpactsConnectivity",
+    title: "Title",
+    text: "Text",
+    severity: "Severity",
+    impacts_connectivity: "ImpactsConnectivity",
 });
 
 /// One-shot switches (`tailcfg.Debug`).

@@ -99,12 +99,33 @@ pub struct Node {
 }
 
 struct_of!(Node {
-    id: "ID", stable_id: "StableID", name: "Name", user: "User", key: "Key", key_expiry: "KeyExpiry", machine:
-    "Machine", disco_key: "DiscoKey", addresses: "Addresses", allowed_ips: "AllowedIPs", endpoints: "Endpoints",
-    home_derp: "HomeDERP", legacy_derp: "DERP", hostinfo: "Hostinfo", created: "Created", cap: "Cap", tags: "Tags",
-    primary_routes: "PrimaryRoutes", last_seen: "LastSeen", online: "Online", machine_authorized:
-    "MachineAuthorized", cap_map: "CapMap", legacy_capabilities: "Capabilities", expired: "Expired",
-    is_wireguard_only: "IsWireGuardOnly", is_jailed: "IsJailed", exit_node_dns_resolvers: "ExitNodeDNSResolvers",
+    id: "ID",
+    stable_id: "StableID",
+    name: "Name",
+    user: "User",
+    key: "Key",
+    key_expiry: "KeyExpiry",
+    machine: "Machine",
+    disco_key: "DiscoKey",
+    addresses: "Addresses",
+    allowed_ips: "AllowedIPs",
+    endpoints: "Endpoints",
+    home_derp: "HomeDERP",
+    legacy_derp: "DERP",
+    hostinfo: "Hostinfo",
+    created: "Created",
+    cap: "Cap",
+    tags: "Tags",
+    primary_routes: "PrimaryRoutes",
+    last_seen: "LastSeen",
+    online: "Online",
+    machine_authorized: "MachineAuthorized",
+    cap_map: "CapMap",
+    legacy_capabilities: "Capabilities",
+    expired: "Expired",
+    is_wireguard_only: "IsWireGuardOnly",
+    is_jailed: "IsJailed",
+    exit_node_dns_resolvers: "ExitNodeDNSResolvers",
 });
 
 /// A patch of one peer. Absent is "unchanged".
@@ -143,8 +164,16 @@ pub struct PeerChange {
 }
 
 struct_of!(PeerChange {
-    node_id: "NodeID", derp_region: "DERPRegion", cap: "Cap", cap_map: "CapMap", endpoints: "Endpoints", key: "Key",
-    disco_key: "DiscoKey", online: "Online", last_seen: "LastSeen", key_expiry: "KeyExpiry",
+    node_id: "NodeID",
+    derp_region: "DERPRegion",
+    cap: "Cap",
+    cap_map: "CapMap",
+    endpoints: "Endpoints",
+    key: "Key",
+    disco_key: "DiscoKey",
+    online: "Online",
+    last_seen: "LastSeen",
+    key_expiry: "KeyExpiry",
 });
 
 /// A user.
@@ -187,8 +216,11 @@ pub struct Login {
 }
 
 struct_of!(Login {
-    id: "ID", provider: "Provider", login_name: "LoginName", display_name: "DisplayName", profile_pic_url:
-    "ProfilePicURL",
+    id: "ID",
+    provider: "Provider",
+    login_name: "LoginName",
+    display_name: "DisplayName",
+    profile_pic_url: "ProfilePicURL",
 });
 
 /// What others see of a user.
@@ -212,6 +244,9 @@ pub struct UserProfile {
 }
 
 struct_of!(UserProfile {
-    id: "ID", login_name: "LoginName", display_name: "DisplayName", profile_pic_url: "ProfilePicURL", groups:
-    "Groups",
+    id: "ID",
+    login_name: "LoginName",
+    display_name: "DisplayName",
+    profile_pic_url: "ProfilePicURL",
+    groups: "Groups",
 });

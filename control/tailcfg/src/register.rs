@@ -50,9 +50,17 @@ pub struct RegisterRequest {
 }
 
 struct_of!(RegisterRequest {
-    version: "Version", node_key: "NodeKey", old_node_key: "OldNodeKey", nl_key: "NLKey", auth: "Auth", expiry:
-    "Expiry", followup: "Followup", hostinfo: "Hostinfo", ephemeral: "Ephemeral", node_key_signature:
-    "NodeKeySignature", tailnet: "Tailnet",
+    version: "Version",
+    node_key: "NodeKey",
+    old_node_key: "OldNodeKey",
+    nl_key: "NLKey",
+    auth: "Auth",
+    expiry: "Expiry",
+    followup: "Followup",
+    hostinfo: "Hostinfo",
+    ephemeral: "Ephemeral",
+    node_key_signature: "NodeKeySignature",
+    tailnet: "Tailnet",
 });
 
 /// Credentials of a register request.
@@ -109,6 +117,11 @@ pub struct RegisterResponse {
 }
 
 struct_of!(RegisterResponse {
-    user: "User", login: "Login", node_key_expired: "NodeKeyExpired", machine_authorized: "MachineAuthorized",
-    auth_url: "AuthURL", node_key_signature: "NodeKeySignature", error: "Error",
+    user: "User",
+    login: "Login",
+    node_key_expired: "NodeKeyExpired",
+    machine_authorized: "MachineAuthorized",
+    auth_url: "AuthURL",
+    node_key_signature: "NodeKeySignature",
+    error: "Error",
 });

@@ -33,8 +33,11 @@ pub struct SshRule {
 }
 
 struct_of!(SshRule {
-    rule_expires: "ruleExpires", principals: "principals", ssh_users: "sshUsers", action: "action", accept_env:
-    "acceptEnv",
+    rule_expires: "ruleExpires",
+    principals: "principals",
+    ssh_users: "sshUsers",
+    action: "action",
+    accept_env: "acceptEnv",
 });
 
 /// Who a rule is about.
@@ -90,8 +93,13 @@ pub struct SshAction {
 }
 
 struct_of!(SshAction {
-    message: "message", reject: "reject", accept: "accept", session_duration: "sessionDuration",
-    allow_agent_forwarding: "allowAgentForwarding", hold_and_delegate: "holdAndDelegate",
-    allow_local_port_forwarding: "allowLocalPortForwarding", allow_remote_port_forwarding:
-    "allowRemotePortForwarding", recorders: "recorders",
+    message: "message",
+    reject: "reject",
+    accept: "accept",
+    session_duration: "sessionDuration",
+    allow_agent_forwarding: "allowAgentForwarding",
+    hold_and_delegate: "holdAndDelegate",
+    allow_local_port_forwarding: "allowLocalPortForwarding",
+    allow_remote_port_forwarding: "allowRemotePortForwarding",
+    recorders: "recorders",
 });

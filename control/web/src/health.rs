@@ -19,10 +19,7 @@ pub fn findings(world: &World, now: Now) -> Vec<Finding> {
     if now.wall.as_second() < CLOCK_SET {
         out.push(Finding::new(
             Level::Bad,
-            format!(
-                "The clock of this box says {}: keys and certificates may be refused.",
-                day(now.wall)
-            ),
+            format!("The clock of this box says {}: keys and certificates may be refused.", day(now.wall)),
             "Let the box reach a time server, or set the clock.",
         ));
     }

@@ -37,7 +37,12 @@ pub fn deb(package: &Package, own: &DebParts, epoch: u64) -> Result<(String, Vec
         control.push_str(&format!("Depends: {}\n", package.depends.join(", ")));
     }
     control.push_str(&format!("Section: {}\nPriority: optional\n", package.section));
-    control.push_str(&format!("Homepage: {}\nDescription: {}\n{}", package.url, own.synopsis, wrapped(&package.description)));
+    control.push_str(&format!(
+        "Homepage: {}\nDescription: {}\n{}",
+        package.url,
+        own.synopsis,
+        wrapped(&package.description)
+    ));
 
     let mut parts = Tree::new();
     parts.file("control", 0o644, control)?;

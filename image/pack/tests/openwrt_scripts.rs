@@ -130,7 +130,10 @@ fn a_dynamic_name_arrives_and_its_secret_stays_in_its_file() {
          \toption ipv4 '0'\n",
     );
     let dyndns = &config.dyndns;
-    assert_eq!((dyndns.service.as_str(), dyndns.name.as_str(), dyndns.user.as_str()), ("rfc2136", "home.example.org", "key"));
+    assert_eq!(
+        (dyndns.service.as_str(), dyndns.name.as_str(), dyndns.user.as_str()),
+        ("rfc2136", "home.example.org", "key")
+    );
     assert_eq!((dyndns.url.as_str(), dyndns.zone.as_str(), dyndns.ttl), ("ns.example.org", "example.org", 300));
     assert_eq!(dyndns.secret_path, Path::new("/etc/hearthgate/dyndns.secret"));
     assert!(dyndns.secret.is_empty() && !dyndns.ipv4 && dyndns.ipv6);

@@ -1,9 +1,9 @@
 //! What forms do. Each is a call of the API under the name of the account, then a redirect to where its effect is seen.
 
 use super::{
-    enter, lock, passkey, policy, restore,
+    enter, lock, passkey, policy,
     request::{Form, Page, html, look, unavailable, viewer},
-    see_other, settings, tools,
+    restore, see_other, settings, tools,
 };
 use crate::{
     api_v1::{self, Answer},

@@ -53,7 +53,8 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["relays"] if all => {
             let history = app.own_router.history();
             let own = app.own_router.own_id().await;
-            let built_in = app.relay.as_ref().map(|_| page::relays::BuiltIn { region: app.relay_region, history: &history });
+            let built_in =
+                app.relay.as_ref().map(|_| page::relays::BuiltIn { region: app.relay_region, history: &history });
             page::relays::relays(&viewer, &world, built_in, own.as_deref())
         }
         ["health"] if all => {

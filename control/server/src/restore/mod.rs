@@ -140,7 +140,12 @@ pub fn summary(file: &Path) -> Result<Summary, Refusal> {
         network: crate::network::name(&world).map(|name| format!("{name}.{}", crate::network::SUFFIX)),
         devices: world.nodes().count(),
         users: world.users().count(),
-        owners: account::all(&world).into_iter().filter(|a| a.role.is_owner()).map(|a| a.name).take(OWNERS_MAX).collect(),
+        owners: account::all(&world)
+            .into_iter()
+            .filter(|a| a.role.is_owner())
+            .map(|a| a.name)
+            .take(OWNERS_MAX)
+            .collect(),
         keys,
     })
 }
@@ -173,7 +178,9 @@ pub(crate) async fn confirm(app: &App, id: &str, actor: &str) -> Result<(), Core
     noted.map_err(|e| CoreError::Full(e.to_string()))?;
     let file = |name: &str| app.state_dir.join(name);
     let named = fs::write(file(BY), actor).map_err(swap::failed("writing", &file(BY)));
-    named.and_then(|()| swap::rename(&waiting.file, &file(swap::NEXT))).map_err(|e| CoreError::Invalid(e.to_string()))?;
+    named
+        .and_then(|()| swap::rename(&waiting.file, &file(swap::NEXT)))
+        .map_err(|e| CoreError::Invalid(e.to_string()))?;
     let restart = app.restores.restart();
     spawn(async move {
         tokio::time::sleep(RESTART_AFTER).await;

@@ -51,7 +51,9 @@ pub enum Refusal {
 fn told(e: &StoreError) -> String {
     match e {
         StoreError::Corrupt { why, .. } => format!("the file is damaged, or is no backup: {why}"),
-        StoreError::NewerSchema { .. } => "the backup is of a newer version of hearthgate: upgrade this one first".into(),
+        StoreError::NewerSchema { .. } => {
+            "the backup is of a newer version of hearthgate: upgrade this one first".into()
+        }
         other => other.to_string(),
     }
 }

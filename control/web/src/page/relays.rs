@@ -134,7 +134,11 @@ fn away(node: &Node, region: i32) -> Option<u32> {
 
 /// A round trip as people read it.
 fn ms(micros: u32) -> String {
-    if micros < 10_000 { format!("{}.{} ms", micros / 1000, micros % 1000 / 100) } else { format!("{} ms", micros / 1000) }
+    if micros < 10_000 {
+        format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
+    } else {
+        format!("{} ms", micros / 1000)
+    }
 }
 
 #[cfg(test)]

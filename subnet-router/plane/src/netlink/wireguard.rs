@@ -184,8 +184,7 @@ fn allowed(net: &IpNet) -> WireguardAllowedIp {
 }
 
 fn status_of(attributes: &[WireguardPeerAttribute]) -> Option<PeerStatus> {
-    let mut status =
-        PeerStatus { key: [0; 32], endpoint: None, rx: 0, tx: 0, addresses: 0, last_handshake: None };
+    let mut status = PeerStatus { key: [0; 32], endpoint: None, rx: 0, tx: 0, addresses: 0, last_handshake: None };
     let mut known = false;
     for attribute in attributes {
         match attribute {
