@@ -1,20 +1,13 @@
 //! Installs an upgrade file into the slot that is not in use.
 
 use crate::disk::Disk;
+use hearthgate_limits::TARGET;
 use hearthgate_slots::{Header, Record, SlotName, UpgradeError, upgrade::HEAD};
 use hearthgate_usign::PublicKey;
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
-/// The kind of machine, as upgrade files name it.
-pub const TARGET: &str = if cfg!(target_arch = "aarch64") {
-    "aarch64"
-} else if cfg!(target_arch = "arm") {
-    "armv7"
-} else {
-    "x86_64"
-};
 /// Bytes written between two looks at how much is not on the disk yet.
 const CHUNK: usize = 256 * 1024;
 

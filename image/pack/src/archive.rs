@@ -9,8 +9,11 @@ use flate2::{Compression, GzBuilder};
 use std::io::Write as _;
 use std::num::NonZeroU64;
 
-/// How often zopfli goes over a block. 15 times make the package for mipsel 0.02 % smaller, and take three times as long.
-const SEARCHES: NonZeroU64 = NonZeroU64::new(2).unwrap();
+/// How often zopfli goes over a block. Of the program for mipsel 2 times leave 0.06 % more, 6 times 0.01 % less.
+const SEARCHES: NonZeroU64 = NonZeroU64::new(4).unwrap();
+/// Most pieces with codes of their own that zopfli cuts a megabyte into. Its usual 15 leave 0.9 % more; beyond 150 nothing
+/// is gained. 0 would be one piece.
+const PIECES: u16 = 150;
 
 /// A tar in GNU format whose names begin with `./`, root directory included, as opkg's index maker looks them up.
 pub fn tar(tree: &Tree, epoch: u64) -> Result<Vec<u8>, PackError> {
@@ -76,7 +79,7 @@ pub fn deflate_smallest(bytes: &[u8]) -> Result<Vec<u8>, PackError> {
 }
 
 fn thorough() -> zopfli::Options {
-    zopfli::Options { iteration_count: SEARCHES, ..zopfli::Options::default() }
+    zopfli::Options { iteration_count: SEARCHES, maximum_block_splits: PIECES, ..zopfli::Options::default() }
 }
 
 /// An `ar` archive as dpkg writes it: members in the order given, names up to 15 bytes.

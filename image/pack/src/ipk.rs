@@ -18,11 +18,30 @@ pub struct Ipk {
     pub bytes: Vec<u8>,
 }
 
+/// The files of a package, compressed: the same for every architecture that one program serves, and what takes the time.
+#[derive(Debug, Clone)]
+pub struct Data {
+    packed: Vec<u8>,
+    unpacked_bytes: usize,
+}
+
+impl Data {
+    /// `epoch` is the time of all files, seconds since 1970.
+    pub fn of(files: &Tree, epoch: u64) -> Result<Self, PackError> {
+        let archive = tar(files, epoch)?;
+        Ok(Self { packed: gzip_smallest(&archive)?, unpacked_bytes: archive.len() })
+    }
+}
+
 /// Makes the package. `epoch` is the time of all files, seconds since 1970.
 pub fn ipk(package: &Package, epoch: u64) -> Result<Ipk, PackError> {
+    with_data(package, epoch, &Data::of(&package.files, epoch)?)
+}
+
+/// Makes the package of files that are compressed already: `data` is [`Data::of`] the package's own.
+pub fn with_data(package: &Package, epoch: u64, data: &Data) -> Result<Ipk, PackError> {
     package.check()?;
-    let data = tar(&package.files, epoch)?;
-    let control = control_text(package, data.len(), epoch);
+    let control = control_text(package, data.unpacked_bytes, epoch);
     let mut parts = Tree::new();
     parts.file("control", 0o644, control.clone())?;
     if !package.conffiles.is_empty() {
@@ -36,7 +55,7 @@ pub fn ipk(package: &Package, epoch: u64) -> Result<Ipk, PackError> {
     if !package.before_remove.is_empty() {
         parts.file("prerm-pkg", 0o755, package.before_remove.clone())?;
     }
-    let bytes = gzip(&outer(&gzip_smallest(&data)?, &gzip(&tar(&parts, epoch)?)?, epoch)?)?;
+    let bytes = gzip(&outer(&data.packed, &gzip(&tar(&parts, epoch)?)?, epoch)?)?;
     let file_name = format!("{}_{}_{}.ipk", package.name, package.full_version(), package.architecture);
     Ok(Ipk { file_name, control, bytes })
 }

@@ -9,6 +9,7 @@
 //! | [`ipk`], [`opkg_feed`] | OpenWrt up to 24.10 |
 //! | [`adb`], [`apk`], [`apk_key`] | OpenWrt from 25.12 |
 //! | [`deb`] | Debian and its kin |
+//! | [`targets`] | nothing: what is packed for which machine |
 //! | [`mbr`] | partition table of images |
 //! | [`cuts`] | nothing: what power cuts leave of an image |
 
@@ -23,6 +24,7 @@ pub mod mbr;
 pub mod opkg_feed;
 pub mod package;
 pub mod recipe;
+pub mod targets;
 pub mod tree;
 
 /// Why something could not be packed.
@@ -48,6 +50,14 @@ pub enum PackError {
     /// A key file that is none.
     #[error("{0}")]
     Key(String),
+    /// A target file that is not as expected.
+    #[error("targets/{name}.toml: {what}")]
+    Target {
+        /// Its name without the ending.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
     /// Partitions that overlap, run over the disk or are too many.
     #[error("partition {0} does not fit")]
     Partition(usize),

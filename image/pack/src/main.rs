@@ -2,6 +2,7 @@
 
 use hearthgate_pack::apk_key::ApkKey;
 use hearthgate_pack::mbr::{Partition, mbr};
+use hearthgate_pack::targets::{self, Target};
 use hearthgate_pack::tree::Tree;
 use hearthgate_pack::{PackError, apk, archive, cuts, deb, ipk, opkg_feed, recipe};
 use hearthgate_slots::{Feed, FeedFile, Header, Record, Slot};
@@ -12,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const HELP: &str = "hearthgate-pack COMMAND [--OPTION VALUE]...
-  architectures                            OpenWrt's names and the target of each, a line each
+  architectures [--targets DIR]            OpenWrt's names and the target of each, a line each
+  targets [--targets DIR]                  each target, Debian's name, the image's (- for none); DIR: targets
   keys --out DIR                           makes a pair of keys for packages, unless they are there
-  openwrt --arch A --version V --epoch SECONDS --files openwrt --binary FILE --keys DIR --out DIR
-                                           the feeds opkg/A and apk/A
+  openwrt --arch A,... --version V --epoch SECONDS --files openwrt --binary FILE --keys DIR --out DIR
+                                           the feeds opkg/A and apk/A of each architecture
   deb --arch A --version V --epoch SECONDS --files DIR --binary FILE --keys DIR --out DIR
   tarball --name N --epoch SECONDS --files DIR --out FILE
   initramfs --epoch SECONDS --files DIR --out FILE      an uncompressed cpio
@@ -51,6 +53,10 @@ impl Options {
         Ok(PathBuf::from(self.get(name)?))
     }
 
+    fn targets(&self) -> Result<Vec<Target>, Failure> {
+        Ok(targets::read(Path::new(self.0.get("targets").map_or("targets", String::as_str)))?)
+    }
+
     fn number(&self, name: &str) -> Result<u64, Failure> {
         Ok(self.get(name)?.parse().map_err(|e| format!("--{name}: {e}"))?)
     }
@@ -74,8 +80,15 @@ fn run() -> Result<(), Failure> {
     }
     match command.as_str() {
         "architectures" => {
-            for (name, target) in recipe::ARCHITECTURES {
-                println!("{name} {target}");
+            for target in options.targets()? {
+                target.openwrt.iter().for_each(|name| println!("{name} {}", target.name));
+            }
+            Ok(())
+        }
+        "targets" => {
+            let or_none = |name: String| if name.is_empty() { "-".to_owned() } else { name };
+            for target in options.targets()? {
+                println!("{} {} {}", target.name, or_none(target.debian), or_none(target.image));
             }
             Ok(())
         }
@@ -187,31 +200,45 @@ fn read_keys(folder: &Path) -> Result<(SecretKey, ApkKey), Failure> {
 }
 
 fn openwrt(options: &Options) -> Result<(), Failure> {
-    let (version, epoch, arch) = (options.get("version")?, options.number("epoch")?, options.get("arch")?);
-    let (files, out) = (options.path("files")?, options.path("out")?);
+    let (version, epoch, names) = (options.get("version")?, options.number("epoch")?, options.get("arch")?);
+    let (from, out) = (options.path("files")?, options.path("out")?);
     let (usign, key) = read_keys(&options.path("keys")?)?;
-    let program = Tree::read(&files.join("hearthgate"))?;
-    let mut program = recipe::openwrt_program(program, read(&options.path("binary")?)?, arch, version)?;
-    recipe::trust(&mut program.files, &usign.public())?;
-    let luci = recipe::openwrt_luci(Tree::read(&files.join("luci-app-hearthgate"))?, version);
+    let (files, binary) = (Tree::read(&from.join("hearthgate"))?, read(&options.path("binary")?)?);
+    let luci = recipe::openwrt_luci(Tree::read(&from.join("luci-app-hearthgate"))?, version);
+    let (luci_ipk, luci_apk) = (ipk::ipk(&luci, epoch)?, apk::apk(&luci, epoch, Some(&key))?);
+    // What differs between the names is a word in the package's description, and for apk in what is compressed.
+    let mut data: Option<ipk::Data> = None;
+    for arch in names.split(',') {
+        let mut program = recipe::openwrt_program(files.clone(), binary.clone(), arch, version)?;
+        recipe::trust(&mut program.files, &usign.public())?;
+        let packed = match &data {
+            Some(packed) => packed,
+            None => data.insert(ipk::Data::of(&program.files, epoch)?),
+        };
+        let packages = [ipk::with_data(&program, epoch, packed)?, luci_ipk.clone()];
+        write_opkg_feed(&out.join("opkg").join(arch), &packages, &usign)?;
+        let packages = [apk::apk(&program, epoch, Some(&key))?, luci_apk.clone()];
+        write_apk_feed(&out.join("apk").join(arch), &packages, &key)?;
+    }
+    Ok(())
+}
 
-    let folder = out.join("opkg").join(arch);
-    let packages = [ipk::ipk(&program, epoch)?, ipk::ipk(&luci, epoch)?];
-    for package in &packages {
+fn write_opkg_feed(folder: &Path, packages: &[ipk::Ipk], usign: &SecretKey) -> Result<(), Failure> {
+    for package in packages {
         write(&folder.join(&package.file_name), &package.bytes)?;
     }
-    let index = opkg_feed::packages_index(&packages);
+    let index = opkg_feed::packages_index(packages);
     write(&folder.join("Packages"), index.as_bytes())?;
     write(&folder.join("Packages.gz"), &archive::gzip(index.as_bytes())?)?;
     write(&folder.join("Packages.sig"), usign.sign(index.as_bytes()).as_bytes())?;
-    write(&folder.join("hearthgate.pub"), usign.public().to_text().as_bytes())?;
+    write(&folder.join("hearthgate.pub"), usign.public().to_text().as_bytes())
+}
 
-    let folder = out.join("apk").join(arch);
-    let packages = [apk::apk(&program, epoch, Some(&key))?, apk::apk(&luci, epoch, Some(&key))?];
-    for package in &packages {
+fn write_apk_feed(folder: &Path, packages: &[apk::Apk], key: &ApkKey) -> Result<(), Failure> {
+    for package in packages {
         write(&folder.join(&package.file_name), &package.bytes)?;
     }
-    write(&folder.join("packages.adb"), &apk::index("hearthgate", &packages, Some(&key))?)?;
+    write(&folder.join("packages.adb"), &apk::index("hearthgate", packages, Some(key))?)?;
     write(&folder.join("hearthgate.pem"), key.public_pem()?.as_bytes())
 }
 

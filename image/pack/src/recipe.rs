@@ -1,4 +1,4 @@
-//! What hearthgate's own packages contain, for every architecture name that OpenWrt's package managers know.
+//! What hearthgate's own packages contain.
 
 use crate::PackError;
 use crate::deb::DebParts;
@@ -12,25 +12,6 @@ pub const URL: &str = "https://hearthgate.invalid/";
 pub const MAINTAINER: &str = "The hearthgate authors <hearthgate@hearthgate.invalid>";
 /// As in the repository.
 pub const LICENSE: &str = "MIT OR Apache-2.0";
-
-/// OpenWrt's architecture names, each with the program (`dist/TARGET/hearthgate`) that runs there. The binaries are
-/// static and use no instruction beyond their target's base line, so one serves several names.
-pub const ARCHITECTURES: [(&str, &str); 11] = [
-    ("mipsel_24kc", "mipsel"),
-    ("mipsel_74kc", "mipsel"),
-    ("mips_24kc", "mips"),
-    ("arm_cortex-a7_neon-vfpv4", "armv7"),
-    ("arm_cortex-a9_vfpv3-d16", "armv7"),
-    ("arm_cortex-a15_neon-vfpv4", "armv7"),
-    ("aarch64_cortex-a53", "aarch64"),
-    ("aarch64_cortex-a72", "aarch64"),
-    ("aarch64_cortex-a76", "aarch64"),
-    ("aarch64_generic", "aarch64"),
-    ("x86_64", "x86_64"),
-];
-
-/// Debian's architecture names and their programs.
-pub const DEBIAN: [(&str, &str); 3] = [("amd64", "x86_64"), ("arm64", "aarch64"), ("armhf", "armv7")];
 
 /// The package with the program: `files` is `openwrt/hearthgate` as it lies in the repository.
 pub fn openwrt_program(files: Tree, binary: Vec<u8>, architecture: &str, version: &str) -> Result<Package, PackError> {

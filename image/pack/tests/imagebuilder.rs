@@ -97,7 +97,8 @@ fn what_fits_is_what_the_packages_take_in_a_squashfs() {
     })
     .take(60_000)
     .collect();
-    for (architecture, _) in hearthgate_pack::recipe::ARCHITECTURES {
+    let targets = hearthgate_pack::targets::read(&sources.join("../targets")).unwrap();
+    for architecture in targets.iter().flat_map(|target| &target.openwrt) {
         let files = hearthgate_pack::tree::Tree::read(&sources.join("hearthgate")).unwrap();
         let package = hearthgate_pack::recipe::openwrt_program(files, program.clone(), architecture, "0.1.0").unwrap();
         let luci = hearthgate_pack::tree::Tree::read(&sources.join("luci-app-hearthgate")).unwrap();

@@ -1,6 +1,6 @@
 //! The `.ipk` and its feed, read back by programs that are not ours: GNU tar, gzip and signify.
 
-use hearthgate_pack::ipk::ipk;
+use hearthgate_pack::ipk::{self, ipk};
 use hearthgate_pack::{archive, opkg_feed, recipe, tree::Tree};
 use hearthgate_usign::SecretKey;
 use std::path::Path;
@@ -17,6 +17,18 @@ fn output(command: &mut Command) -> String {
     let out = command.output().unwrap();
     assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn files_that_are_compressed_once_serve_every_architecture() {
+    let mut package = package();
+    let data = ipk::Data::of(&package.files, EPOCH).unwrap();
+    for architecture in ["mipsel_24kc", "mipsel_74kc"] {
+        package.architecture = architecture.into();
+        let (once, again) = (ipk::with_data(&package, EPOCH, &data).unwrap(), ipk(&package, EPOCH).unwrap());
+        assert_eq!((once.file_name, once.bytes), (again.file_name, again.bytes));
+        assert!(once.control.contains(&format!("Architecture: {architecture}\n")));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Limits of the machine that this build is for, from the target file of its triple (`targets/*.toml`).
+//! Limits and names of the machine that this build is for, from the target file of its triple (`targets/*.toml`).
 //!
 //! What a 64 MB router can hold is no matter of taste for the code that keeps the limit, and no matter of
 //! configuration either: the person with the router does not know the number.
@@ -7,6 +7,10 @@ mod found {
     include!(concat!(env!("OUT_DIR"), "/limits.rs"));
 }
 
+/// Name of the target file, as upgrades and tarballs for this machine have it; empty if nothing is made for it.
+pub const TARGET: &str = found::TARGET;
+/// Debian's name of the architecture; empty where Debian has none.
+pub const DEBIAN: &str = found::DEBIAN;
 /// Threads that run tasks.
 pub const WORKER_THREADS: usize = found::WORKER_THREADS as usize;
 /// Most threads for calls that block, such as name lookups.

@@ -1,29 +1,9 @@
 //! Which file of a feed is this host's, and what its owner does with it. Only a box with one of our images upgrades itself;
 //! elsewhere programs are the package manager's, and a server without root's powers has no business with them.
 
+use hearthgate_limits::{DEBIAN, TARGET};
 use hearthgate_slots::{FeedFile, feed};
 use std::path::Path;
-
-/// The kind of machine, as files of `targets/` name it.
-const TARGET: &str = if cfg!(target_arch = "aarch64") {
-    "aarch64"
-} else if cfg!(target_arch = "arm") {
-    "armv7"
-} else if cfg!(target_arch = "x86_64") {
-    "x86_64"
-} else if cfg!(target_endian = "little") {
-    "mipsel"
-} else {
-    "mips"
-};
-/// As Debian names it.
-const DEBIAN: &str = if cfg!(target_arch = "aarch64") {
-    "arm64"
-} else if cfg!(target_arch = "arm") {
-    "armhf"
-} else {
-    "amd64"
-};
 
 /// How programs come to this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +33,16 @@ impl Host {
         }
     }
 
-    /// The kind of file that is for this host; `None` where a package manager has a feed of its own.
+    /// The kind of file that is for this host; `None` where a package manager has a feed of its own, and for a kind of machine
+    /// that nothing is made for.
     pub(crate) fn kind(self) -> Option<String> {
-        match self {
-            Self::Image => Some(format!("{TARGET}.hgu")),
-            Self::Apk | Self::Opkg => None,
-            Self::Debian => Some(format!("{DEBIAN}.deb")),
-            Self::Program => Some(format!("{TARGET}.tar.gz")),
-        }
+        let (machine, suffix) = match self {
+            Self::Image => (TARGET, "hgu"),
+            Self::Apk | Self::Opkg => return None,
+            Self::Debian => (DEBIAN, "deb"),
+            Self::Program => (TARGET, "tar.gz"),
+        };
+        (!machine.is_empty()).then(|| format!("{machine}.{suffix}"))
     }
 
     /// What its owner runs; `None` for images, which take the file themselves. The file is compared with the sum that the
