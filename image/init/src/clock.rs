@@ -8,12 +8,15 @@ use std::path::Path;
 /// Bytes of randomness carried over a restart.
 const SEED: usize = 512;
 
+/// No system runs for longer after its sources were made (seconds: twenty years). Who says that it is later is wrong.
+pub const LIFE: i64 = 20 * 365 * 86_400;
+
 /// Sets the clock to the latest moment known to have passed, if it stands before it: when the system was made, or when
-/// the clock was last written down. Time servers do the rest; certificates need at least this much. Gives that moment
-/// (seconds since 1970).
-pub fn floor(built: u64, saved: &Path) -> i64 {
-    let written = fs::read_to_string(saved).ok().and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
-    let floor = i64::try_from(built.max(written)).unwrap_or(0);
+/// the clock was last written down. Time servers do the rest; certificates need at least this much. `built` and the result
+/// are in seconds since 1970.
+pub fn floor(built: i64, saved: &Path) -> i64 {
+    let written = fs::read_to_string(saved).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    let floor = written.filter(|time| *time <= built.saturating_add(LIFE)).unwrap_or(0).max(built);
     if clock_gettime(ClockId::Realtime).tv_sec < floor {
         let _ = clock_settime(ClockId::Realtime, Timespec { tv_sec: floor, tv_nsec: 0 });
     }
@@ -75,7 +78,11 @@ mod tests {
         assert_eq!((floor(1_000, &file), floor(3_000, &file)), (2_000, 3_000));
         fs::write(&file, "no number").unwrap();
         assert_eq!(floor(1_000, &file), 1_000);
+        for nonsense in [i64::MAX.to_string(), u64::MAX.to_string(), (1_001 + LIFE).to_string(), "-5".into()] {
+            fs::write(&file, &nonsense).unwrap();
+            assert_eq!(floor(1_000, &file), 1_000, "{nonsense}");
+        }
         save(&file);
-        assert!(floor(1_000, &file) > 1_700_000_000);
+        assert!(floor(1_700_000_000, &file) > 1_700_000_000);
     }
 }

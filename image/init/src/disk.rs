@@ -19,6 +19,8 @@ const CHUNK: usize = 256 * 1024;
 /// The disk.
 #[derive(Debug)]
 pub struct Disk {
+    /// Where devices are: `/dev`, and another folder in tests.
+    folder: String,
     name: String,
     file: File,
 }
@@ -31,7 +33,7 @@ impl Disk {
                 let Ok(file) = OpenOptions::new().read(true).write(true).open(format!("/dev/{name}")) else { continue };
                 let mut found = [0; 4];
                 if file.read_exact_at(&mut found, 440).is_ok() && u32::from_le_bytes(found) == id {
-                    let disk = Self { name: name.into(), file };
+                    let disk = Self { folder: "/dev".into(), name: name.into(), file };
                     if disk.partition_exists(4) {
                         return Ok(disk);
                     }
@@ -42,6 +44,14 @@ impl Disk {
         Err(io::Error::new(io::ErrorKind::NotFound, format!("no disk {id:08x}")))
     }
 
+    /// A disk that is a file of so many bytes, for tests; its partitions are whatever files are put beside it.
+    #[cfg(test)]
+    pub fn in_folder(folder: &std::path::Path, bytes: u64) -> Self {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(folder.join("vda")).unwrap();
+        file.set_len(bytes).unwrap();
+        Self { folder: folder.to_str().unwrap().into(), name: "vda".into(), file }
+    }
+
     fn partition_exists(&self, number: u32) -> bool {
         std::path::Path::new(&self.partition(number)).exists()
     }
@@ -49,7 +59,7 @@ impl Disk {
     /// The device of a partition, from 1.
     pub fn partition(&self, number: u32) -> String {
         let between = if self.name.starts_with("mmcblk") { "p" } else { "" };
-        format!("/dev/{}{between}{number}", self.name)
+        format!("{}/{}{between}{number}", self.folder, self.name)
     }
 
     /// The record, the newer of the two copies that is whole.
@@ -92,7 +102,10 @@ impl Disk {
     /// Whether the slot's partition holds what the record says.
     pub fn holds(&self, name: SlotName, slot: Slot) -> bool {
         let hash = || -> io::Result<[u8; 32]> {
-            let mut from = File::open(self.partition(name.partition()))?.take(slot.length);
+            let from = File::open(self.partition(name.partition()))?;
+            // Not what the kernel still has in memory of what was just written.
+            rustix::fs::fadvise(&from, 0, None, rustix::fs::Advice::DontNeed)?;
+            let mut from = from.take(slot.length);
             let (mut sum, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
             loop {
                 let n = from.read(&mut chunk)?;

@@ -146,7 +146,13 @@ fn serve(address: Ipv4Addr) -> io::Result<()> {
     socket.send_to(&reply(0, A, false, address), (GROUP, PORT))?;
     let mut packet = [0; 1500];
     loop {
-        if let Ok((n, from)) = socket.recv_from(&mut packet) {
+        let heard = match socket.recv_from(&mut packet) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Err(error);
+            }
+            heard => heard,
+        };
+        if let Ok((n, from)) = heard {
             let said = packet.get(..n).and_then(|packet| answer(packet, from.port() != PORT, address));
             if let Some(said) = said {
                 let to = if said.unicast { from } else { SocketAddr::from((GROUP, PORT)) };

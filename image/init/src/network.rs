@@ -12,17 +12,16 @@ const WAIT_TENTHS: u32 = 150;
 pub const ADDRESS_FILE: &str = "/run/address";
 
 /// The first interface that is neither loopback nor a tunnel: it has a device below it.
+pub fn interface() -> Option<String> {
+    let all = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let with_device = all.filter(|entry| entry.path().join("device").exists());
+    with_device.filter_map(|entry| entry.file_name().into_string().ok()).min()
+}
+
+/// The same, once it is there.
 pub fn wait_for_interface() -> Option<String> {
     for _ in 0..WAIT_TENTHS {
-        let mut names: Vec<String> = fs::read_dir("/sys/class/net")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.path().join("device").exists())
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        if let Some(first) = names.into_iter().next() {
+        if let Some(first) = interface() {
             return Some(first);
         }
         std::thread::sleep(Duration::from_millis(100));

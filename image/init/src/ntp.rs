@@ -1,7 +1,7 @@
 //! The time, from a time server: single-board computers have no clock that runs without power. One question and one
 //! answer (RFC 5905 section 14, "SNTP"); asked again every few hours, which is what a crystal needs.
 
-use crate::{kernel, log, network};
+use crate::{clock, kernel, log, network};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use std::io::{self, Read as _};
 use std::net::UdpSocket;
@@ -62,15 +62,23 @@ fn ask(server: &str, port: u16) -> io::Result<i64> {
     Ok(sent.ok_or_else(|| io::Error::other("not an answer"))? + way)
 }
 
-/// Sets the clock, for as long as the machine is on. `floor` is a moment that is known to have passed (seconds since
-/// 1970): who says that it is earlier is wrong.
-pub fn run(floor: i64) {
+/// Whether a time (nanoseconds since 1970) can be right for a system of this age: not before its sources were made, and not
+/// after its life. A time that was written down does not count: it may be that of a server that was wrong, and then no
+/// other would ever be believed.
+fn is_possible(nanoseconds: i64, built: i64) -> bool {
+    (built..=built.saturating_add(clock::LIFE)).contains(&(nanoseconds / 1_000_000_000))
+}
+
+/// Sets the clock, for as long as the machine is on. `built` is when the system's sources were made (seconds since 1970).
+/// A server with an impossible time is passed over.
+pub fn run(built: i64) {
     loop {
         let known = servers().into_iter().find_map(|server| {
             let (name, port) = place(&server);
-            Some((ask(name, port).ok()?, server))
+            let time = ask(name, port).ok().filter(|time| is_possible(*time, built))?;
+            Some((time, server))
         });
-        let Some((nanoseconds, server)) = known.filter(|(time, _)| *time > floor.saturating_mul(1_000_000_000)) else {
+        let Some((nanoseconds, server)) = known else {
             std::thread::sleep(RETRY);
             continue;
         };
@@ -132,6 +140,16 @@ mod tests {
         }
         for length in 0..good.len() {
             assert_eq!(answer(&good[..length], [7; 8]), None);
+        }
+    }
+
+    #[test]
+    fn a_time_before_the_system_or_long_after_it_is_not_believed() {
+        let built = 1_795_248_000;
+        for (seconds, possible) in
+            [(built - 1, false), (built, true), (built + clock::LIFE, true), (built + clock::LIFE + 1, false)]
+        {
+            assert_eq!(is_possible(seconds * 1_000_000_000, built), possible, "{seconds}");
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::log;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -77,15 +78,48 @@ impl Service {
     }
 }
 
-/// Whether hearthgate answers `/health` with 200: it does once its state is open.
-pub fn is_healthy(port: u16) -> bool {
+/// Whether hearthgate answers `/health` with 200: it does once its state is open. Asked on its command socket, because a
+/// configuration of the owner's may have it listen elsewhere on the network, or with TLS.
+pub fn is_healthy(socket: &Path) -> bool {
     let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?;
+        let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
         Ok(answer.starts_with(b"HTTP/1.1 200"))
     };
     ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn only_an_answer_of_200_is_health() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        assert!(!is_healthy(&path), "nobody listens");
+        let listener = UnixListener::bind(&path).unwrap();
+        for (says, well) in [("HTTP/1.1 200 OK\r\n\r\n", true), ("HTTP/1.1 503 No\r\n\r\n", false), ("", false)] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    // All of it: what is not read would reset the connection.
+                    let mut asked = Vec::new();
+                    while !asked.ends_with(b"\r\n\r\n") {
+                        let mut byte = [0];
+                        stream.read_exact(&mut byte).unwrap();
+                        asked.extend(byte);
+                    }
+                    assert!(asked.starts_with(b"GET /health "));
+                    stream.write_all(says.as_bytes()).unwrap();
+                });
+                assert_eq!(is_healthy(&path), well, "{says:?}");
+            });
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::{kernel, log};
 use rustix::mount::{MountFlags, UnmountFlags, unmount};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::path::Path;
 use std::process::Command;
 
 const PROGRAM: &str = "/usr/sbin/hearthgate";
@@ -15,10 +16,12 @@ const GIVEN: &str = "/boot/hearthgate.toml";
 const COPY: &str = "/run/hearthgate.toml";
 /// Largest configuration taken, in bytes.
 const MAX: u64 = 64 * 1024;
+/// Where the program takes commands, and says that it is well.
+pub const SOCKET: &str = "/run/hearthgate.sock";
 /// What a configuration on the card cannot change.
 const FIXED: [(&str, &str); 4] = [
     ("HEARTHGATE_STATE_DIR", "/data/hearthgate"),
-    ("HEARTHGATE_UNIX_SOCKET", "/run/hearthgate.sock"),
+    ("HEARTHGATE_UNIX_SOCKET", SOCKET),
     ("HEARTHGATE_IMAGE_UPGRADE_DIR", "/data/upgrade"),
     ("HEARTHGATE_IMAGE_STATUS_FILE", "/run/image.json"),
 ];
@@ -53,10 +56,15 @@ fn given(disk: &Disk) -> bool {
     if mount_boot(disk).is_err() {
         return false;
     }
-    let copied = copy();
+    let copied = copy(Path::new(GIVEN), Path::new(COPY));
     unmount_boot();
-    if !copied.unwrap_or(false) {
-        return false;
+    match copied {
+        Ok(true) => {}
+        Ok(false) => return false,
+        Err(error) => {
+            log::say(&format!("hearthgate.toml of the card is not used: {error}"));
+            return false;
+        }
     }
     let tested = program(&["configtest", "--config", COPY]).output();
     match tested {
@@ -78,10 +86,33 @@ fn given(disk: &Disk) -> bool {
     }
 }
 
-fn copy() -> io::Result<bool> {
-    let Ok(file) = File::open(GIVEN) else { return Ok(false) };
+/// Copies a configuration. `false`: there is none. One that is too long is a mistake: its beginning may be one as well, which
+/// says something else.
+fn copy(from: &Path, to: &Path) -> io::Result<bool> {
+    let Ok(file) = File::open(from) else { return Ok(false) };
     let mut text = Vec::new();
-    file.take(MAX).read_to_end(&mut text)?;
-    fs::write(COPY, text)?;
+    file.take(MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX {
+        return Err(io::Error::other(format!("it is longer than {MAX} bytes")));
+    }
+    fs::write(to, text)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_copied_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("given"), folder.path().join("copy"));
+        assert!(!copy(&from, &to).unwrap());
+        fs::write(&from, vec![b'#'; MAX as usize]).unwrap();
+        assert!(copy(&from, &to).unwrap());
+        assert_eq!(fs::read(&to).unwrap().len() as u64, MAX);
+        fs::remove_file(&to).unwrap();
+        fs::write(&from, vec![b'#'; MAX as usize + 1]).unwrap();
+        assert!(copy(&from, &to).is_err() && !to.exists());
+    }
 }

@@ -23,6 +23,8 @@ const TICK: Duration = Duration::from_millis(500);
 const SAVE_CLOCK: Duration = Duration::from_secs(6 * 3600);
 /// Where upgrades are looked for: what the program has received, and what lies on the card's first partition.
 const OFFERS: [&str; 2] = ["/data/upgrade/upgrade.hgu", "/boot/upgrade.hgu"];
+/// What the program writes while it receives an upgrade.
+const HALF_RECEIVED: &str = "/data/upgrade/upgrade.part";
 const SAVED_CLOCK: &str = "/data/clock";
 const WATCHDOG: &str = "/dev/watchdog";
 
@@ -40,12 +42,15 @@ pub fn run() -> io::Result<()> {
     kernel::mount_at(&disk.partition(4), "/data", "ext4", MountFlags::NOATIME | MountFlags::NODEV, "")?;
     grow::file_system(&disk.partition(4), "/data");
     let record = disk.record()?;
-    let floor = clock::floor(record.slot(running).built, Path::new(SAVED_CLOCK));
+    let built = i64::try_from(record.slot(running).built).unwrap_or(0);
+    clock::floor(built, Path::new(SAVED_CLOCK));
     clock::carry_seed(Path::new("/data/seed"));
     rustix::system::sethostname(b"hearthgate")?;
     let watchdog = Watchdog::wake(WATCHDOG);
     log::say(if watchdog.is_some() { "the watchdog is awake" } else { "this machine has no watchdog" });
     fs::create_dir_all("/data/hearthgate")?;
+    // Of an upgrade that was being received when the power went: megabytes that nobody would take away.
+    let _ = fs::remove_file(HALF_RECEIVED);
 
     let mut dhcp = None;
     if let Some(interface) = network::wait_for_interface() {
@@ -59,7 +64,7 @@ pub fn run() -> io::Result<()> {
     if !network::has_wireguard() {
         log::say("this kernel makes no WireGuard interfaces: the box is no router for the tailnet");
     }
-    std::thread::spawn(move || ntp::run(floor));
+    std::thread::spawn(move || ntp::run(built));
     std::thread::spawn(mdns::run);
     let mut service = Service::start("hearthgate", settings::command(&disk));
 
@@ -72,11 +77,14 @@ pub fn run() -> io::Result<()> {
             dog.hear();
         }
         service.tend();
-        if let Some(client) = &mut dhcp {
-            client.tend();
+        match (&mut dhcp, network::interface()) {
+            (Some(client), _) => client.tend(),
+            // An adapter that was put in later.
+            (None, Some(interface)) => dhcp = Some(Service::start("udhcpc", network::dhcp(&interface)?)),
+            (None, None) => {}
         }
         if !well {
-            well = is_healthy(PORT);
+            well = is_healthy(Path::new(settings::SOCKET));
             if well {
                 became_well(&disk, running)?;
             } else if disk.record()?.pending && started.elapsed() > Duration::from_secs(trial) {
