@@ -3,10 +3,10 @@
 
 use crate::{Failure, args::Args, remote, setup};
 use hearthgate_config::Config;
-use hearthgate_server::{kept_file, replace, restore_into, summary};
+use hearthgate_server::{kept_file, own_as_folder, replace, restore_into, summary};
 use hearthgate_store::StoreError;
 use serde_json::{Value, json};
-use std::{fs, os::unix::net::UnixStream, path::Path};
+use std::{fs, io, os::unix::net::UnixStream, path::Path};
 
 const REPLACE: &str = "nothing was changed: to put it in the place of what is there, which is kept, add --replace";
 
@@ -62,17 +62,31 @@ fn stopped(args: &Args, config: &Config, file: Option<&Path>) -> Result<(), Fail
         return Ok(());
     }
     if args.has("replace") {
-        let done = replace(file, &state, engine).map_err(failed)?;
+        let done = replace(file, &state, engine);
+        own(&state)?;
+        let done = done.map_err(failed)?;
         println!("{}", words(&json!(done)));
         println!("It is in {}; what was there is kept: hearthgate restore --undo --replace", state.display());
         return Ok(());
     }
-    match restore_into(file, &state, engine) {
+    let restored = restore_into(file, &state, engine);
+    own(&state)?;
+    match restored {
         Ok(count) => println!("{count} records were restored to {}", state.display()),
         Err(e @ StoreError::NotEmpty(_)) => return Err(Failure::Failed(format!("{e}. Or: {REPLACE}"))),
         Err(e) => return Err(e.into()),
     }
     Ok(())
+}
+
+/// Root restores for the user that runs the server.
+fn own(state: &Path) -> Result<(), Failure> {
+    match own_as_folder(state) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::Failed(format!("giving the state to the owner of {}: {e}", state.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a backup holds, in a sentence.

@@ -2,7 +2,11 @@
 
 use crate::state::App;
 use hearthgate_store::{EngineKind, Record, Store, StoreError, encode_backup};
-use std::{fs, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 /// Files of the state folder that are part of a backup: without the Noise key every client has to log in again, and
 /// without the relay's certificate clients refuse the relay.
@@ -35,18 +39,34 @@ pub(crate) async fn of_running(app: &App) -> Result<Vec<u8>, StoreError> {
 /// The bytes of a backup with these records and the key files in `state_dir`.
 ///
 /// # Errors
-/// A record is too long.
+/// A record is too long, or a key file is there and cannot be read.
 pub fn with_key_files(state_dir: &Path, mut records: Vec<Record>) -> Result<Vec<u8>, StoreError> {
     for name in KEY_FILES {
-        let path = state_dir.join(name);
-        if fs::metadata(&path).is_ok_and(|m| m.len() <= FILE_MAX)
-            && let Ok(bytes) = fs::read(&path)
-        {
+        if let Some(bytes) = key_file(&state_dir.join(name))? {
             records.push((format!("{PREFIX}{name}").into_bytes(), bytes));
         }
     }
     records.push((MADE.into(), jiff::Timestamp::now().to_string().into_bytes()));
     encode_backup(records)
+}
+
+/// The bytes of a key file, if it is there.
+///
+/// # Errors
+/// It cannot be read, or is too long for one: a backup without it would be none.
+pub(crate) fn key_file(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let failed = |e: io::Error| StoreError::Io { what: "reading", path: path.to_owned(), source: e };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is too long for a key file")));
+    }
+    Ok(Some(bytes))
 }
 
 /// Puts a backup into a folder without state: its records and its key files. Returns the number of records.

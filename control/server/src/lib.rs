@@ -60,7 +60,7 @@ pub use options::{
 };
 pub use own_router::AskRouter;
 pub use plain::PlainNetwork;
-pub use restore::{Refusal, kept_file, replace, summary};
+pub use restore::{Refusal, kept_file, own_as_folder, replace, summary};
 pub use share::Shared;
 pub use writer::Unavailable;
 
@@ -283,8 +283,9 @@ async fn retired(mut facts: broadcast::Receiver<Fact>, cut: impl Fn(Option<NodeP
 /// # Errors
 /// The store cannot be opened, a key file is not readable, an address is taken, a file is not as expected.
 pub async fn start(options: Options) -> Result<Running, StartError> {
-    let restored = restore::at_start(&options.state_dir, options.engine)?;
+    let (restored, lock) = restore::at_start(&options.state_dir, options.engine)?;
     let store = hearthgate_store::open(&options.state_dir.join("store"), options.engine)?;
+    drop(lock);
     let noise_key = keys::machine(&options.state_dir.join("noise_private.key"))?;
     let relay_key = identity::relay_key(&options.state_dir)?;
     let mut stored = Stored::default();

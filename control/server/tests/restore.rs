@@ -2,10 +2,10 @@
 
 mod support;
 
-use hearthgate_server::{AdminOptions, Options, Running, kept_file, replace, start, summary};
+use hearthgate_server::{AdminOptions, Options, Running, kept_file, own_as_folder, replace, start, summary};
 use hearthgate_web::gate::{Gate, LAN};
 use serde_json::{Value, json};
-use std::{path::Path, time::Duration};
+use std::{os::unix::fs::MetadataExt, path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
@@ -200,6 +200,45 @@ async fn a_folder_is_replaced_while_nobody_has_it_open_and_put_back() {
     let server = Box { dir, options, running };
     assert_eq!(server.users().await, ["anna", "berta"]);
     server.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_backup_leaves_what_was_confirmed() {
+    let server = Box::new().await;
+    server.make("anna").await;
+    let backup = server.raw("GET", "backup", b"").await.2;
+    let Box { dir, options, running } = server;
+    running.stop().await;
+    let state = dir.path();
+    std::fs::write(state.join("restore.next"), &backup).unwrap();
+    std::fs::write(state.join("none"), "no backup").unwrap();
+    assert!(replace(&state.join("none"), state, options.engine).is_err());
+    assert!(state.join("restore.next").exists());
+    // What was confirmed to be put back has its name again before it is asked for by name.
+    std::fs::rename(state.join("restore.next"), state.join("restore.back")).unwrap();
+    assert_eq!(replace(&kept_file(state), state, options.engine).expect("put back").users, 1);
+    assert!(kept_file(state).exists());
+    assert!(names(state).iter().all(|n| !n.starts_with("restore.")), "{:?}", names(state));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_root_has_written_belongs_to_whom_the_folder_belongs() {
+    let server = Box::new().await;
+    let Box { dir, running, .. } = server;
+    running.stop().await;
+    let state = dir.path();
+    let root = std::fs::metadata(state).unwrap().uid() == 0;
+    // Only root can give a folder away; everybody else owns all of it.
+    let owner = if root { 12345 } else { std::fs::metadata(state).unwrap().uid() };
+    std::os::unix::fs::chown(state, Some(owner), None).unwrap();
+    std::fs::write(state.join("others"), "").unwrap();
+    std::fs::hard_link(state.join("others"), state.join("store/linked")).unwrap();
+    own_as_folder(state).unwrap();
+    for name in ["noise_private.key", "store", "store/lock"] {
+        assert_eq!(std::fs::metadata(state.join(name)).unwrap().uid(), owner, "{name}");
+    }
+    let linked = std::fs::metadata(state.join("store/linked")).unwrap().uid();
+    assert!(!root || linked == 0, "a file with two names may be anybody's");
 }
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";

@@ -46,6 +46,7 @@ pub use disk::{Disk, FileDisk};
 pub use engine::{EngineKind, Record, Store, open};
 pub use error::StoreError;
 #[cfg(feature = "engine-log")]
+pub use lock::FolderLock;
 pub use log::LogStore;
 pub use restore::{Contents, look_into, restore};
 pub use schema::{MIGRATIONS, Migration, Records, SCHEMA, check_schema, migrate};

@@ -14,12 +14,17 @@ pub(crate) const LOCK_FILE: &str = "lock";
 /// Digits of a process number that are read back at most.
 const PID_DIGITS: u64 = 10;
 
-/// Held while a store is open; the kernel lets go of it when the process dies, however it dies.
+/// Held while a store is open, or a state folder is changed as a whole; the kernel lets go of it when the process dies,
+/// however it dies.
 #[derive(Debug)]
-pub(crate) struct FolderLock(#[expect(dead_code, reason = "dropping it unlocks")] File);
+pub struct FolderLock(#[expect(dead_code, reason = "dropping it unlocks")] File);
 
 impl FolderLock {
-    pub(crate) fn take(dir: &Path) -> Result<Self> {
+    /// Locks a folder that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], or the lock file in it could not be made.
+    pub fn take(dir: &Path) -> Result<Self> {
         let path = dir.join(LOCK_FILE);
         let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(MODE).open(&path);
         let mut file = opened.map_err(StoreError::io("opening", &path))?;

@@ -13,7 +13,7 @@ pub(crate) use swap::Swapped;
 use crate::{state::App, writer::fill_random};
 use hearthgate_core::{AllowAll, CoreError, Now, Settings, Stored, World};
 use hearthgate_http::spawn;
-use hearthgate_store::{EngineKind, StoreError, look_into};
+use hearthgate_store::{EngineKind, FolderLock, StoreError, look_into};
 use hearthgate_tailcfg::DerpMap;
 use hearthgate_web::{
     account,
@@ -21,7 +21,8 @@ use hearthgate_web::{
 };
 use jiff::Timestamp;
 use std::{
-    fs,
+    fs, io,
+    os::unix::fs::{MetadataExt as _, lchown},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -95,9 +96,10 @@ pub(crate) fn kept(app: &App) -> Option<Kept> {
 /// There is none, or it is damaged.
 pub(crate) async fn choose_kept(app: &App) -> Result<Summary, CoreError> {
     let file = app.state_dir.join(swap::BEFORE);
-    if !file.exists() {
+    let Ok(meta) = fs::metadata(&file) else {
         return Err(CoreError::NotFound("the state before a restore: nothing was restored here".into()));
-    }
+    };
+    receive::room_for(&app.state_dir, meta.len(), meta.len()).map_err(|e| CoreError::Invalid(e.to_string()))?;
     offer(app, file).await.map_err(|e| CoreError::Invalid(e.to_string()))
 }
 
@@ -179,7 +181,7 @@ pub(crate) async fn confirm(app: &App, id: &str, actor: &str) -> Result<(), Core
     let file = |name: &str| app.state_dir.join(name);
     let named = fs::write(file(BY), actor).map_err(swap::failed("writing", &file(BY)));
     named
-        .and_then(|()| swap::rename(&waiting.file, &file(swap::NEXT)))
+        .and_then(|()| swap::rename(&waiting.file, &file(confirmed(&waiting.file))))
         .map_err(|e| CoreError::Invalid(e.to_string()))?;
     let restart = app.restores.restart();
     spawn(async move {
@@ -189,18 +191,31 @@ pub(crate) async fn confirm(app: &App, id: &str, actor: &str) -> Result<(), Core
     Ok(())
 }
 
-/// At a start: puts a confirmed backup in place. The answer goes to [`note`] once the server runs.
+/// What a file is called once it is confirmed.
+fn confirmed(file: &Path) -> &'static str {
+    if file.ends_with(swap::BEFORE) { swap::BACK } else { swap::NEXT }
+}
+
+/// At a start: puts a confirmed backup in place. The answer goes to [`note`] once the server runs. The lock is for until
+/// the store is open: nobody else puts a backup in its place meanwhile.
 ///
 /// # Errors
-/// The disk failed.
-pub(crate) fn at_start(state_dir: &Path, engine: EngineKind) -> Result<Option<Swapped>, StoreError> {
+/// The disk failed, or a backup is being put in place by another process.
+pub(crate) fn at_start(
+    state_dir: &Path,
+    engine: EngineKind,
+) -> Result<(Option<Swapped>, Option<FolderLock>), StoreError> {
+    if !state_dir.exists() {
+        return Ok((None, None));
+    }
+    let lock = FolderLock::take(state_dir)?;
     let swapped = swap::swap(state_dir, engine)?;
     match &swapped {
         Some(Swapped::Done) => tracing::info!("the backup is in place; the state before is kept"),
         Some(Swapped::Refused(why)) => tracing::error!(%why, "the backup was not put in place"),
         None => {}
     }
-    Ok(swapped)
+    Ok((swapped, Some(lock)))
 }
 
 /// Notes in the audit log how a restore ended.
@@ -220,31 +235,74 @@ pub(crate) async fn note(app: &App, swapped: Swapped) {
     let _ = fs::remove_file(&by);
 }
 
-/// Puts the backup in `file` in the place of the state in a folder that no server has open, keeping the old state.
+/// Puts the backup in `file` in the place of the state in a folder that no server has open, keeping the old state. What
+/// an earlier restore left half done is ended with this one; what was confirmed and not begun is forgotten.
 ///
 /// # Errors
 /// It is damaged, or the disk failed; then the state is the old one.
 pub fn replace(file: &Path, state_dir: &Path, engine: EngineKind) -> Result<Summary, Refusal> {
+    let _lock = FolderLock::take(state_dir)?;
+    // Confirmed to be put back, and not begun: it goes by its usual name again.
+    if state_dir.join(swap::BACK).exists() {
+        swap::give_up(state_dir, swap::BACK)?;
+    }
     let summary = summary(file)?;
-    let next = state_dir.join(swap::NEXT);
-    // Whoever has it open would put the backup in place at its next start.
-    hearthgate_store::open(&state_dir.join("store"), engine)?.close()?;
+    let store = state_dir.join("store");
+    if store.exists() {
+        // A running server has it, and may be about to put in place what was confirmed.
+        FolderLock::take(&store)?;
+    }
+    swap::remove(&state_dir.join(swap::NEXT))?;
     let kept = file == kept_file(state_dir);
+    receive::room_for(state_dir, summary.bytes, if kept { summary.bytes } else { 0 })?;
+    let name = confirmed(file);
+    let next = state_dir.join(name);
     if kept {
         swap::rename(file, &next)?;
     } else {
-        fs::copy(file, &next).map_err(swap::failed("writing", &next))?;
-        fs::File::open(&next).and_then(|f| f.sync_all()).map_err(swap::failed("writing", &next))?;
+        // Beside it first: half a file under this name would be put in place by the next start.
+        hearthgate_durable_file::replace_with(&next, |out| -> Result<(), StoreError> {
+            let copied = fs::File::open(file).and_then(|mut file| io::copy(&mut file, out));
+            copied.map(drop).map_err(swap::failed("copying", file))
+        })?;
     }
     match swap::swap(state_dir, engine) {
         Ok(Some(Swapped::Refused(why))) => Err(Refusal::Broken(why)),
         Ok(_) => Ok(summary),
         Err(e) => {
             // Not begun: nobody asks for it any more. Begun: it has its other name, and the next start goes on.
-            let _ = if kept { swap::rename(&next, file) } else { swap::remove(&next) };
+            if next.exists() {
+                swap::give_up(state_dir, name)?;
+            }
             Err(e.into())
         }
     }
+}
+
+/// Gives what a restore has written to whom the state folder belongs: root restores, and another user runs the server.
+///
+/// # Errors
+/// The folder cannot be read, or its owner not be set.
+pub fn own_as_folder(state_dir: &Path) -> io::Result<()> {
+    let owner = fs::metadata(state_dir)?;
+    let mut todo: Vec<PathBuf> = crate::backup::KEY_FILES.iter().map(|name| state_dir.join(name)).collect();
+    todo.extend(["store", "store.damaged", "lock", swap::BEFORE].iter().map(|name| state_dir.join(name)));
+    while let Some(path) = todo.pop() {
+        let meta = match fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            meta => meta?,
+        };
+        if meta.is_dir() {
+            todo.extend(fs::read_dir(&path)?.filter_map(|e| Some(e.ok()?.path())));
+        } else if meta.nlink() != 1 {
+            // A second name of it may lie anywhere.
+            continue;
+        }
+        if (meta.uid(), meta.gid()) != (owner.uid(), owner.gid()) {
+            lchown(&path, Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the state before the last restore lies, if one was made.

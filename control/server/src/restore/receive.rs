@@ -79,6 +79,9 @@ where
     let (part, checked) = (app.state_dir.join(PART), app.state_dir.join(CHECKED));
     let room = async {
         swap::remove(&checked)?;
+        if length.is_some_and(|n| n > BACKUP_MAX) {
+            return Err(Refusal::TooLarge);
+        }
         room_for(&app.state_dir, length.unwrap_or(0), 0)?;
         let bytes = timeout(WITHIN, write_all(&part, first, body, tail)).await.map_err(|_| Refusal::Slow)??;
         // What the request said may be wrong, or missing.
@@ -98,10 +101,10 @@ where
 
 /// Whether the disk has room for a backup of this length, of which `written` bytes are there, for a copy of the present
 /// state, and for the store that is made of it in place of the present one.
-fn room_for(state_dir: &Path, length: u64, written: u64) -> Result<(), Refusal> {
-    if length > BACKUP_MAX {
-        return Err(Refusal::TooLarge);
-    }
+///
+/// # Errors
+/// It has not, or the disk failed.
+pub(super) fn room_for(state_dir: &Path, length: u64, written: u64) -> Result<(), Refusal> {
     let store = state_dir.join("store");
     let present = size_of(&store).map_err(swap::failed("reading", &store))?;
     let needed = needed(length, written, present);
@@ -114,12 +117,19 @@ fn needed(length: u64, written: u64, present: u64) -> u64 {
     (length.saturating_sub(written)).saturating_add(present).saturating_add(grown).saturating_add(SPARE)
 }
 
-/// Bytes of the files in a folder, of which there are a few.
+/// Bytes of the files in a folder and in those below it, of which there are a few; none if it is not there.
 fn size_of(folder: &Path) -> io::Result<u64> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
     let mut total = 0u64;
-    for entry in fs::read_dir(folder)? {
-        let meta = entry?.metadata()?;
-        total = total.saturating_add(if meta.is_file() { meta.len() } else { 0 });
+    for entry in entries {
+        let entry = entry?;
+        // Of the entry itself: links are not followed, so this ends.
+        let meta = entry.metadata()?;
+        let bytes = if meta.is_dir() { size_of(&entry.path())? } else { meta.len() };
+        total = total.saturating_add(bytes);
     }
     Ok(total)
 }
@@ -192,7 +202,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("store")).expect("room");
         assert!(free(dir.path()).expect("a disk") > 0);
-        assert!(matches!(room_for(dir.path(), BACKUP_MAX + 1, 0), Err(Refusal::TooLarge)));
+        assert!(matches!(room_for(dir.path(), u64::MAX / 4, 0), Err(Refusal::NoRoom { .. })));
         assert!(room_for(dir.path(), 1, 0).is_ok());
+        let below = dir.path().join("store/state.sled/blobs");
+        fs::create_dir_all(&below).expect("room");
+        fs::write(dir.path().join("store/lock"), "12345").expect("room");
+        fs::write(below.join("1"), "123").expect("room");
+        assert_eq!(size_of(&dir.path().join("store")).expect("a disk"), 8, "engines have folders in theirs");
+        assert_eq!(size_of(&dir.path().join("none")).expect("a disk"), 0);
     }
 }
