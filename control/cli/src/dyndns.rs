@@ -81,12 +81,19 @@ fn typed(args: &Args) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-/// What the configuration sets, checked.
-pub(crate) fn options(config: &Config) -> Result<Option<DyndnsSettings>, Failure> {
+/// What the configuration sets, checked. With a mistake in it the server runs without a name of its configuration, and
+/// the log says so: nobody should lose a network over its name.
+pub(crate) fn options(config: &Config) -> Option<DyndnsSettings> {
     let c = &config.dyndns;
     if c.service.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let settings = c.settings(secret(&c.secret, &c.secret_path)?);
-    settings.map(|s| s.checked().map_err(|e| Failure::Failed(format!("dyndns: {e}")))).transpose()
+    let checked = secret(&c.secret, &c.secret_path).and_then(|secret| {
+        let settings = c.settings(secret);
+        settings.map(|s| s.checked().map_err(|e| Failure::Failed(e.to_string()))).transpose()
+    });
+    checked.unwrap_or_else(|e| {
+        tracing::error!("dyndns: {e}; until this is mended the name is not kept");
+        None
+    })
 }

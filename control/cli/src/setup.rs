@@ -154,7 +154,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         },
         front: front(config)?,
         certificates: certificates::options(config)?,
-        dyndns: dyndns::options(config)?,
+        dyndns: dyndns::options(config),
         admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),

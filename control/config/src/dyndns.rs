@@ -111,6 +111,8 @@ mod tests {
             let found = problems(&GOOD.replace(from, to));
             assert!(found.contains(said) && !found.contains("SeCrEt"), "{from} -> {to}: {found}");
         }
+        let loaded = load(Some(("f", &GOOD.replace("home.duckdns.org", "home"))), &[]);
+        assert!(loaded.is_usable(), "a box without its name is better than none");
         let env = [("HEARTHGATE_DYNDNS_SECRET".to_owned(), "SeCrEt".to_owned())];
         let config = load(Some(("f", GOOD)), &env).config;
         assert_eq!(config.dyndns.secret, "SeCrEt");

@@ -112,16 +112,12 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
     if problems.iter().any(|p| p.severity == Severity::Error) {
         config = Config::default();
     }
-    for (key, message) in relations(&config) {
+    let errors = relations(&config).into_iter().map(|(key, message)| (key, message, Severity::Error));
+    // Without a name the network works, without a server it does not: a mistake there switches off the name alone.
+    let warnings = config.dyndns.problems().into_iter().map(|(key, message)| (key, message, Severity::Warning));
+    for (key, message, severity) in errors.chain(warnings) {
         let (line, column) = place_of_key(text, key.rsplit('.').next().unwrap_or(key));
-        problems.push(Problem {
-            place: name.into(),
-            line,
-            column,
-            key: key.into(),
-            message,
-            severity: Severity::Error,
-        });
+        problems.push(Problem { place: name.into(), line, column, key: key.into(), message, severity });
     }
     Loaded { config, problems }
 }
@@ -199,7 +195,7 @@ fn relations(c: &Config) -> Vec<(&'static str, String)> {
     if feed.split('/').nth(2).is_some_and(|authority| authority.contains('@')) {
         wrong("upgrade.feed_url", "a feed is asked without a login: leave out what stands before the @".into());
     }
-    for (key, message) in c.front.problems(c).into_iter().chain(c.certificates.problems(c)).chain(c.dyndns.problems()) {
+    for (key, message) in c.front.problems(c).into_iter().chain(c.certificates.problems(c)) {
         wrong(key, message);
     }
     if !matches!(c.store.engine.as_str(), "log" | "redb" | "sled") {
