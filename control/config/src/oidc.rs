@@ -2,10 +2,10 @@
 
 use crate::read::section;
 use hearthgate_sorted::SortedMap;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// The provider, and who may come in through it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct OidcConfig {
     /// Do not start while the provider cannot be reached.
     pub only_start_if_oidc_is_available: bool,
@@ -33,6 +33,14 @@ pub struct OidcConfig {
     pub use_expiry_from_token: bool,
     /// Proof key.
     pub pkce: Pkce,
+}
+
+/// Without the secret.
+impl fmt::Debug for OidcConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { issuer, client_id, .. } = self;
+        f.debug_struct("OidcConfig").field("issuer", issuer).field("client_id", client_id).finish_non_exhaustive()
+    }
 }
 
 section!(OidcConfig {
@@ -115,5 +123,17 @@ impl OidcConfig {
             found.push(("oidc.pkce.method", format!("{:?} is no method: S256 or plain", self.pkce.method)));
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_secret_is_not_shown() {
+        let text = "[oidc]\nissuer = \"https://id.example.org\"\nclient_secret = \"SeCrEt\"\n";
+        let config = crate::load(Some(("f", text)), &[]).config;
+        assert_eq!(config.oidc.client_secret, "SeCrEt");
+        let shown = format!("{config:?}");
+        assert!(shown.contains("id.example.org") && !shown.contains("SeCrEt"), "{shown}");
     }
 }

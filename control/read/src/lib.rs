@@ -3,11 +3,15 @@
 //!
 //! What a type has to say for itself is small: a struct lists its keys and hands out its fields ([`struct_of!`]), a
 //! list adds an element, a leaf takes a scalar. All of that is behind `dyn Read`, so the code that walks through the
-//! text is compiled once. It behaves as Go's `encoding/json`, whose messages these are, and as serde's derive did here:
+//! text is compiled once. Messages that Go's `encoding/json` writes are read as it reads them:
 //!
-//! * absent keys leave their field as it is, unknown keys are skipped, a key twice is a mistake;
-//! * `null` leaves a field as it is, is `None` to an option, takes an entry out of a map, and is a mistake in a list;
+//! * absent keys leave their field as it is, unknown keys are skipped;
+//! * `null` leaves a field as it is, is `None` to an option, and takes an entry out of a map; where a value stands by
+//!   itself, or in a type that serde's derive reads, it is that value's default;
 //! * a number for a text, a number out of range, and the like are mistakes, with line and column.
+//!
+//! It is stricter than Go's where Go's never writes such a thing: a key is known in one spelling only, a key twice is a
+//! mistake, and so is `null` in a list of values that cannot be null.
 //!
 //! Types that have [`Read`] have serde's `Deserialize` by [`struct_of!`], so they may be parts of others. How deep
 //! values nest is bounded by the deserializer.
