@@ -1,6 +1,6 @@
 //! Two data planes in two network namespaces: packets of a real network stack, direct and relayed.
 //!
-//! Needs root and `ip` (to make the namespaces); says so and stops where there is none. The kernel's WireGuard is not
+//! Needs root and `ip` (to make the namespaces); fails without. The kernel's WireGuard is not
 //! on every machine: `ci/vm/run` has it, and sets `HEARTHGATE_KERNEL_WIREGUARD=1`, so that nothing is left out there.
 
 mod common;

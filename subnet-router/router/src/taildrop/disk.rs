@@ -3,7 +3,7 @@
 use super::BLOCK;
 use nix::fcntl::OFlag;
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
@@ -45,6 +45,32 @@ pub(super) fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(at)
+}
+
+/// Gives a file another name, which nobody else has, neither a file nor a link. At no moment does something that is not
+/// whole have it: a link refuses a name that is taken, and `renameat2` is not in every C library.
+pub(super) fn name(file: &Path, name: &Path) -> io::Result<()> {
+    match fs::hard_link(file, name) {
+        Ok(()) => return fs::remove_file(file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        // FAT knows no links: there the name is taken first, by an empty file.
+        Err(_) => OpenOptions::new().write(true).create_new(true).open(name)?,
+    };
+    let renamed = fs::rename(file, name);
+    if renamed.is_err() {
+        fs::remove_file(name)?;
+    }
+    renamed
+}
+
+/// Removes one of two names of a file, which a power cut between the two steps of [`name`] left behind. The other one and
+/// the file stay.
+pub(super) fn forget_second_name(path: &Path) -> io::Result<bool> {
+    let second = path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.nlink() > 1);
+    if second {
+        fs::remove_file(path)?;
+    }
+    Ok(second)
 }
 
 /// Puts the names of a folder on the disk. File systems that know no such thing have done what they can.

@@ -216,6 +216,9 @@ impl Inbox {
             if !name.ends_with(PARTIAL) || self.active().contains(&name) {
                 continue;
             }
+            if disk::forget_second_name(&entry.path())? {
+                continue;
+            }
             if age().is_some_and(|age| age > PARTIAL_LIFE) {
                 std::fs::remove_file(entry.path())?;
             } else {

@@ -76,14 +76,44 @@ async fn nothing_outside_is_touched_and_no_link_followed() {
     std::os::unix::fs::symlink(&target, dir.path().join("s")).unwrap();
     std::os::unix::fs::symlink(&target, dir.path().join("p.n1CNTRL.taildrop-partial")).unwrap();
     std::fs::hard_link(&target, dir.path().join("h.n1CNTRL.taildrop-partial")).unwrap();
-    put(&inbox, "s", 0, &[b"x"], true).unwrap();
-    assert_eq!(std::fs::read(dir.path().join("s (1)")).unwrap(), b"x");
     for name in ["p", "h"] {
-        assert!(matches!(put(&inbox, name, 0, &[b"x"], true), Err(DropError::Io(_))), "{name}");
         assert!(matches!(inbox.sums("n1CNTRL", name).await, Err(DropError::Io(_))), "{name}");
     }
+    put(&inbox, "s", 0, &[b"x"], true).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("s (1)")).unwrap(), b"x");
+    assert!(matches!(put(&inbox, "p", 0, &[b"x"], true), Err(DropError::Io(_))));
+    // One of two names of a file goes, the file does not.
+    put(&inbox, "h", 0, &[b"x"], true).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("h")).unwrap(), b"x");
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
     assert!(put(&Arc::new(Inbox::new(dir.path().join("gone"))), "f", 0, &[], true).is_err());
+}
+
+#[test]
+fn a_power_cut_between_two_names_leaves_the_whole_file_and_no_trace() {
+    let (dir, inbox) = inbox();
+    std::fs::write(dir.path().join("f.n1CNTRL.taildrop-partial"), "whole").unwrap();
+    std::fs::hard_link(dir.path().join("f.n1CNTRL.taildrop-partial"), dir.path().join("f")).unwrap();
+    // Whatever comes next tidies up.
+    put(&inbox, "other", 0, &[b"x"], true).unwrap();
+    assert_eq!(listed(&dir), ["f", "other"]);
+    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"whole");
+    assert_eq!(put(&inbox, "f", 0, &[b"another"], true).unwrap(), "f (1)");
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_whatever_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("a"), "a").unwrap();
+    std::fs::write(at("taken"), "b").unwrap();
+    std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+    for name in ["taken", "link"] {
+        let refused = disk::name(&at("a"), &at(name)).map_err(|error| error.kind());
+        assert_eq!(refused, Err(std::io::ErrorKind::AlreadyExists), "{name}");
+    }
+    disk::name(&at("a"), &at("free")).unwrap();
+    assert_eq!(listed(&dir), ["free", "link", "taken"]);
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ impl Place {
             0
         });
         let partial = self.inbox.dir.join(&self.partial);
+        disk::forget_second_name(&partial)?;
         if waiting >= PARTIALS && !partial.exists() {
             return Err(DropError::TooMany);
         }
@@ -89,14 +90,8 @@ impl Place {
         let mut name = name.to_owned();
         for _ in 0..SAME_NAME {
             let path = self.inbox.dir.join(&name);
-            // Nobody else has the name then, neither a file nor a link; ours takes the place of this empty one.
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(_) => {
-                    let renamed = std::fs::rename(partial, &path);
-                    if renamed.is_err() {
-                        std::fs::remove_file(&path)?;
-                    }
-                    renamed?;
+            match disk::name(partial, &path) {
+                Ok(()) => {
                     disk::sync(&self.inbox.dir)?;
                     return Ok(name);
                 }
