@@ -2,9 +2,35 @@
 
 use crate::client::{Client, MEET};
 use crate::internet::Host;
+use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::router::Router;
 use crate::status::Status;
+
+/// Two members of each kind on the Internet: official clients `a` and `b`, our routers `r` and `q`.
+pub struct Four {
+    a: Client,
+    b: Client,
+    r: Router,
+    q: Router,
+}
+
+impl Four {
+    /// Starts a server and lets them join.
+    pub fn join(lab: &mut Lab) -> Outcome<Self> {
+        lab.serve()?;
+        let key = lab.reusable_key("alice")?;
+        let url = lab.server()?.url.clone();
+        let (a, b) = (lab.join("a", &key, &[])?, lab.join("b", &key, &[])?);
+        let router = |lab: &mut Lab, name| Router::join(lab.internet()?.host(name)?, name, &url, &key, &[]);
+        Ok(Self { a, b, r: router(lab, "r")?, q: router(lab, "q")? })
+    }
+
+    /// `a`, `b`, `r` and `q`.
+    pub fn members(&self) -> [Member<'_>; 4] {
+        [Member::Client(&self.a), Member::Client(&self.b), Member::Router(&self.r), Member::Router(&self.q)]
+    }
+}
 
 /// One of both kinds of member.
 pub enum Member<'a> {

@@ -13,9 +13,8 @@ use crate::client::MEET;
 use crate::ensure;
 use crate::lab::Lab;
 use crate::outcome::{Failure, Outcome};
-use crate::router::Router;
 use crate::scenario::Scenario;
-use crate::scenarios::member::Member;
+use crate::scenarios::member::{Four, Member};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-upgrade",
@@ -42,14 +41,8 @@ const MEDIAN: Duration = Duration::from_millis(1000);
 const MOST: Duration = Duration::from_millis(2500);
 
 fn run(lab: &mut Lab) -> Outcome {
-    lab.serve()?;
-    let key = lab.reusable_key("alice")?;
-    let url = lab.server()?.url.clone();
-    let a = lab.join("a", &key, &[])?;
-    let b = lab.join("b", &key, &[])?;
-    let r = Router::join(lab.internet()?.host("r")?, "r", &url, &key, &[])?;
-    let q = Router::join(lab.internet()?.host("q")?, "q", &url, &key, &[])?;
-    let (a, b, r, q) = (Member::Client(&a), Member::Client(&b), Member::Router(&r), Member::Router(&q));
+    let four = Four::join(lab)?;
+    let [a, b, r, q] = four.members();
     let mut slow = Vec::new();
     for (from, to) in [(&r, &q), (&r, &a), (&a, &r), (&a, &b)] {
         let mut took = Vec::new();
