@@ -8,6 +8,7 @@ use crate::{
     plan,
     portmap::PortMap,
     relay::{RelayEvent, Relays},
+    resident,
     rules::Rules,
     services::Services,
     status,
@@ -110,6 +111,8 @@ pub struct Router {
     pub(crate) port_mapped: mpsc::Receiver<Option<std::net::SocketAddr>>,
     pub(crate) tunnel_disco: mpsc::Receiver<tsmp::Heard>,
     pub(crate) rules: Rules,
+    /// When pages of the program are given back next.
+    pub(crate) release_at: Instant,
 }
 
 impl Router {
@@ -183,6 +186,7 @@ impl Router {
             port_mapped,
             tunnel_disco,
             rules: Rules::default(),
+            release_at: Instant::now() + resident::FIRST,
         })
     }
 
@@ -399,6 +403,7 @@ impl Router {
     }
 
     fn tick(&mut self) {
+        self.release();
         if !self.has_plane() {
             return;
         }
@@ -420,6 +425,17 @@ impl Router {
             if received || sent {
                 self.paths.handle(now, Event::Traffic { peer: peer.key, sent, received });
             }
+        }
+    }
+
+    /// Gives back what of the program only a start needs.
+    fn release(&mut self) {
+        if self.release_at > Instant::now() {
+            return;
+        }
+        self.release_at = Instant::now() + resident::AGAIN;
+        if let Err(error) = resident::release() {
+            tracing::debug!(%error, "pages of the program");
         }
     }
 

@@ -21,6 +21,7 @@ pub mod plan;
 mod portmap;
 mod relay;
 mod requests;
+mod resident;
 mod revive;
 mod rules;
 mod services;
