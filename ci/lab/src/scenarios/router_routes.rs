@@ -27,7 +27,7 @@ use crate::server_config::{self, EXTRA_RECORD};
 
 pub(super) const SUBNET: Scenario = Scenario {
     name: "router-subnet",
-    summary: "an official client behind hard NAT reaches a LAN host behind our router by name, direct and relayed",
+    summary: "a client behind hard NAT reaches our router's LAN by name and the Internet through it, direct and relayed",
     limit: Duration::from_secs(240),
     run: run_subnet,
     ..Scenario::BASE
@@ -69,10 +69,11 @@ fn run_subnet(lab: &mut Lab) -> Outcome {
     let mut a = Client::install(host, "a", Relay::Tls)?;
     a.launch()?;
     a.up(&url, &key, &["--accept-routes"])?;
-    let mut gw = Router::join(home.into_host(), "gw", &url, &key, &["--advertise-routes", &lan])?;
+    let flags = ["--advertise-routes", &lan, "--advertise-exit-node"];
+    let mut gw = Router::join(home.into_host(), "gw", &url, &key, &flags)?;
     a.sees("gw", MEET)?;
     a.does_not_reach(&printer.address)?;
-    lab.server()?.approve("gw", &lan)?;
+    lab.server()?.approve("gw", &format!("{lan},0.0.0.0/0,::/0"))?;
     a.reaches(&printer.address, MEET)?;
     printer_sees(&a, "192.168.1.1")?;
     a.direct_to("gw", MEET)?;
@@ -83,8 +84,8 @@ fn run_subnet(lab: &mut Lab) -> Outcome {
     let closed = format!("http://{}:81/", printer.address);
     a.run(&["curl", "-fsS", "-m", "5", &closed], SOON)?.ok()?;
     let file = lab.server()?.file("policy.json");
-    let rule = format!(r#"{{"action":"accept","src":["*"],"dst":["{}:80","100.64.0.0/10:*"]}}"#, printer.address);
-    std::fs::write(&file, format!(r#"{{"acls":[{rule}]}}"#))?;
+    let to = format!(r#""{}:80","100.64.0.0/10:*","autogroup:internet:*""#, printer.address);
+    std::fs::write(&file, format!(r#"{{"acls":[{{"action":"accept","src":["*"],"dst":[{to}]}}]}}"#))?;
     lab.server()?.command(&["policy", "set", "--policy", &file])?.ok()?;
     a.context().eventually("the other port is closed", SOON, || {
         let output = a.run(&["curl", "-fsS", "-m", "2", &closed], SOON)?;
@@ -96,8 +97,20 @@ fn run_subnet(lab: &mut Lab) -> Outcome {
     gw.host.block_udp()?;
     a.relayed_to("gw", MEET)?;
     printer_sees(&a, "192.168.1.1")?;
+
+    // The same way to the Internet, relayed and then direct; what is closed stays so.
+    let _internet = lab.internet()?.ns.helper("web", &["__http", "0.0.0.0:80"])?;
+    let exit = format!("--exit-node={}", gw.ip()?);
+    a.context().eventually("gw is chosen", SOON, || a.tailscale(&["set", &exit], SOON)?.ok().map(drop))?;
+    web_sees(&a.host, &gw.host.address)?;
+    printer_sees(&a, "192.168.1.1")?;
+    let output = a.run(&["curl", "-fsS", "-m", "2", &closed], SOON)?;
+    ensure!(!output.success(), "{}", output.stdout);
     gw.host.unblock_udp()?;
     a.direct_to("gw", MEET)?;
+    web_sees(&a.host, &gw.host.address)?;
+    printer_sees(&a, "192.168.1.1")?;
+    a.tailscale(&["set", "--exit-node="], SOON)?.ok()?;
 
     // A reload of somebody else's firewall takes our rules along; they come back.
     gw.run(&["nft", "delete", "table", "inet", "hearthgate-tailscale0"], SOON)?.ok()?;
