@@ -18,8 +18,8 @@ pub use frame::{
     PROTOCOL_VERSION, is_disco, parse_header, put_header, server_key_frame,
 };
 pub use messages::{
-    forward_packet_frame, frame, health_frame, note_preferred_frame, recv_packet_frame, restarting_frame,
-    send_packet_frame,
+    forward_packet_frame, frame, health_frame, note_preferred_frame, put_send_packet, recv_packet_frame,
+    restarting_frame, send_packet_frame,
 };
 pub use present::{
     MAX_APP_NAME, PeerPresent, PresentFlags, parse_peer_gone, parse_peer_present, peer_gone_frame, peer_present_frame,

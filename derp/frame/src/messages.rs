@@ -24,6 +24,11 @@ pub fn send_packet_frame(to: &NodePublic, packet: &[u8]) -> Vec<u8> {
     with_key(FrameType::SendPacket, to, packet)
 }
 
+/// Appends the same to `out`.
+pub fn put_send_packet(to: &NodePublic, packet: &[u8], out: &mut Vec<u8>) {
+    put_with_key(FrameType::SendPacket, to, packet, out);
+}
+
 /// A packet from `from`, as its receiver gets it.
 #[must_use]
 pub fn recv_packet_frame(from: &NodePublic, packet: &[u8]) -> Vec<u8> {
@@ -58,8 +63,12 @@ pub fn restarting_frame(reconnect_ms: u32, try_for_ms: u32) -> Vec<u8> {
 
 fn with_key(kind: FrameType, key: &NodePublic, packet: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(FRAME_HEADER + KEY_LEN + packet.len());
-    put_header(kind, KEY_LEN + packet.len(), &mut out);
+    put_with_key(kind, key, packet, &mut out);
+    out
+}
+
+fn put_with_key(kind: FrameType, key: &NodePublic, packet: &[u8], out: &mut Vec<u8>) {
+    put_header(kind, KEY_LEN + packet.len(), out);
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(packet);
-    out
 }

@@ -8,6 +8,7 @@
 //! each peer is reached ([`DataPlane::set_endpoint`]). The plane reports what it cannot decide ([`PlaneEvent`]).
 
 mod api;
+pub mod buffer;
 mod error;
 mod firewall;
 mod gone;

@@ -4,7 +4,7 @@ use crate::{PingAnswer, Router, relay::RelayEvent, status};
 use hearthgate_disco::geneve::{Header, Protocol};
 use hearthgate_keys::NodePublic;
 use hearthgate_paths::{Action, Event, Hop, Path, Via};
-use hearthgate_plane::{Endpoint, PlaneEvent};
+use hearthgate_plane::{Endpoint, PlaneEvent, buffer};
 
 /// Packets taken from one source before the others get their turn.
 const BURST: usize = 64;
@@ -15,7 +15,7 @@ impl Router {
         for _ in 0..BURST {
             match next {
                 Some(PlaneEvent::Side { from, bytes }) => self.tell(Event::Udp { from, bytes: &bytes }),
-                Some(PlaneEvent::Relayed { peer, bytes }) => self.send_relayed(peer, &bytes),
+                Some(PlaneEvent::Relayed { peer, bytes }) => self.send_relayed(peer, bytes),
                 Some(_) => {}
                 None => return,
             }
@@ -24,7 +24,7 @@ impl Router {
     }
 
     /// A WireGuard message for a peer that has no direct path.
-    fn send_relayed(&mut self, peer: NodePublic, bytes: &[u8]) {
+    fn send_relayed(&mut self, peer: NodePublic, bytes: Vec<u8>) {
         self.tell(Event::Traffic { peer, sent: true, received: false });
         let (hop, region) = match self.routes.get(&peer) {
             Some(Path::PeerRelay { addr, vni }) => (Some(Hop { addr: *addr, vni: Some(*vni) }), None),
@@ -37,14 +37,15 @@ impl Router {
         match hop {
             Some(Hop { addr, vni: Some(vni) }) => {
                 let header = Header { protocol: Protocol::WireGuard, vni, control: false };
-                self.udp(addr, &header.wrap(bytes));
+                self.udp(addr, &header.wrap(&bytes));
             }
             // The data plane sends the direct one of two copies itself.
-            Some(Hop { addr, vni: None }) if region.is_none() => self.udp(addr, bytes),
+            Some(Hop { addr, vni: None }) if region.is_none() => self.udp(addr, &bytes),
             _ => {}
         }
-        if let Some(region) = region {
-            self.relays.send(region, &peer, bytes);
+        match region {
+            Some(region) => self.relays.send(region, peer, bytes),
+            None => buffer::give(bytes),
         }
     }
 
@@ -67,6 +68,7 @@ impl Router {
                         // A peer that left meanwhile, or a message WireGuard does not want.
                         let _ = self.plane.deliver(&from, &bytes);
                     }
+                    buffer::give(bytes);
                 }
                 Some(RelayEvent::PeerGone { region, peer }) => self.tell(Event::RelayLost { region, peer }),
                 Some(RelayEvent::Heard(region)) => self.tell(Event::RelayHeard(region)),
@@ -81,7 +83,7 @@ impl Router {
         while let Some(action) = self.paths.poll() {
             match action {
                 Action::SendUdp { to, bytes } => self.udp(to, &bytes),
-                Action::SendRelay { region, peer, bytes } => self.relays.send(region, &peer, &bytes),
+                Action::SendRelay { region, peer, bytes } => self.relays.send(region, peer, bytes),
                 Action::Inject { peer, bytes } => {
                     // As with relayed packets: what WireGuard does not want is lost.
                     let _ = self.plane.deliver(&peer, &bytes);

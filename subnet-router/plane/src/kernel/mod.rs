@@ -11,6 +11,7 @@ mod steer;
 use crate::{
     Config, DataPlane, Desired, Endpoint, Events, Kind, Peer, PeerCounters, PlaneError, PlaneEvent,
     api::EVENT_QUEUE,
+    buffer,
     host::{BYPASS_MARK, Host, netlink},
     keeper::{Extra, Keeper},
     netlink::{PeerChange, PeerStatus, Route, Wireguard},
@@ -312,12 +313,12 @@ fn local_of(endpoint: Endpoint) -> Option<IpAddr> {
 
 /// Gives WireGuard's relayed messages out, and sends those straight as well whose direct path is in doubt.
 fn run_relay(shared: &Shared) {
-    let mut buffer = vec![0; MAX_DATAGRAM];
+    let mut room = vec![0; MAX_DATAGRAM];
     while !shared.stopped.load(Ordering::Relaxed) {
-        let Some((length, index)) = shared.loopback.receive(&mut buffer) else {
+        let Some((length, index)) = shared.loopback.receive(&mut room) else {
             continue;
         };
-        let Some(bytes) = buffer.get(..length) else {
+        let Some(bytes) = room.get(..length) else {
             continue;
         };
         let state = shared.state();
@@ -335,7 +336,7 @@ fn run_relay(shared: &Shared) {
         {
             tracing::debug!(%to, %error, "not sent");
         }
-        if shared.events.try_send(PlaneEvent::Relayed { peer, bytes: bytes.to_vec() }).is_err() {
+        if shared.events.try_send(PlaneEvent::Relayed { peer, bytes: buffer::copy(bytes) }).is_err() {
             tracing::debug!("relay queue is full");
         }
     }

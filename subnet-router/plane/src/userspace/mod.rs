@@ -16,6 +16,7 @@ mod udp;
 use crate::{
     Config, DataPlane, Desired, Endpoint, Events, Kind, PeerCounters, PlaneError, PlaneEvent,
     api::{EVENT_QUEUE, moment_ago},
+    buffer,
     keeper::Keeper,
     port::Sockets,
 };
@@ -260,7 +261,9 @@ impl Shared {
         {
             tracing::debug!(%to, %error, "not sent");
         }
-        if relayed && self.events.try_send(PlaneEvent::Relayed { peer: peer.key(), bytes: message.to_vec() }).is_err() {
+        if relayed
+            && self.events.try_send(PlaneEvent::Relayed { peer: peer.key(), bytes: buffer::copy(message) }).is_err()
+        {
             tracing::debug!("relay queue is full");
         }
     }

@@ -7,7 +7,7 @@ use hearthgate_derp_frame::{
 };
 use hearthgate_fetch::Fetch;
 use hearthgate_keys::{BOX_NONCE_LEN, KEY_LEN, NodePrivate, NodePublic};
-use hearthgate_plane::BYPASS_MARK;
+use hearthgate_plane::{BYPASS_MARK, buffer};
 use hearthgate_tailcfg::DerpNode;
 use socket2::SockRef;
 use std::{io, net::SocketAddr, time::Duration};
@@ -155,7 +155,8 @@ pub async fn read_frame<R: AsyncRead + Unpin>(io: &mut R) -> Result<(u8, Vec<u8>
     let (kind, len) = parse_header(&head)
         .map_err(|_| RelayError::Protocol("a frame that is too long"))?
         .ok_or(RelayError::Protocol("no frame"))?;
-    let mut payload = vec![0; len];
+    let mut payload = buffer::take(len);
+    payload.resize(len, 0);
     io.read_exact(&mut payload).await?;
     Ok((kind, payload))
 }

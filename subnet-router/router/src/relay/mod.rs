@@ -11,18 +11,21 @@ pub use connect::{addresses, latency};
 
 use connect::{introduce, open, read_frame};
 use hearthgate_client::Backoff;
-use hearthgate_derp_frame::{FrameType, frame, note_preferred_frame, send_packet_frame};
+use hearthgate_derp_frame::{FrameType, frame, note_preferred_frame, put_send_packet};
 use hearthgate_fetch::{Fetch, FetchError};
 use hearthgate_http::spawn;
 use hearthgate_keys::{KEY_LEN, NodePrivate, NodePublic};
 use hearthgate_paths::RegionId;
-use hearthgate_plane::Said;
+use hearthgate_plane::{Said, buffer};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{DerpMap, DerpNode};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split},
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
     task::AbortHandle,
     time::{Instant, sleep, timeout},
 };
@@ -35,9 +38,10 @@ const PONGS: usize = 4;
 const WATCHDOG: Duration = Duration::from_secs(120);
 /// Idle time after which a connection to another relay than home is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// Bytes gathered before they are written, and read at once. Much more, and musl's allocator asks the kernel for each
-/// buffer and gives it back, which costs more than it saves.
+/// Bytes gathered before they are written, and read at once.
 const BATCH: usize = 16 * 1024;
+/// Room behind [`BATCH`] for the packet that went beyond it: a longer one makes the buffer grow, once.
+const BEYOND: usize = 2 * 1024;
 
 /// A relay connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +90,7 @@ pub enum RelayEvent {
 }
 
 struct Link {
-    packets: mpsc::Sender<Vec<u8>>,
+    packets: mpsc::Sender<(NodePublic, Vec<u8>)>,
     home: watch::Sender<bool>,
     connected: watch::Receiver<bool>,
     used: Instant,
@@ -139,13 +143,15 @@ impl Relays {
     }
 
     /// Sends a packet; connects if need be. A packet that finds no room is dropped.
-    pub fn send(&mut self, region: RegionId, to: &NodePublic, packet: &[u8]) {
-        if let Some(link) = self.link(region) {
-            link.used = Instant::now();
-            // Full or ended: lost, as on any network.
-            if link.packets.try_send(send_packet_frame(to, packet)).is_err() {
-                tracing::debug!(region, "a packet found no room on its way to a relay");
-            }
+    pub fn send(&mut self, region: RegionId, to: NodePublic, packet: Vec<u8>) {
+        let Some(link) = self.link(region) else { return buffer::give(packet) };
+        link.used = Instant::now();
+        // Full or ended: lost, as on any network.
+        if let Err(TrySendError::Full((_, packet)) | TrySendError::Closed((_, packet))) =
+            link.packets.try_send((to, packet))
+        {
+            buffer::give(packet);
+            tracing::debug!(region, "a packet found no room on its way to a relay");
         }
     }
 
@@ -212,7 +218,7 @@ struct Worker {
     key: NodePrivate,
     fetch: Arc<Fetch>,
     events: mpsc::Sender<RelayEvent>,
-    packets: mpsc::Receiver<Vec<u8>>,
+    packets: mpsc::Receiver<(NodePublic, Vec<u8>)>,
     home: watch::Receiver<bool>,
     up: watch::Sender<bool>,
 }
@@ -290,27 +296,36 @@ where
 
 async fn transmit<S: tokio::io::AsyncWrite>(
     mut write: WriteHalf<S>,
-    packets: &mut mpsc::Receiver<Vec<u8>>,
+    packets: &mut mpsc::Receiver<(NodePublic, Vec<u8>)>,
     home: &mut watch::Receiver<bool>,
     mut pongs: mpsc::Receiver<Vec<u8>>,
 ) -> Result<(), RelayError> {
     let is_home = *home.borrow_and_update();
     write.write_all(&note_preferred_frame(is_home)).await?;
+    // One buffer for all batches: musl's allocator asks the kernel for each of this size and gives it back.
+    let mut batch = Vec::with_capacity(BATCH + BEYOND);
     loop {
         write.flush().await?;
-        let mut batch = tokio::select! {
+        batch.clear();
+        tokio::select! {
             packet = packets.recv() => match packet {
-                Some(packet) => packet,
+                Some(packet) => put(packet, &mut batch),
                 None => return Ok(()),
             },
-            Some(pong) = pongs.recv() => pong,
-            Ok(()) = home.changed() => note_preferred_frame(*home.borrow_and_update()),
-        };
+            Some(pong) = pongs.recv() => batch.extend_from_slice(&pong),
+            Ok(()) = home.changed() => batch.extend_from_slice(&note_preferred_frame(*home.borrow_and_update())),
+        }
         while batch.len() < BATCH
             && let Ok(packet) = packets.try_recv()
         {
-            batch.extend_from_slice(&packet);
+            put(packet, &mut batch);
         }
         write.write_all(&batch).await?;
     }
+}
+
+/// Appends the frame of a packet.
+fn put((to, packet): (NodePublic, Vec<u8>), batch: &mut Vec<u8>) {
+    put_send_packet(&to, &packet, batch);
+    buffer::give(packet);
 }
