@@ -4,7 +4,7 @@ use crate::Target;
 use hearthgate_disco::{Envelope, MAGIC, Message, Ping, demux, geneve, seal, tsmp::Tsmp};
 use hearthgate_keys::DiscoPrivate;
 use hearthgate_offload::{Merger, Segments, VNET_LEN, VnetHeader};
-use hearthgate_paths::portmap::{pcp, pmp, upnp};
+use hearthgate_portmap::{Wanted, pcp, pmp, upnp};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(crate) const PORT_MAPPING: Target = Target {
         let _ = upnp::parse_search_reply(data, from);
         let Some(url) = upnp::Url::parse("http://192.168.1.1:5000/root.xml") else { return };
         for service in upnp::parse_description(data, &url) {
-            let _ = service.add(Ipv4Addr::new(192, 168, 1, 2), 41641, 41641, Duration::from_secs(7200));
+            let _ = service.add(Ipv4Addr::new(192, 168, 1, 2), Wanted::udp(41641), 41641, Duration::from_secs(7200));
         }
         if let Ok(text) = std::str::from_utf8(data) {
             let _ = upnp::Url::parse(text);

@@ -20,6 +20,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("openssl", "scenario reverse-proxy: a certificate", "openssl"),
     ("named", "scenario cert: a name server", "bind9"),
     ("dig", "scenario cert: questions to it", "bind9-dnsutils"),
+    ("miniupnpd", "scenario portmap: a home router", "miniupnpd-nftables"),
     ("iperf3", "scenarios router-4via6 and router-userspace: load", "iperf3"),
     ("wg", "scenario router-plain: a device without a client", "wireguard-tools"),
 ];

@@ -69,6 +69,10 @@ const ACTIONS: &[(&str, &str, Page)] = &[
     ("dyndns update", "post /dyndns/update", Form("setup/dyndns/update")),
     ("dyndns remove", "delete /dyndns", Form("setup/dyndns/remove")),
     ("dyndns services", "get /dyndns/services", Shows("setup")),
+    ("portmap on", "post /portmap", Form("setup/portmap")),
+    ("portmap off", "post /portmap", Form("setup/portmap")),
+    ("portmap status", "get /portmap", Shows("setup")),
+    ("portmap configured", "delete /portmap", Form("setup/portmap/configured")),
     ("webhooks create", "v2 POST /tailnet/-/webhooks", Form("webhook")),
     ("webhooks list", "v2 GET /tailnet/-/webhooks", Shows("events")),
     ("webhooks set", "v2 PATCH /webhooks/x", Form("webhook/*/events")),
@@ -274,6 +278,7 @@ async fn every_command_is_in_the_api_and_on_the_pages() {
         ("POST /api/v1/debug/node", format!(r#"{{"user":"anna","key":"{}","name":"w"}}"#, key("b"))),
         ("PUT /api/v1/policy", r#"{"policy":"{}"}"#.to_owned()),
         ("PUT /api/v1/policy", r#"{"policy":"{ }"}"#.to_owned()),
+        ("POST /api/v1/portmap", r#"{"on":false}"#.to_owned()),
         (
             "POST /api/v1/dyndns",
             r#"{"service":"dyndns2","name":"home.example.org","user":"u","secret":"s","url":"http://127.0.0.1:1"}"#

@@ -45,6 +45,8 @@ hearthgate: control server, relay and STUN for Tailscale clients
   dyndns      set SERVICE NAME -f FILE [-u USER] [--url URL] [--zone ZONE] [--ttl SECONDS]
               status | update | remove | services
               a name that follows this box's public addresses; the secret is in the file, or typed
+  portmap     on | off | status | configured
+              the router in front of this box opens its ports to the world (UPnP, PCP, NAT-PMP), or does not
   webhooks    create -u URL -e EVENT,EVENT [-p slack|mattermost|googlechat|discord] [--local] | list | set -i ID -e EVENTS
               rotate -i ID | test -i ID | delete -i ID
   policy      get | set -f FILE | versions | rollback --version-id N
@@ -150,6 +152,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         ["oauth-clients" | "oauth-client" | "oauth", rest @ ..] => oauth::run(&args, rest),
         ["wireguard" | "wg", rest @ ..] => crate::wireguard::run(&args, rest),
         ["dyndns", rest @ ..] => crate::dyndns::run(&args, rest),
+        ["portmap", rest @ ..] => crate::portmap::run(&args, rest),
         ["webhooks" | "webhook", rest @ ..] => webhooks::run(&args, rest),
         ["policy", rest @ ..] => policy::run(&args, rest),
         _ => Err(Failure::Usage(format!("unknown command {:?}", words.join(" ")))),

@@ -41,6 +41,7 @@ mod place;
 mod policy;
 #[cfg(feature = "control")]
 mod policy_text;
+mod portmap;
 #[cfg(feature = "control")]
 mod remote;
 #[cfg(feature = "control")]

@@ -155,6 +155,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, Failure> {
         front: front(config)?,
         certificates: certificates::options(config)?,
         dyndns: dyndns::options(config),
+        port_mapping: config.port_mapping,
         admin: AdminOptions { enabled: config.admin.enabled, gate: gate(config) },
         probe_interval: seconds(&config.node.routes.ha.probe_interval),
         probe_timeout: seconds(&config.node.routes.ha.probe_timeout),

@@ -25,6 +25,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("unix_socket_permission", Kind::Text),
     ("trusted_proxies", Kind::List),
     ("connections_per_address", Kind::Number),
+    ("port_mapping", Kind::Bool),
     ("tls_cert_path", Kind::Text),
     ("tls_key_path", Kind::Text),
     ("acme_url", Kind::Text),

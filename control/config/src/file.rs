@@ -29,6 +29,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Connections one address may have; 0 for no limit.
     pub connections_per_address: u32,
+    /// The router in front is asked to open the ports that the world needs.
+    pub port_mapping: bool,
     /// Certificate chain for TLS (PEM); empty for a self-signed one.
     pub tls_cert_path: PathBuf,
     /// Private key for TLS (PEM).
@@ -95,6 +97,7 @@ section!(Config {
     unix_socket_permission,
     trusted_proxies,
     connections_per_address,
+    port_mapping,
     tls_cert_path,
     tls_key_path,
     acme_url,
@@ -135,6 +138,7 @@ impl Default for Config {
             unix_socket_permission: "0770".into(),
             trusted_proxies: Vec::new(),
             connections_per_address: 256,
+            port_mapping: false,
             tls_cert_path: PathBuf::new(),
             tls_key_path: PathBuf::new(),
             acme_url: crate::acme::LETS_ENCRYPT.into(),

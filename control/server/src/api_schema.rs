@@ -145,6 +145,16 @@ const ENDPOINTS: &[Endpoint] = &[
         body: None,
         answer: "Sharing",
     },
+    get("/portmap", "Ports of this box that the router in front of it opens to the world", &[], "PortMapping"),
+    post("/portmap", "Let the router open them, or not", Some(("PortMappingSwitch", true)), "PortMapping"),
+    Endpoint {
+        method: "delete",
+        path: "/portmap",
+        summary: "Do what the configuration says",
+        query: &[],
+        body: None,
+        answer: "PortMapping",
+    },
     get("/dyndns", "The name that follows this box's addresses", &[], "Dyndns"),
     post("/dyndns", "Set that name, and try it at once", Some(("NewDyndns", true)), "Dyndns"),
     Endpoint {
@@ -317,6 +327,16 @@ fn further_schemas() -> Value {
         "Sharing": object(&["running", "routes", "exitNode", "chosen", "nearby"], &[
             ("running", json!({ "type": "boolean" })), ("exitNode", json!({ "type": "boolean" })), ("chosen", json!({ "type": "boolean" })),
             ("routes", json!({ "type": "array", "items": { "type": "string" } })), ("nearby", json!({ "type": "array", "items": { "type": "string" } })),
+        ]),
+        "PortMappingSwitch": object(&["on"], &[("on", json!({ "type": "boolean" }))]),
+        "PortMapping": object(&["on", "chosen", "router", "seen", "ports"], &[
+            ("on", json!({ "type": "boolean" })), ("chosen", json!({ "type": "boolean" })),
+            ("router", json!({ "type": ["string", "null"] })), ("seen", json!({ "type": ["string", "null"] })),
+            ("ports", json!({ "type": "array", "items": { "type": "object", "properties": {
+                "protocol": { "enum": ["TCP", "UDP"] }, "port": { "type": "integer" }, "wanted": { "type": ["integer", "null"] },
+                "state": { "enum": ["asking", "mapped", "refused", "silent", "inside", "no router"] },
+                "address": { "type": ["string", "null"] }, "by": { "type": ["string", "null"] },
+            } } })),
         ]),
         "Dyndns": object(&["state"], &[
             ("state", json!({ "enum": ["none", "waiting", "good", "failing", "stopped"] })), ("why", text.clone()),

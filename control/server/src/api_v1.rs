@@ -81,6 +81,9 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
     if path == "/front" {
         return crate::front::api(&app, actor, &method, &body);
     }
+    if path == "/portmap" {
+        return crate::portmap::api(&app, actor, &method, &body).await;
+    }
     if path == "/router/shared" {
         return crate::share::api(&app, actor, &method, &body).await;
     }

@@ -41,6 +41,7 @@ mod own_router;
 mod pages;
 mod pings;
 mod plain;
+mod portmap;
 mod reply;
 mod restore;
 mod share;
@@ -168,6 +169,7 @@ impl Running {
         });
         self.app.device_certificates.configure(options.certificates.clone());
         dyndns::configure(&self.app, options.dyndns.clone());
+        self.app.portmap.configure(options, self.listen);
         done.await.map_err(|e| StartError::File { path: options.state_dir.clone(), message: e.to_string() })?;
         #[cfg(feature = "front")]
         if let Err(e) = front::configure(&self.app, options) {
@@ -220,6 +222,7 @@ impl Running {
     pub async fn stop(self) {
         #[cfg(feature = "front")]
         self.app.fronts.stop();
+        self.app.portmap.end().await;
         for task in &self.tasks {
             task.abort();
         }
@@ -311,6 +314,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     }
     let admin = Admin::new(options.admin.clone(), &world);
     let sharing = share::Sharing::new(&world);
+    let portmap = portmap::PortMapping::new(&world);
     let (facts, heard) = broadcast::channel(FACTS);
     let (control, writer) =
         writer::start(world, store, facts.clone()).map_err(StartError::io("starting", "the writer"))?;
@@ -349,6 +353,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         device_certificates,
         dyndns: dyndns::Dyndns::default(),
         sharing,
+        portmap,
         derp_maps: derp_maps.clone(),
         proxies: Arc::new(TrustedProxies::new(options.trusted_proxies.clone())),
         admin,
@@ -415,6 +420,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     }
     dyndns::configure(&app, options.dyndns.clone());
     tasks.push(spawn(dyndns::keep(app.clone())));
+    app.portmap.configure(&options, listen);
+    tasks.push(spawn(portmap::keep(app.clone())));
     tasks.push(spawn(feed::run(app.clone())));
     tasks.push(spawn(webhooks::run(app.clone(), events, tries)));
     if let Some(relay) = app.relay.clone() {

@@ -53,6 +53,8 @@ pub struct Options {
     pub certificates: Option<CertificateOptions>,
     /// A name that follows this box's addresses; `None` for none, or for the one that was set on the pages.
     pub dyndns: Option<hearthgate_dyndns::Settings>,
+    /// The router in front is asked to open this box's ports to the world, unless something else was chosen on the pages.
+    pub port_mapping: bool,
     /// How often routers are asked for a sign of life; zero never.
     pub probe_interval: Duration,
     /// How long they may take.
@@ -181,6 +183,7 @@ impl Options {
             feed: FeedOptions::default(),
             certificates: None,
             dyndns: None,
+            port_mapping: false,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Parts {
     pub device_certificates: Arc<crate::certificates::Certificates>,
     /// What the router of this process offers.
     pub sharing: crate::share::Sharing,
+    /// Ports that the router in front of this box opens.
+    pub portmap: crate::portmap::PortMapping,
     /// The name that follows this box's addresses.
     pub dyndns: crate::dyndns::Dyndns,
     /// How maps of relays are made.

@@ -43,6 +43,7 @@ impl Visits {
         let mut own = local.clone();
         own.extend(known(&snap.settings.server_url, &snap.derp_map, seen_by_front(app)));
         own.extend(crate::dyndns::seen_addresses(app));
+        own.extend(app.portmap.address().map(IpAddr::V4));
         if !is_outside(source, &own) {
             return;
         }

@@ -104,6 +104,8 @@ const FORMS: &[(&str, &str, May)] = &[
     ("setup/network", "network=", May::Admins),
     ("setup/share", "more=x", May::Admins),
     ("setup/share/configured", "", May::Admins),
+    ("setup/portmap", "on=0", May::Owners),
+    ("setup/portmap/configured", "", May::Owners),
     ("setup/dyndns", "service=", May::Admins),
     ("setup/dyndns/update", "", May::Admins),
     ("setup/dyndns/remove", "", May::Admins),

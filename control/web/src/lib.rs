@@ -8,7 +8,7 @@
 //! * [`gate`]: who may see the pages at all (LAN addresses, known names, same origin);
 //! * [`account`], [`passkey`], [`password`], [`session`], [`claim`], [`throttle`]: who is logged in;
 //! * [`page`]: the pages; [`text`]: every English sentence on them; [`asset`]: style, script, icon;
-//! * [`health`], [`reach`], [`outside`], [`dyndns`]: what is wrong, and how the world reaches this box;
+//! * [`health`], [`reach`], [`outside`], [`portmap`], [`dyndns`]: what is wrong, and how the world reaches this box;
 //! * [`paths`], [`traffic`]: what the box's own router says, and counters over time.
 
 pub mod account;
@@ -24,6 +24,7 @@ pub mod page;
 pub mod passkey;
 pub mod password;
 pub mod paths;
+pub mod portmap;
 pub mod qr;
 pub mod reach;
 pub mod restore;

@@ -88,7 +88,7 @@ pub fn findings(server_url: &str, addresses: &[IpAddr], name: Option<&str>) -> V
             "Ask the provider for an IPv4 address of your own, or rely on IPv6.",
         ));
     } else {
-        out.push(Finding::new(Level::Warn, "This box is behind a router: it has private IPv4 addresses only.", "To be reached from outside by IPv4, forward the port of the URL (TCP) and 3478 (UDP) on that router to this box."));
+        out.push(Finding::new(Level::Warn, "This box is behind a router: it has private IPv4 addresses only.", "To be reached from outside by IPv4, let that router open the way (below), or forward the port of the URL (TCP) and 3478 (UDP) there to this box."));
     }
     out
 }

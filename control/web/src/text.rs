@@ -115,6 +115,12 @@ pub const SETUP_SHARE_NOTHING: &str = "nothing";
 pub const SETUP_REACH: &str = "3. How the world reaches this box";
 pub const SETUP_REACH_HINT: &str =
     "This is what the box sees right now. Nothing has to be done to use the network at home.";
+pub const PORTS_TITLE: &str = "Shall the world reach this box? Let your router open the way";
+pub const PORTS_HINT: &str = "The box asks the router in front of it (UPnP, PCP or NAT-PMP) to lead the ports of the control server, of the relay and of STUN here, so that devices log in and learn of changes from everywhere. These pages stay on the LAN. The ports are given back when this is switched off, or the box stops.";
+pub const PORTS_ON: &str = "Ask the router to open the way";
+pub const PORTS_OFF: &str = "Let the router close the way again";
+pub const PORTS_OFF_HINT: &str = "The ports are given back. Devices away from home cannot log in then, or learn of changes, unless there is another way in.";
+pub const PORTS_CONFIGURED: &str = "Do as the configuration says";
 pub const DYNDNS_TITLE: &str = "Does its address change? A name that follows it";
 pub const DYNDNS_OTHER: &str = "Set another name";
 pub const DYNDNS_HINT: &str = "Providers at home change addresses. A dynamic DNS service keeps a name that always leads here: make an account and a name there, then choose the service and tell this box. The secret is kept on this box only and not shown again.";

@@ -11,7 +11,7 @@ use hearthgate_web::{
         share::Share,
         tools::{Hook, Oauth, OauthClient},
     },
-    passkey, reach,
+    passkey, portmap, reach,
     traffic::{History, Sample},
 };
 use std::sync::Arc;
@@ -147,7 +147,7 @@ fn hostile_texts_stay_texts() {
     let tunnel = Some((EVIL.to_owned(), front::Tunnel::Refused(EVIL.into())));
     let front = front::Front { tunnel, https: true, ..front::Front::default() };
     let dyndns = dyndns::Dyndns { name: EVIL.into(), why: EVIL.into(), ..dyndns::Dyndns::default() };
-    let ways = WaysIn { front: Some(&front), dyndns: Some(&dyndns) };
+    let ways = WaysIn { ports: &portmap::Ports::default(), front: Some(&front), dyndns: Some(&dyndns) };
     let share = Share { running: true, routes: vec!["10.9.0.0/16".parse().unwrap()], ..Share::default() };
     let key = passkey::Registered { id: vec![1], cose: vec![], counter: 0, syncable: true };
     passkey::add(&mut world, "anna", EVIL, EVIL, &key, &[0; 32], NOW).expect("a passkey");

@@ -78,6 +78,7 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
          \toption port '8443'\n\
          \toption stun '0'\n\
          \toption relay 'off'\n\
+         \toption port_mapping '1'\n\
          \toption base_domain 'home.example'\n\
          \tlist nameserver '192.0.2.53'\n\
          \tlist nameserver '2001:db8::53'\n\
@@ -95,6 +96,7 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
     );
     assert_eq!(config.server_url, "https://vpn.example.org");
     assert_eq!(config.listen_addr, "0.0.0.0:8443");
+    assert!(config.port_mapping);
     assert_eq!(config.derp.server.stun_listen_addr, "");
     assert!(!config.derp.server.enabled);
     assert_eq!(config.dns.nameservers.global.len(), 2);

@@ -9,7 +9,7 @@
 //! * **Peers**: pings their endpoints with disco packets, asks them over the relay to ping ours (call-me-maybe),
 //!   chooses the best path that works, watches it with heartbeats while it is in use, and tells the data plane
 //!   ([`Action::SetPath`]). A path in doubt goes together with the relay's ([`Path::Both`]), so nothing is lost.
-//! * **Port mapping** is a machine of its own: [`portmap::Mapper`].
+//! * **Port mapping** is a crate of its own, `hearthgate-portmap`; what it maps comes in as [`Event::PortMapped`].
 //! * **Peer relays**: where nothing is direct, asks nodes that may relay over UDP for an endpoint, and binds to it.
 //! * **Our own place in the network**: asks STUN servers which address we have and whether our NAT gives each
 //!   destination another one, measures the relays, chooses the home relay, and collects our endpoints.
@@ -25,7 +25,6 @@ pub mod netcheck;
 mod own;
 mod peer;
 mod peer_relay;
-pub mod portmap;
 mod receive;
 mod score;
 mod send;

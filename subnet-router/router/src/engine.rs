@@ -5,8 +5,7 @@ use crate::{
     background::Done,
     greet::Greeter,
     network::{self, Link, LocalNetwork},
-    plan,
-    portmap::PortMap,
+    plan, portmap,
     relay::{RelayEvent, Relays},
     resident,
     rules::Rules,
@@ -107,7 +106,7 @@ pub struct Router {
     /// What people should know of a data plane that works.
     pub(crate) plane_note: Option<String>,
     pub(crate) services: Services,
-    pub(crate) port_map: Option<PortMap>,
+    pub(crate) port_map: Option<hearthgate_gateway::PortMap>,
     pub(crate) port_mapped: mpsc::Receiver<Option<std::net::SocketAddr>>,
     pub(crate) tunnel_disco: mpsc::Receiver<tsmp::Heard>,
     pub(crate) rules: Rules,
@@ -136,7 +135,7 @@ impl Router {
         let (plane, plane_events) = hearthgate_plane::start(&plane_config)?;
         let tunnel = Link::of(plane.interface());
         let (services, tunnel_disco) = Services::start(plane.interface());
-        let (port_map, port_mapped) = PortMap::or_none(plane.port());
+        let (port_map, port_mapped) = portmap::or_none(plane.port());
         let view = control.view();
         let shown = view.borrow().clone();
         let fetch = Arc::new(Fetch::new());

@@ -6,7 +6,7 @@
 use crate::{
     Router,
     network::{self, Link},
-    portmap::PortMap,
+    portmap,
 };
 use hearthgate_http::spawn;
 use hearthgate_plane::{Config, Kind, PeerCounters};
@@ -37,7 +37,7 @@ impl Router {
         self.plane_note = note(before, self.plane.kind(), self.plane_note.take());
         self.tunnel_disco = self.services.renew(self.plane.interface());
         if self.plane.port() != port {
-            let (map, mapped) = PortMap::or_none(self.plane.port());
+            let (map, mapped) = portmap::or_none(self.plane.port());
             self.port_mapped = mapped;
             if let Some(old) = std::mem::replace(&mut self.port_map, map) {
                 // What is mapped is given back meanwhile.

@@ -24,6 +24,7 @@ mod nat;
 mod oidc;
 mod path_change;
 mod policy;
+mod portmap;
 mod relay;
 mod relay_mesh;
 mod relayed;
@@ -88,6 +89,7 @@ pub const ALL: &[Scenario] = &[
     acme::HTTP,
     acme::TLS,
     cert::SCENARIO,
+    portmap::SCENARIO,
     dyndns::SCENARIO,
     dyndns::CLIENT,
     reverse_proxy::SCENARIO,

@@ -129,6 +129,8 @@ pub(super) async fn act(app: &App, request: &Page) -> Reply {
         "setup/network" => rename_network(app, request, &viewer).await,
         "setup/share" => settings::share(app, request, &viewer, true).await,
         "setup/share/configured" => settings::share(app, request, &viewer, false).await,
+        "setup/portmap" => settings::portmap(app, request, &viewer, true).await,
+        "setup/portmap/configured" => settings::portmap(app, request, &viewer, false).await,
         "setup/dyndns" => settings::dyndns(app, request, &viewer, true).await,
         "setup/dyndns/remove" => settings::dyndns(app, request, &viewer, false).await,
         "setup/dyndns/update" => settings::update_dyndns(app, request).await,
@@ -152,6 +154,7 @@ fn may(viewer: &Viewer, world: &World, path: &str, form: &Form) -> bool {
         ["password"] | ["passkey", ..] => true,
         ["join"] => viewer.role != Role::Auditor,
         ["backup"] | ["restore" | "upgrade" | "account" | "apikey" | "oauth" | "webhook", ..] => viewer.role.is_owner(),
+        ["setup", "portmap", ..] => viewer.role.is_owner(),
         // They make this box ask where they say, within the network at home too, and show how that went.
         ["setup", "dyndns"] if Service::find(form.get("service").trim()).is_some_and(|s| s.url.is_some()) => {
             viewer.role.is_owner()

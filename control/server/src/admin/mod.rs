@@ -240,6 +240,7 @@ fn reach(app: &App, world: &World) -> Vec<Finding> {
     let front = front(app);
     let mut evidence: Vec<Finding> = front.iter().filter_map(hearthgate_web::front::Front::finding).collect();
     evidence.extend(front.and_then(|f| f.outside).iter().flat_map(hearthgate_web::outside::Outside::findings));
+    evidence.extend(crate::portmap::seen(app).findings(&world.settings().server_url));
     evidence.extend(dyndns.map(|d| d.finding()));
     evidence.extend(app.visits.last(&app.control.current()).map(|v| v.finding()));
     found.splice(1..1, evidence);

@@ -84,7 +84,8 @@ pub(super) async fn page(app: &App, request: &Page) -> Reply {
         ["setup"] if all => {
             let name = crate::network::name(&world).unwrap_or_default();
             let (front, dyndns) = (front(app), crate::dyndns::seen(app, &world));
-            let ways = page::setup::WaysIn { front: front.as_ref(), dyndns: dyndns.as_ref() };
+            let ports = crate::portmap::seen(app);
+            let ways = page::setup::WaysIn { ports: &ports, front: front.as_ref(), dyndns: dyndns.as_ref() };
             page::setup::setup(&viewer, &world, &name, &crate::share::seen(app), &reach(app, &world), ways)
         }
         _ => return not_found(&viewer),

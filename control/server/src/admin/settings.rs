@@ -82,6 +82,15 @@ pub(super) async fn share(app: &App, request: &Page, viewer: &Viewer, choose: bo
     }
 }
 
+/// Lets the router in front open ports or not, or leaves it to the configuration.
+pub(super) async fn portmap(app: &App, request: &Page, viewer: &Viewer, choose: bool) -> Reply {
+    let on = choose.then(|| request.form.get("on") == "1");
+    match crate::portmap::choose(app, viewer.name.clone(), on).await {
+        Ok(done) => finish(app, request, done, "/admin/setup"),
+        Err(e) => unavailable(e),
+    }
+}
+
 /// Tells the service the addresses now.
 pub(super) async fn update_dyndns(app: &App, request: &Page) -> Reply {
     let done = crate::dyndns::update(app).await;

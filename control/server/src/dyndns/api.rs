@@ -6,9 +6,11 @@ use crate::{
     api_v1::problem,
     reply::{Reply, json},
     state::App,
+    writer::Unavailable,
 };
 use hearthgate_core::World;
 use hearthgate_dyndns::{SERVICES, Service, Settings, State};
+use hearthgate_http::spawn;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -55,8 +57,14 @@ fn body(bytes: &[u8]) -> Result<Settings, String> {
         .map_err(|e| format!("the request body is not as expected, at line {} column {}", e.line(), e.column()))
 }
 
-/// Sets a name, or takes it away, notes who did, and tries at once.
+/// Sets a name, or takes it away, notes who did, and tries at once. A service may take longer than whoever asked stays: it
+/// goes on without them, for what was sent has to be noted.
 pub(crate) async fn set_and_try(app: &App, actor: String, settings: Option<Settings>) -> Result<(), DyndnsError> {
+    let app = app.clone();
+    spawn(async move { set_now(&app, actor, settings).await }).await.unwrap_or(Err(Unavailable.into()))
+}
+
+async fn set_now(app: &App, actor: String, settings: Option<Settings>) -> Result<(), DyndnsError> {
     if lock(&app.dyndns.configured).is_some() {
         return Err(DyndnsError::Configured);
     }
@@ -89,7 +97,7 @@ pub(crate) async fn set_and_try(app: &App, actor: String, settings: Option<Setti
         Ok::<_, DyndnsError>(())
     });
     done.await??;
-    let tried = match set.then(|| update(app)) {
+    let tried = match set.then(|| update_now(app)) {
         Some(tried) => tried.await,
         None => Ok(()),
     };
@@ -122,8 +130,13 @@ fn with_known_secret(mut new: Settings, before: Option<&Settings>) -> Settings {
     new
 }
 
-/// Tells the service now, whatever was told before.
+/// Tells the service now, whatever was told before, and without whoever asked if they leave.
 pub(crate) async fn update(app: &App) -> Result<(), DyndnsError> {
+    let app = app.clone();
+    spawn(async move { update_now(&app).await }).await.unwrap_or(Err(Unavailable.into()))
+}
+
+async fn update_now(app: &App) -> Result<(), DyndnsError> {
     let (settings, state) = known(app).await?.ok_or(DyndnsError::Nobody)?;
     let what = look(app, &settings, &state).await;
     if what.is_empty() {

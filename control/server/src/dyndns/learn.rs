@@ -1,5 +1,5 @@
-//! Where the public addresses come from, best first: this machine's interfaces; what the router in this process
-//! reports of itself (port mapping, then STUN); STUN servers of the relays that devices are told of; what a front
+//! Where the public addresses come from, best first: this machine's interfaces; what the household's router said when
+//! it opened a port; what the router in this process reports of itself (port mapping, then STUN); STUN servers of the relays that devices are told of; what a front
 //! saw. All but the first are about IPv4, because nobody translates IPv6.
 
 use crate::{admin::own_addresses, state::App};
@@ -60,6 +60,9 @@ async fn v4(app: &App, before: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
     if let Some(found) = before.filter(|b| own.contains(b)).or_else(|| own.first().copied()) {
         return Some(found);
     }
+    if let Some(found) = app.portmap.address().and_then(|ip| public_v4(ip.into())) {
+        return Some(found);
+    }
     let router = app.own_router.own_id().await;
     if let Some(found) = router.and_then(|id| of_router(&app.control.current(), &id)) {
         return Some(found);
@@ -85,7 +88,8 @@ fn of_router(snap: &Snapshot, stable_id: &str) -> Option<Ipv4Addr> {
     by(&[BY_PORT_MAPPING]).or_else(|| by(&BY_STUN))
 }
 
-async fn by_stun(app: &App) -> Option<Ipv4Addr> {
+/// What STUN servers see, at most a minute old.
+pub(crate) async fn by_stun(app: &App) -> Option<Ipv4Addr> {
     let known = *super::lock(&app.dyndns.learner.0);
     if let Some((_, found)) = known.filter(|(at, _)| at.elapsed() < STUN_EVERY) {
         return found;

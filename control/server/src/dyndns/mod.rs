@@ -11,6 +11,7 @@ mod send;
 mod tests;
 
 pub(crate) use api::{api, set_and_try, update};
+pub(crate) use learn::by_stun;
 
 use crate::{state::App, writer::Unavailable};
 use hearthgate_core::{CoreError, World, host_of};

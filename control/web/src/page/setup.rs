@@ -6,6 +6,7 @@ use super::share::Share;
 use crate::{
     dyndns::Dyndns,
     front::{Front, Tunnel},
+    portmap::Ports,
     reach::{Finding, Level},
     text as t,
 };
@@ -15,6 +16,8 @@ use maud::{Markup, html};
 /// How this box gets a way in from outside, and what is set of that.
 #[derive(Debug, Clone, Copy)]
 pub struct WaysIn<'a> {
+    /// Ports that the router in front opens.
+    pub ports: &'a Ports,
     /// The front, in builds that can have one.
     pub front: Option<&'a Front>,
     /// The dynamic name, if one is set.
@@ -44,6 +47,7 @@ pub fn setup(viewer: &Viewer, world: &World, name: &str, share: &Share, reach: &
                 h2 #reach-title { (t::SETUP_REACH) }
                 p.hint { (t::SETUP_REACH_HINT) }
                 (findings(reach))
+                @if viewer.role.is_owner() { (ports_step(viewer, ways.ports)) }
                 @if viewer.role.changes_all() { (super::dyndns::step(viewer, ways.dyndns)) }
                 @if let Some(front) = ways.front { (front_step(viewer, front)) }
             }
@@ -55,6 +59,24 @@ pub fn setup(viewer: &Viewer, world: &World, name: &str, share: &Share, reach: &
             p.hint { (t::SETUP_LATER) }
         },
     )
+}
+
+/// The switch of the port mapping.
+fn ports_step(viewer: &Viewer, ports: &Ports) -> Markup {
+    html! {
+        @if ports.on {
+            (confirm(viewer, "/admin/setup/portmap", t::PORTS_OFF, t::PORTS_OFF_HINT, t::PORTS_OFF))
+        } @else {
+            details #ports {
+                summary { (t::PORTS_TITLE) }
+                p.hint { (t::PORTS_HINT) }
+                (post_button(viewer, "/admin/setup/portmap", "quiet", t::PORTS_ON, &[("on", "1")]))
+            }
+        }
+        @if ports.chosen {
+            (post_button(viewer, "/admin/setup/portmap/configured", "quiet", t::PORTS_CONFIGURED, &[]))
+        }
+    }
 }
 
 /// Pairing with a front, or leaving it.

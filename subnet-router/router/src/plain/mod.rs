@@ -9,7 +9,7 @@ mod rules;
 use crate::{
     LocalNetwork,
     network::{self, Link},
-    portmap::PortMap,
+    portmap,
 };
 use hearthgate_keys::{NodePrivate, NodePublic};
 use hearthgate_plane::{Config, DataPlane, PlaneError, Said};
@@ -125,7 +125,7 @@ pub async fn run(config: Config, mut wanted: watch::Receiver<Option<Network>>, s
 
 /// The mapping of the interface's port in the router in front of us.
 #[derive(Default)]
-struct Mapped(Option<(u16, PortMap)>);
+struct Mapped(Option<(u16, hearthgate_gateway::PortMap)>);
 
 impl Mapped {
     /// Maps this port or none; another one that is mapped is given back.
@@ -136,7 +136,7 @@ impl Mapped {
         if let Some((_, map)) = self.0.take() {
             map.stop().await;
         }
-        self.0 = port.and_then(|port| Some((port, PortMap::or_none(port).0?)));
+        self.0 = port.and_then(|port| Some((port, portmap::or_none(port).0?)));
     }
 
     fn look(&self) {
@@ -218,7 +218,7 @@ impl Drop for Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearthgate_paths::portmap::Gateway;
+    use hearthgate_portmap::Gateway;
     use nix::sched::{CloneFlags, unshare};
     use std::{net::UdpSocket, process::Command};
     use tokio::{
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_line_that_was_down_gets_its_mapping_again() {
         with_gateway(|gateway, mut asked| async move {
-            let (map, _) = PortMap::start(1003).expect("mapper");
+            let map = portmap::or_none(1003).0.expect("mapper");
             map.ask(Some(gateway));
             assert_eq!(mapped(&mut asked).await, 1003);
             map.ask(None);

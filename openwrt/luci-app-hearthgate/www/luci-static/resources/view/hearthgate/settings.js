@@ -74,6 +74,11 @@ return view.extend({
 		o.default = '1';
 		o.rmempty = false;
 
+		o = s.option(form.Flag, 'port_mapping', _('Ask a router in front of this one to let the world in'),
+			_('By UPnP, PCP or NAT-PMP. A router with a public address of its own needs the switch "Accept from the Internet" instead.'));
+		o.default = '0';
+		o.rmempty = false;
+
 		o = s.option(form.ListValue, 'log_level', _('Log'));
 		[ 'error', 'warn', 'info', 'debug', 'trace' ].forEach(function(level) { o.value(level); });
 		o.default = 'info';

@@ -1,5 +1,6 @@
 //! PCP (RFC 6887), on the same port as NAT-PMP.
 
+use crate::{Protocol, Wanted};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -14,7 +15,6 @@ const VERSION: u8 = 2;
 const OP_ANNOUNCE: u8 = 0;
 const OP_MAP: u8 = 1;
 const REPLY: u8 = 0x80;
-const UDP: u8 = 17;
 
 /// A gateway's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Reply {
         lifetime: Duration,
         /// Of the request.
         nonce: [u8; NONCE_LEN],
+        /// What the ports are of.
+        protocol: Protocol,
         /// Our port.
         internal: u16,
         /// The address outside.
@@ -56,21 +58,22 @@ pub fn announce_request(client: Ipv4Addr) -> Vec<u8> {
     header(OP_ANNOUNCE, Duration::ZERO, client)
 }
 
-/// Asks for a UDP port, or ends a mapping with a lifetime of zero. `wanted` is the outside address to have again.
+/// Asks for a port, or ends a mapping with a lifetime of zero. `before` is the outside address to have again.
 #[must_use]
 pub fn map_request(
     client: Ipv4Addr,
-    internal: u16,
-    wanted: Option<SocketAddr>,
+    wanted: Wanted,
+    before: Option<SocketAddr>,
     lifetime: Duration,
     nonce: &[u8; NONCE_LEN],
 ) -> Vec<u8> {
     let mut out = header(OP_MAP, lifetime, client);
     out.extend_from_slice(nonce);
-    out.extend_from_slice(&[UDP, 0, 0, 0]);
-    out.extend_from_slice(&internal.to_be_bytes());
-    out.extend_from_slice(&wanted.map_or(0, |addr| addr.port()).to_be_bytes());
-    let ip = match wanted.map(|addr| addr.ip()) {
+    out.extend_from_slice(&[wanted.protocol.number(), 0, 0, 0]);
+    out.extend_from_slice(&wanted.internal.to_be_bytes());
+    let best = if lifetime.is_zero() { 0 } else { wanted.external.unwrap_or(0) };
+    out.extend_from_slice(&before.map_or(best, |addr| addr.port()).to_be_bytes());
+    let ip = match before.map(|addr| addr.ip()) {
         None => Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
         Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped(),
         Some(IpAddr::V6(v6)) => v6,
@@ -94,11 +97,13 @@ pub fn parse(packet: &[u8]) -> Option<Reply> {
             let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>()?;
             let (&[protocol, _, _, _, i0, i1, x0, x1], rest) = rest.split_first_chunk::<8>()?;
             let ip = Ipv6Addr::from(*rest.first_chunk::<16>()?);
-            (protocol == UDP).then_some(Reply::Mapped {
+            let protocol = [Protocol::Udp, Protocol::Tcp].into_iter().find(|p| p.number() == protocol)?;
+            Some(Reply::Mapped {
                 result,
                 epoch,
                 lifetime: Duration::from_secs(u32::from_be_bytes([l0, l1, l2, l3]).into()),
                 nonce: *nonce,
+                protocol,
                 internal: u16::from_be_bytes([i0, i1]),
                 external: SocketAddr::new(IpAddr::V6(ip).to_canonical(), u16::from_be_bytes([x0, x1])),
             })

@@ -1,10 +1,10 @@
 //! Which way to ask, when to ask again, what to believe.
 
-use super::{
-    pcp, pmp,
+use crate::{
+    Gateway, Method, Now, Status, Trouble, Wanted, pcp, pmp,
     upnp::{self, Command, Service, Url},
 };
-use crate::{Now, score::is_private};
+use hearthgate_addresses::{Scope, scope};
 use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -28,26 +28,6 @@ const LIFETIME_MOST: Duration = Duration::from_secs(24 * 3600);
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 /// How long the owner may take for an HTTP request.
 const HTTP: Duration = Duration::from_secs(5);
-
-/// Ways to a mapping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// NAT-PMP.
-    Pmp,
-    /// PCP.
-    Pcp,
-    /// UPnP.
-    Upnp,
-}
-
-/// The router in front of us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gateway {
-    /// Its address in our network.
-    pub address: Ipv4Addr,
-    /// Ours.
-    pub own: Ipv4Addr,
-}
 
 /// What happened.
 #[derive(Debug)]
@@ -81,7 +61,7 @@ pub enum MapperAction {
     Get(Url),
     /// Send a command with POST.
     Post(Command),
-    /// The mapping changed: hand it to [`crate::Event::PortMapped`].
+    /// The mapping changed: tell whoever uses it.
     Mapped(Option<SocketAddr>),
 }
 
@@ -112,31 +92,33 @@ struct Mapping {
     service: Option<Service>,
 }
 
-/// Keeps one UDP port mapped. Handle events, then poll until `None`.
+/// Keeps one port mapped. Handle events, then poll until `None`.
 #[derive(Debug)]
 pub struct Mapper {
-    port: u16,
+    wanted: Wanted,
     nonce: [u8; pcp::NONCE_LEN],
     gateway: Option<Gateway>,
     state: State,
     mapping: Option<Mapping>,
     pmp_address: Option<Ipv4Addr>,
+    trouble: Option<Trouble>,
     epoch: Option<(Duration, Now)>,
     timer: Option<Now>,
     actions: VecDeque<MapperAction>,
 }
 
 impl Mapper {
-    /// For `port`, WireGuard's. `nonce` is random, and the same for the life of the process.
+    /// For this port. `nonce` is random, and the same for the life of the mapper.
     #[must_use]
-    pub fn new(port: u16, nonce: [u8; pcp::NONCE_LEN]) -> Self {
+    pub fn new(wanted: Wanted, nonce: [u8; pcp::NONCE_LEN]) -> Self {
         Self {
-            port,
+            wanted,
             nonce,
             gateway: None,
             state: State::Idle,
             mapping: None,
             pmp_address: None,
+            trouble: None,
             epoch: None,
             timer: None,
             actions: VecDeque::new(),
@@ -160,6 +142,13 @@ impl Mapper {
         self.mapping.as_ref().map(|mapping| (mapping.method, mapping.external))
     }
 
+    /// How it is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mapped = self.mapped();
+        Status { gateway: self.gateway, mapped, trouble: self.trouble.filter(|_| mapped.is_none()) }
+    }
+
     /// Takes in what happened.
     pub fn handle(&mut self, now: Now, event: MapperEvent<'_>) {
         match event {
@@ -181,12 +170,14 @@ impl Mapper {
         let (mapping, gateway) = (self.mapping.as_ref()?, self.gateway?);
         let to = SocketAddr::from((gateway.address, pmp::PORT));
         Some(match mapping.method {
-            Method::Pmp => MapperAction::Send { to, bytes: pmp::map_request(self.port, 0, Duration::ZERO) },
+            Method::Pmp => MapperAction::Send { to, bytes: pmp::map_request(self.wanted, 0, Duration::ZERO) },
             Method::Pcp => {
-                let bytes = pcp::map_request(gateway.own, self.port, None, Duration::ZERO, &self.nonce);
+                let bytes = pcp::map_request(gateway.own, self.wanted, None, Duration::ZERO, &self.nonce);
                 MapperAction::Send { to, bytes }
             }
-            Method::Upnp => MapperAction::Post(mapping.service.as_ref()?.delete(mapping.external.port())),
+            Method::Upnp => {
+                MapperAction::Post(mapping.service.as_ref()?.delete(self.wanted.protocol, mapping.external.port()))
+            }
         })
     }
 
@@ -196,6 +187,7 @@ impl Mapper {
         if gateway != self.gateway {
             self.gateway = gateway;
             self.epoch = None;
+            self.trouble = None;
             self.lose();
             self.probe(now);
         } else if matches!(self.state, State::Idle | State::Mapped) {
@@ -249,12 +241,20 @@ impl Mapper {
                 } else if now < started + SEARCH {
                     self.timer = Some(started + SEARCH);
                 } else {
-                    self.give_up(now);
+                    self.fail(Trouble::Silent, now);
                 }
             }
             State::Asking { method, tries } if tries < TRIES => self.ask(method, tries + 1, now),
-            _ => self.give_up(now),
+            _ => self.fail(Trouble::Silent, now),
         }
+    }
+
+    fn fail(&mut self, why: Trouble, now: Now) {
+        // Silence after a clear no is no news.
+        if !matches!((why, self.trouble), (Trouble::Silent, Some(Trouble::Refused(..) | Trouble::Inside(_)))) {
+            self.trouble = Some(why);
+        }
+        self.give_up(now);
     }
 
     /// Nothing helped: a mapping that still lives is used until it ends.
@@ -278,8 +278,11 @@ impl Mapper {
         let Some(gateway) = self.gateway else { return };
         let before = self.mapping.as_ref().map(|mapping| mapping.external);
         let bytes = match method {
-            Method::Pcp => pcp::map_request(gateway.own, self.port, before, LIFETIME, &self.nonce),
-            _ => pmp::map_request(self.port, before.map_or(0, |addr| addr.port()), LIFETIME),
+            Method::Pcp => pcp::map_request(gateway.own, self.wanted, before, LIFETIME, &self.nonce),
+            _ => {
+                let best = self.wanted.external.unwrap_or(0);
+                pmp::map_request(self.wanted, before.map_or(best, |addr| addr.port()), LIFETIME)
+            }
         };
         self.send(SocketAddr::from((gateway.address, pmp::PORT)), bytes);
         self.state = State::Asking { method, tries };
@@ -316,12 +319,22 @@ impl Mapper {
                         *pmp = Some(external);
                     }
                 }
-                pmp::Reply::Mapped { result: 0, epoch, internal, external, lifetime } if internal == self.port => {
+                pmp::Reply::Mapped { result: 0, epoch, protocol, internal, external, lifetime }
+                    if (protocol, internal) == (self.wanted.protocol, self.wanted.internal) =>
+                {
                     let asked = matches!(self.state, State::Asking { method: Method::Pmp, .. });
                     if let (Some(ip), true) = (self.pmp_address, asked) {
                         self.epoch = Some((epoch, now));
                         self.done(Method::Pmp, SocketAddr::from((ip, external)), lifetime, None, now);
                     }
+                }
+                pmp::Reply::Address { result, .. } if result != 0 => {
+                    self.trouble = Some(Trouble::Refused(Method::Pmp, result));
+                }
+                pmp::Reply::Mapped { result, .. }
+                    if result != 0 && matches!(self.state, State::Asking { method: Method::Pmp, .. }) =>
+                {
+                    self.fail(Trouble::Refused(Method::Pmp, result), now);
                 }
                 _ => {}
             }
@@ -335,12 +348,16 @@ impl Mapper {
                         *pcp = true;
                     }
                 }
-                pcp::Reply::Mapped { result: 0, epoch, lifetime, nonce, internal, external }
-                    if nonce == self.nonce && internal == self.port =>
+                pcp::Reply::Mapped { result, epoch, lifetime, nonce, protocol, internal, external }
+                    if nonce == self.nonce
+                        && (protocol, internal) == (self.wanted.protocol, self.wanted.internal)
+                        && matches!(self.state, State::Asking { method: Method::Pcp, .. }) =>
                 {
-                    if matches!(self.state, State::Asking { method: Method::Pcp, .. }) {
+                    if result == 0 {
                         self.epoch = Some((epoch, now));
                         self.done(Method::Pcp, external, lifetime, None, now);
+                    } else {
+                        self.fail(Trouble::Refused(Method::Pcp, result.into()), now);
                     }
                 }
                 _ => {}
@@ -368,9 +385,11 @@ impl Mapper {
         // A gateway that is itself behind a NAT maps a port that nobody outside reaches.
         if external.port() == 0 || life.is_zero() || !is_outside(external.ip()) {
             self.lose();
-            self.give_up(now);
+            let refused = external.port() == 0 || life.is_zero();
+            self.fail(if refused { Trouble::Refused(method, 0) } else { Trouble::Inside(external) }, now);
             return;
         }
+        self.trouble = None;
         let life = life.clamp(LIFETIME_LEAST, LIFETIME_MOST);
         let before = self.mapping.replace(Mapping { method, external, expires: now + life, service });
         if before.map(|mapping| mapping.external) != Some(external) {
@@ -388,19 +407,24 @@ impl Mapper {
 
     fn command(&mut self, services: VecDeque<Service>, external: u16, lease: Duration, tries: u32, now: Now) {
         let (Some(service), Some(gateway)) = (services.front(), self.gateway) else {
-            self.give_up(now);
+            self.fail(Trouble::Silent, now);
             return;
         };
-        self.actions.push_back(MapperAction::Post(service.add(gateway.own, self.port, external, lease)));
+        self.actions.push_back(MapperAction::Post(service.add(gateway.own, self.wanted, external, lease)));
         self.state = State::Commanding { services, external, lease, tries };
         self.timer = Some(now + HTTP);
+    }
+
+    /// The outside port to ask UPnP for first, which leaves no choice to the router.
+    fn best(&self) -> u16 {
+        self.wanted.external.unwrap_or(self.wanted.internal)
     }
 
     fn http(&mut self, body: Option<&[u8]>, now: Now) {
         match (self.state.clone(), body) {
             (State::Describing(url), Some(body)) => {
                 let services = upnp::parse_description(body, &url).into();
-                self.command(services, self.port, LIFETIME, 1, now);
+                self.command(services, self.best(), LIFETIME, 1, now);
             }
             (State::Commanding { mut services, external, lease, tries }, Some(body)) => {
                 let answer = upnp::parse_answer(body);
@@ -421,9 +445,10 @@ impl Mapper {
                         let other = 1024 + u16::from_be_bytes([a, b]).wrapping_add(tries as u16 * 7919) % 64_000;
                         self.command(services, other, lease, tries + 1, now);
                     }
-                    Some(_) => {
+                    Some(code) => {
+                        self.trouble = Some(Trouble::Refused(Method::Upnp, code));
                         services.pop_front();
-                        self.command(services, self.port, LIFETIME, 1, now);
+                        self.command(services, self.best(), LIFETIME, 1, now);
                     }
                 }
             }
@@ -434,10 +459,12 @@ impl Mapper {
                         let life = if lease.is_zero() { LIFETIME } else { lease };
                         self.done(Method::Upnp, SocketAddr::from((ip, external)), life, Some(service), now);
                     }
-                    None => self.give_up(now),
+                    None => self.fail(Trouble::Refused(Method::Upnp, 0), now),
                 }
             }
-            (State::Describing(_) | State::Commanding { .. } | State::Addressing { .. }, None) => self.give_up(now),
+            (State::Describing(_) | State::Commanding { .. } | State::Addressing { .. }, None) => {
+                self.fail(Trouble::Silent, now);
+            }
             _ => {}
         }
     }
@@ -445,18 +472,10 @@ impl Mapper {
 
 /// RFC 1918, link-local, or the shared space of RFC 6598.
 fn is_inside(ip: Ipv4Addr) -> bool {
-    is_private(ip.into()) || ip.is_link_local() || is_shared(ip)
-}
-
-const fn is_shared(ip: Ipv4Addr) -> bool {
-    let [a, b, ..] = ip.octets();
-    a == 100 && b & 0xc0 == 64
+    matches!(scope(ip.into()), Scope::Local | Scope::Carrier) && !ip.is_unspecified()
 }
 
 /// An address that others can perhaps reach.
 fn is_outside(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => !is_inside(v4) && !v4.is_loopback() && !v4.is_unspecified(),
-        IpAddr::V6(v6) => !is_private(ip) && !v6.is_loopback() && !v6.is_unspecified(),
-    }
+    scope(ip) == Scope::Global
 }

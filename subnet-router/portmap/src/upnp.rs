@@ -3,6 +3,7 @@
 //! Devices are sloppy, so a reader that stops at the first mistake would find few of them: elements are taken by their
 //! local names wherever they stand.
 
+use crate::{Protocol, Wanted};
 use quick_xml::{Reader, events::Event};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -147,17 +148,17 @@ impl Service {
         Command { url: self.control.clone(), action: format!("\"{kind}#{name}\""), body }
     }
 
-    /// Asks for a mapping of UDP port `external` to ours.
+    /// Asks for a mapping of port `external` to ours.
     #[must_use]
-    pub fn add(&self, client: Ipv4Addr, internal: u16, external: u16, lease: Duration) -> Command {
+    pub fn add(&self, client: Ipv4Addr, wanted: Wanted, external: u16, lease: Duration) -> Command {
         let name = if self.kind == SERVICES[0] { "AddAnyPortMapping" } else { "AddPortMapping" };
         self.command(
             name,
             &[
                 ("NewRemoteHost", ""),
                 ("NewExternalPort", &external.to_string()),
-                ("NewProtocol", "UDP"),
-                ("NewInternalPort", &internal.to_string()),
+                ("NewProtocol", wanted.protocol.name()),
+                ("NewInternalPort", &wanted.internal.to_string()),
                 ("NewInternalClient", &client.to_string()),
                 ("NewEnabled", "1"),
                 ("NewPortMappingDescription", DESCRIPTION),
@@ -168,9 +169,10 @@ impl Service {
 
     /// Ends a mapping.
     #[must_use]
-    pub fn delete(&self, external: u16) -> Command {
+    pub fn delete(&self, protocol: Protocol, external: u16) -> Command {
         let port = external.to_string();
-        self.command("DeletePortMapping", &[("NewRemoteHost", ""), ("NewExternalPort", &port), ("NewProtocol", "UDP")])
+        let what = [("NewRemoteHost", ""), ("NewExternalPort", &port), ("NewProtocol", protocol.name())];
+        self.command("DeletePortMapping", &what)
     }
 
     /// Asks for the external address.
