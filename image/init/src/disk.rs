@@ -2,7 +2,7 @@
 //! first partition.
 
 use crate::ioctl;
-use hearthgate_slots::{RECORD_SECTORS, Record, SECTOR, Slot, SlotName, newest, table};
+use hearthgate_slots::{RECORD_SECTORS, Record, SECTOR, Slot, SlotName, newest, squashfs, table};
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -72,6 +72,21 @@ impl Disk {
         newest([a, b]).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no record of slots on the disk"))
     }
 
+    /// A record made from what the slots hold, for a disk that has lost both copies; it is not written yet.
+    pub fn recovered(&self) -> io::Result<Record> {
+        let look = |name: SlotName| -> io::Result<Slot> {
+            let mut from = File::open(self.partition(name.partition()))?;
+            let room = from.seek(SeekFrom::End(0))?;
+            from.seek(SeekFrom::Start(0))?;
+            let mut head = [0; squashfs::SUPERBLOCK];
+            from.read_exact(&mut head)?;
+            let (length, built) = squashfs::about(&head, room).ok_or(io::ErrorKind::InvalidData)?;
+            Ok(Slot { length, sha256: self.hash(name, length)?, built })
+        };
+        let slots = [look(SlotName::A).ok(), look(SlotName::B).ok()];
+        Record::recovered(slots).ok_or_else(|| io::Error::other("no system in either slot"))
+    }
+
     /// Writes the record and waits until it is on the disk.
     pub fn write_record(&self, record: &Record) -> io::Result<()> {
         let sector = RECORD_SECTORS.get(record.copy()).copied().unwrap_or_default();
@@ -101,19 +116,44 @@ impl Disk {
 
     /// Whether the slot's partition holds what the record says.
     pub fn holds(&self, name: SlotName, slot: Slot) -> bool {
-        let hash = || -> io::Result<[u8; 32]> {
-            let from = File::open(self.partition(name.partition()))?;
-            // Not what the kernel still has in memory of what was just written.
-            rustix::fs::fadvise(&from, 0, None, rustix::fs::Advice::DontNeed)?;
-            let mut from = from.take(slot.length);
-            let (mut sum, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
-            loop {
-                let n = from.read(&mut chunk)?;
-                let Some(read) = chunk.get(..n).filter(|c| !c.is_empty()) else { break };
-                sum.update(read);
-            }
-            Ok(sum.finalize().into())
-        };
-        slot.length > 0 && hash().is_ok_and(|sum| sum == slot.sha256)
+        slot.length > 0 && self.hash(name, slot.length).is_ok_and(|sum| sum == slot.sha256)
+    }
+
+    /// SHA-256 of the first bytes of a slot's partition.
+    fn hash(&self, name: SlotName, length: u64) -> io::Result<[u8; 32]> {
+        let from = File::open(self.partition(name.partition()))?;
+        // Not what the kernel still has in memory of what was just written.
+        rustix::fs::fadvise(&from, 0, None, rustix::fs::Advice::DontNeed)?;
+        let (mut from, mut sum, mut chunk) = (from.take(length), Sha256::new(), vec![0; CHUNK]);
+        loop {
+            let n = from.read(&mut chunk)?;
+            let Some(read) = chunk.get(..n).filter(|c| !c.is_empty()) else { break };
+            sum.update(read);
+        }
+        Ok(sum.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_record_is_made_of_what_the_slots_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::in_folder(folder.path(), 512 * 100);
+        assert!(disk.record().is_err() && disk.recovered().is_err());
+        let mut system = vec![7; 8192];
+        system[..4].copy_from_slice(b"hsqs");
+        system[8..12].copy_from_slice(&100_u32.to_le_bytes());
+        system[40..48].copy_from_slice(&4100_u64.to_le_bytes());
+        std::fs::write(disk.partition(2), [system.as_slice(), &[9; 500]].concat()).unwrap();
+        std::fs::write(disk.partition(3), [0; 9000]).unwrap();
+        let record = disk.recovered().unwrap();
+        assert!(record.active == SlotName::A && !record.pending);
+        assert_eq!((record.slot(SlotName::A).length, record.slot(SlotName::A).built), (8192, 100));
+        assert!(disk.holds(SlotName::A, record.slot(SlotName::A)));
+        disk.write_record(&record).unwrap();
+        assert_eq!(disk.record().unwrap(), record);
     }
 }

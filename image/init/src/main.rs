@@ -27,6 +27,9 @@ const LATE_MODULES: &str = "/modules.late";
 /// Where both are.
 const MODULES: &str = "/modules";
 
+/// Before a restart after a mistake.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(15);
+
 fn main() -> ExitCode {
     if std::process::id() != 1 {
         eprintln!("this program is the init of a hearthgate image and does nothing else");
@@ -35,7 +38,9 @@ fn main() -> ExitCode {
     let ended = if std::path::Path::new(EARLY_MODULES).exists() { stage1::run() } else { stage2::run() };
     // The first program must not end: the kernel would panic. A reboot is what a watchdog would do.
     if let Err(error) = ended {
-        log::say(&format!("cannot go on: {error}"));
+        log::say(&format!("cannot go on: {error}; restarting in {} s", PAUSE.as_secs()));
+        // Long enough to be read on a screen; a slot on trial is left all the same.
+        std::thread::sleep(PAUSE);
     }
     kernel::reboot();
     ExitCode::FAILURE

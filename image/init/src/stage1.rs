@@ -19,7 +19,15 @@ pub fn run() -> io::Result<()> {
     log::say(&format!("{loaded} modules, disk {id:08x}"));
 
     grow::partition(&disk);
-    let record = disk.record()?;
+    let record = match disk.record() {
+        Ok(record) => record,
+        Err(error) => {
+            let record = disk.recovered()?;
+            disk.write_record(&record)?;
+            log::say(&format!("{error}: made anew from what the slots hold"));
+            record
+        }
+    };
     let mut boot = record.boot();
     if !disk.holds(boot.slot, record.slot(boot.slot)) {
         log::say(&format!("slot {} is damaged", boot.slot));

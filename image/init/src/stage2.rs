@@ -19,8 +19,9 @@ const PORT: u16 = 8080;
 const TRIAL: u64 = 120;
 /// How often everything is looked after.
 const TICK: Duration = Duration::from_millis(500);
-/// How often the clock is written to flash: that much a power cut may set it back, until a time server answers.
-const SAVE_CLOCK: Duration = Duration::from_secs(6 * 3600);
+/// How often the clock is written to flash (seconds): that much a power cut may set it back, until a time server answers.
+/// `hearthgate.clock=` on the command line is another.
+const SAVE_CLOCK: u64 = 6 * 3600;
 /// Where upgrades are looked for: what the program has received, and what lies on the card's first partition.
 const OFFERS: [&str; 2] = ["/data/upgrade/upgrade.hgu", "/boot/upgrade.hgu"];
 /// What the program writes while it receives an upgrade.
@@ -68,7 +69,9 @@ pub fn run() -> io::Result<()> {
     std::thread::spawn(mdns::run);
     let mut service = Service::start("hearthgate", settings::command(&disk));
 
-    let trial = kernel::argument("hearthgate.trial").and_then(|text| text.parse().ok()).unwrap_or(TRIAL);
+    let seconds =
+        |name, usual| Duration::from_secs(kernel::argument(name).and_then(|text| text.parse().ok()).unwrap_or(usual));
+    let (trial, save_clock) = (seconds("hearthgate.trial", TRIAL), seconds("hearthgate.clock", SAVE_CLOCK));
     let started = Instant::now();
     let (mut well, mut clock_saved, mut offered, mut tunnel) = (false, Instant::now(), false, false);
     loop {
@@ -87,7 +90,7 @@ pub fn run() -> io::Result<()> {
             well = is_healthy(Path::new(settings::SOCKET));
             if well {
                 became_well(&disk, running)?;
-            } else if disk.record()?.pending && started.elapsed() > Duration::from_secs(trial) {
+            } else if disk.record()?.pending && started.elapsed() > trial {
                 log::say("not healthy in time, going back");
                 return Ok(());
             }
@@ -104,7 +107,7 @@ pub fn run() -> io::Result<()> {
             tunnel = true;
             log::say("the tunnel is WireGuard in the kernel");
         }
-        if clock_saved.elapsed() > SAVE_CLOCK {
+        if clock_saved.elapsed() > save_clock {
             clock::save(Path::new(SAVED_CLOCK));
             clock_saved = Instant::now();
         }

@@ -9,6 +9,7 @@
 
 pub mod feed;
 pub mod record;
+pub mod squashfs;
 pub mod table;
 pub mod upgrade;
 

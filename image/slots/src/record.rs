@@ -134,6 +134,22 @@ impl Record {
         }
     }
 
+    /// Both copies of the record are lost: one made from what the slots seem to hold, as far as each has the beginning of a
+    /// file system. The older one runs; whether the newer one was whole or ever confirmed nobody knows, so it is tried
+    /// once. `None`: there is nothing to start.
+    pub fn recovered(slots: [Option<Slot>; 2]) -> Option<Self> {
+        let [a, b] = slots;
+        let (active, trial) = match (a, b) {
+            (Some(a), Some(b)) if b.built < a.built => (SlotName::B, true),
+            (Some(_), Some(_)) => (SlotName::A, true),
+            (Some(_), None) => (SlotName::A, false),
+            (None, Some(_)) => (SlotName::B, false),
+            (None, None) => return None,
+        };
+        let slots = slots.map(Option::unwrap_or_default);
+        Some(Self { active, pending: trial, tries: u8::from(trial), slots, ..Self::new(Slot::default()) })
+    }
+
     /// What a slot holds.
     pub fn slot(&self, name: SlotName) -> Slot {
         let [a, b] = self.slots;
@@ -318,6 +334,25 @@ mod tests {
         let confirmed = on_trial.boot().write_first.unwrap().confirm(SlotName::B).unwrap();
         assert_eq!(confirmed.damaged(SlotName::B).slot, SlotName::A);
         assert_eq!(Record::new(slot(1)).damaged(SlotName::A).slot, SlotName::A, "nothing else is there");
+    }
+
+    #[test]
+    fn without_a_record_the_older_slot_runs_and_the_newer_is_tried_once() {
+        for (slots, first, after) in [
+            ([Some(slot(1)), Some(slot(2))], SlotName::B, SlotName::A),
+            ([Some(slot(2)), Some(slot(1))], SlotName::A, SlotName::B),
+            ([Some(slot(1)), None], SlotName::A, SlotName::A),
+            ([None, Some(slot(1))], SlotName::B, SlotName::B),
+        ] {
+            let record = Record::recovered(slots).unwrap();
+            assert_eq!(Record::decode(&record.encode()), Some(record));
+            let boot = record.boot();
+            assert_eq!(boot.slot, first);
+            // It is not healthy, or its bytes are not all there.
+            assert_eq!(boot.write_first.unwrap_or(record).boot().slot, after);
+            assert_eq!(record.damaged(first).slot, after);
+        }
+        assert_eq!(Record::recovered([None, None]), None);
     }
 
     /// Every write of an upgrade is torn in every way that a sector can be (old, new, rubbish), at every step; what is
