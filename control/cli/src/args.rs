@@ -114,6 +114,12 @@ impl Args {
         self.switches.contains(&name)
     }
 
+    /// All flags that were given.
+    #[cfg(feature = "control")]
+    pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
+        self.values.keys().copied().chain(self.switches.iter().copied())
+    }
+
     /// A value that must be there.
     #[cfg(feature = "control")]
     pub(crate) fn need(&self, name: &str, what: &str) -> Result<&str, Failure> {
@@ -135,7 +141,7 @@ impl Args {
 
 /// What a short flag means depends on the command: `-e` is an email for users, an expiration for keys; `-r` and `-i`
 /// likewise.
-fn long_of(short: char, words: &[String]) -> Option<&'static str> {
+pub(crate) fn long_of(short: char, words: &[String]) -> Option<&'static str> {
     let group = words.first().map_or("", String::as_str);
     let command = words.get(1).map_or("", String::as_str);
     Some(match (short, group) {

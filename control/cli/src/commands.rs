@@ -4,7 +4,7 @@ use crate::{
     Failure,
     args::{Args, Output},
     client::encode,
-    import, oauth, offline,
+    import, known, oauth, offline,
     output::show,
     policy,
     remote::call,
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub(crate) const HELP: &str = "\
 hearthgate: control server, relay and STUN for Tailscale clients
 
-  serve                                    run the server
+  serve       [--state-dir DIR]            run the server; its commands take --state-dir as well
   derp        [--hostname NAME] [--listen-addr ADDR] [--stun-listen-addr ADDR] [--metrics-listen-addr ADDR]
               [--tls-cert FILE --tls-key FILE] [--verify-client-url URL] [--mesh-key-file FILE --mesh-with HOST,HOST]
               [--state-dir DIR]        run a relay and STUN by themselves
@@ -119,6 +119,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         print!("{HELP}");
         return Ok(());
     }
+    known::check(&args)?;
     match words.as_slice() {
         ["help", ..] => {
             print!("{HELP}");

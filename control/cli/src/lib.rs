@@ -28,6 +28,8 @@ mod front;
 mod front_gateway;
 #[cfg(feature = "control")]
 mod import;
+#[cfg(feature = "control")]
+mod known;
 mod logging;
 #[cfg(feature = "control")]
 mod oauth;

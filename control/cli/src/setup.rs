@@ -28,7 +28,11 @@ pub(crate) fn read(args: &Args) -> Result<Loaded, Failure> {
         ),
         None => None,
     };
-    Ok(load(file.as_deref().zip(text.as_deref()), &env))
+    let mut loaded = load(file.as_deref().zip(text.as_deref()), &env);
+    if let Some(dir) = args.value("state-dir") {
+        loaded.config.state_dir = dir.into();
+    }
+    Ok(loaded)
 }
 
 /// Reads the configuration and refuses to go on with a broken one.
