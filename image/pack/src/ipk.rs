@@ -1,5 +1,7 @@
 //! Packages for opkg, OpenWrt up to 24.10: a gzip'd tar of three members (never `ar`, which OpenWrt's opkg refuses).
-//! Source: `scripts/ipkg-build` and `include/package-pack.mk` of OpenWrt 24.10.
+//! No other compression will do: opkg looks for members of exactly these names and runs `gzip -d` on them.
+//! Source: `scripts/ipkg-build` and `include/package-pack.mk` of OpenWrt 24.10; `libbb/unarchive.c` (`deb_extract`) and
+//! `libbb/gzip.c` of opkg-lede.
 
 use crate::archive::{gzip, gzip_smallest, tar};
 use crate::package::{Package, opkg_postinst, opkg_prerm};

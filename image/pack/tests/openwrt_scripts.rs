@@ -83,6 +83,9 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
          \tlist nameserver '192.0.2.53'\n\
          \tlist nameserver '2001:db8::53'\n\
          \tlist split_dns 'corp.example=192.0.2.54'\n\
+         \tlist split_dns 'lab.example=192.0.2.55'\n\
+         \tlist split_dns 'corp.example=192.0.2.56'\n\
+         \tlist split_dns 'nonsense'\n\
          \toption node_expiry '90d'\n\
          \toption approval '1'\n\
          \toption upgrade_feed 'https://example.org/hearthgate.feed'\n\
@@ -92,7 +95,7 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
          \tlist advertise_route '192.168.1.0/24'\n\
          \tlist advertise_route '10.0.0.0/8'\n\
          \toption advertise_exit_node '1'\n\
-         \toption port '0'\n",
+         \toption port '00'\n",
     );
     assert_eq!(config.server_url, "https://vpn.example.org");
     assert_eq!(config.listen_addr, "0.0.0.0:8443");
@@ -100,7 +103,18 @@ fn settings_arrive_and_cannot_break_out_of_their_strings() {
     assert_eq!(config.derp.server.stun_listen_addr, "");
     assert!(!config.derp.server.enabled);
     assert_eq!(config.dns.nameservers.global.len(), 2);
-    assert_eq!(config.dns.nameservers.split.len(), 1);
+    let split: Vec<(&str, Vec<String>)> = config
+        .dns
+        .nameservers
+        .split
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.iter().map(ToString::to_string).collect()))
+        .collect();
+    let texts = |all: &[&str]| all.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        split,
+        [("corp.example", texts(&["192.0.2.54", "192.0.2.56"])), ("lab.example", texts(&["192.0.2.55"]))]
+    );
     assert_eq!((config.node.expiry.as_str(), config.node.approval), ("90d", true));
     assert_eq!(config.upgrade.feed_url, "https://example.org/hearthgate.feed");
     assert_eq!((config.router.interface.as_str(), config.router.port), ("ts0", 0));
@@ -230,4 +244,9 @@ fn sections_are_made_once_and_removal_takes_just_them() {
     assert_eq!(run("remove"), before);
     std::fs::write(&store, format!("{before}hearthgate.network.manage=0\n")).unwrap();
     assert_eq!(run("add"), format!("{before}hearthgate.network.manage=0\n"), "the user does it all alone");
+    // An interface of the same name is somebody else's, whether the package comes or goes.
+    let foreign = format!("{before}network.tailnet=interface\nnetwork.tailnet.device=tailscale0\n");
+    std::fs::write(&store, &foreign).unwrap();
+    assert_eq!(run("add"), foreign);
+    assert_eq!(run("remove"), foreign);
 }
