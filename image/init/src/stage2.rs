@@ -40,7 +40,9 @@ pub fn run() -> io::Result<()> {
     for folder in ["/run", "/tmp", "/var"] {
         kernel::mount_at("tmpfs", folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, "mode=0755,size=16m")?;
     }
-    kernel::mount_at(&disk.partition(4), "/data", "ext4", MountFlags::NOATIME | MountFlags::NODEV, "")?;
+    // Times of files are no reason to write.
+    let flags = MountFlags::NOATIME | MountFlags::LAZYTIME | MountFlags::NODEV;
+    kernel::mount_at(&disk.partition(4), "/data", "ext4", flags, "")?;
     grow::file_system(&disk.partition(4), "/data");
     let record = disk.record()?;
     let built = i64::try_from(record.slot(running).built).unwrap_or(0);
