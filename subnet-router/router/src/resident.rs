@@ -11,8 +11,9 @@ use std::{ffi::c_void, fs, io, ops::Range, ptr::NonNull, time::Duration};
 
 /// When that is first done: a start is over by then.
 pub(crate) const FIRST: Duration = Duration::from_secs(6);
-/// And how often afterwards: somebody may have looked at pages, or a map was changed.
-pub(crate) const AGAIN: Duration = Duration::from_secs(600);
+/// And how often afterwards: somebody may have looked at pages, or packets were relayed. What is in use costs some fifty page
+/// faults each time.
+pub(crate) const AGAIN: Duration = Duration::from_secs(60);
 
 /// Lets the unchanged pages of the program's file go. Where `/proc` is not as expected nothing happens.
 pub(crate) fn release() -> io::Result<()> {
