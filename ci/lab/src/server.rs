@@ -117,6 +117,11 @@ impl Server {
         self.state.with_file_name(name).display().to_string()
     }
 
+    /// Number of the running process.
+    pub fn pid(&self) -> Outcome<u32> {
+        self.daemon.pid()
+    }
+
     /// Fails if the server has ended by itself.
     pub fn check(&mut self) -> Outcome {
         self.daemon.check()

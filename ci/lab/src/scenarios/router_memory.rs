@@ -39,7 +39,9 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 fn run(lab: &mut Lab) -> Outcome {
     // All simulated peers come from one address.
-    let config = format!("connections_per_address = 0\n{}", server_config::PLAIN);
+    let socket = lab.context.folder("box")?.join("r.sock");
+    let section = format!("[router]\nenabled = true\nhostname = \"box\"\nsocket = {socket:?}\n");
+    let config = format!("connections_per_address = 0\n{}\n{section}", server_config::PLAIN);
     lab.serve_with(&config, &server_config::url())?;
     let (url, key) = (lab.server()?.url.clone(), lab.reusable_key("alice")?);
     let mut r = Router::install(lab.internet()?.host("r")?, "r")?;
@@ -59,6 +61,8 @@ fn run(lab: &mut Lab) -> Outcome {
         let count = r.status()?.peer_names().len();
         println!("  {count} peers, {plane}: {whole} KiB resident, {data} of them not pages of the program's own file");
         println!("    {}", parts(r.pid()?)?);
+        let server = lab.server()?.pid()?;
+        println!("    the server, with a router in it: {} KiB resident; {}", memory(server)?.0, parts(server)?);
         if whole > most || data > limit {
             above.push(format!(
                 "{whole} KiB with {count} peers, {data} of them not of its file; {most} and {limit} may be"
