@@ -4,6 +4,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, openSync } from "node:fs";
+import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -48,7 +49,7 @@ export async function until(what, check, seconds = 30) {
 /** A fresh server with its command line. */
 export class Box {
   /** With a `name` it is seen over TLS under that name, with the certificate that it makes itself. */
-  static async start(program, dir, name) {
+  static async start(program, dir, name, env = {}) {
     const box = new Box();
     mkdirSync(dir, { recursive: true });
     const port = await freePort();
@@ -60,6 +61,7 @@ export class Box {
       HEARTHGATE_LISTEN_ADDR: `127.0.0.1:${port}`,
       HEARTHGATE_SERVER_URL: box.url,
       HEARTHGATE_DERP_SERVER_STUN_LISTEN_ADDR: `127.0.0.1:${await freePort()}`,
+      ...env,
     };
     const health = `${box.url}/health`;
     if (name) {
@@ -88,6 +90,28 @@ export class Box {
     if (!code) throw new Error("there is no setup code in the log");
     return code[1];
   }
+}
+
+/** A STUN server (RFC 8489) on this machine that tells everybody the same IPv4 address. */
+export async function startStun(address) {
+  const COOKIE = 0x2112a442;
+  const socket = createSocket("udp4");
+  socket.on("message", (asked, from) => {
+    if (asked.length < 20 || asked.readUInt16BE(0) !== 1 || asked.readUInt32BE(4) !== COOKIE) return;
+    const told = Buffer.alloc(32);
+    told.writeUInt16BE(0x0101, 0);
+    told.writeUInt16BE(12, 2);
+    asked.copy(told, 4, 4, 20);
+    told.writeUInt16BE(0x0020, 20);
+    told.writeUInt16BE(8, 22);
+    told.writeUInt16BE(1, 24);
+    told.writeUInt16BE(from.port ^ (COOKIE >>> 16), 26);
+    const bits = address.split(".").reduce((all, byte) => all * 256 + Number(byte), 0);
+    told.writeUInt32BE((bits ^ COOKIE) >>> 0, 28);
+    socket.send(told, from.port, from.address);
+  });
+  await new Promise((done) => socket.bind(0, "127.0.0.1", done));
+  return socket;
 }
 
 /** A front on this machine; `text` is what it printed. */

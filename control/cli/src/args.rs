@@ -46,6 +46,7 @@ const VALUES: &[(&str, Option<char>)] = &[
     ("access", None),
     ("zone", None),
     ("ttl", None),
+    ("families", None),
     ("hostname", None),
     ("listen-addr", None),
     ("stun-listen-addr", None),

@@ -10,8 +10,8 @@ use std::{
 };
 
 const JSON: &str = "application/json";
-/// Longest wait for an answer.
-const WAIT: Duration = Duration::from_secs(30);
+/// Longest wait for an answer: a dynamic DNS service is waited for a minute, after another one that is under way.
+const WAIT: Duration = Duration::from_secs(150);
 /// Largest answer.
 pub(crate) const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 

@@ -42,7 +42,7 @@ hearthgate: control server, relay and STUN for Tailscale clients
   wireguard   add NAME [--no-lan] [--internet] [--tailnet] | list | remove -i ID
               set -i ID [-n NAME] [--access lan,internet,tailnet]
               devices without a client, with a plain WireGuard configuration
-  dyndns      set SERVICE NAME -f FILE [-u USER] [--url URL] [--zone ZONE] [--ttl SECONDS]
+  dyndns      set SERVICE NAME -f FILE [-u USER] [--url URL] [--zone ZONE] [--ttl SECONDS] [--families 4|6|46]
               status | update | remove | services
               a name that follows this box's public addresses; the secret is in the file, or typed
   portmap     on | off | status | configured

@@ -32,11 +32,20 @@ pub(crate) fn run(args: &Args, words: &[&str]) -> Result<(), Failure> {
         ["status"] | [] => tell(args, &ask(args, "GET", PATH, None)?),
         ["services"] => show(&ask(args, "GET", &format!("{PATH}/services"), None)?["services"], args.output, &SERVICES),
         ["set", service, name] => {
-            let text = |flag: &str| args.value(flag).unwrap_or_default();
-            let mut body = json!({
-                "service": service, "name": name, "secret": typed(args)?,
-                "user": text("user"), "url": text("url"), "zone": text("zone"),
-            });
+            let mut body = json!({ "service": service, "name": name, "secret": typed(args)? });
+            // What is not said stays as it was.
+            for flag in ["user", "url", "zone"] {
+                if let Some(text) = args.value(flag) {
+                    body[flag] = text.into();
+                }
+            }
+            if let Some(families) = args.value("families") {
+                if !["4", "6", "46"].contains(&families) {
+                    return Err(Failure::Usage("--families is 4, 6 or 46".into()));
+                }
+                body["ipv4"] = families.contains('4').into();
+                body["ipv6"] = families.contains('6').into();
+            }
             if let Some(ttl) = args.value("ttl") {
                 let ttl: u32 = ttl.parse().map_err(|_| Failure::Usage(format!("{ttl:?} is no number of seconds")))?;
                 body["ttl"] = ttl.into();
@@ -69,7 +78,7 @@ fn typed(args: &Args) -> Result<String, Failure> {
     let mut text = String::new();
     match args.value("file") {
         Some("-") | None => {
-            eprintln!("Password or token, then Enter and Ctrl-D:");
+            eprintln!("Password or token (nothing: as it is), then Enter and Ctrl-D:");
             std::io::stdin().take(SECRET_MAX).read_to_string(&mut text)?;
         }
         Some(path) => {

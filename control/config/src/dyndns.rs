@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(problems(&GOOD.replace("secret = \"SeCrEt\"", "secret_path = \"/x\"")), "");
         for (from, to, said) in [
             ("duckdns\"\n", "route53\"\n", "dyndns: there is no service \"route53\""),
-            ("home.duckdns.org", "home", "dyndns: \"home\" is no whole name"),
+            ("home.duckdns.org", "home.example.org", "dyndns: \"home.example.org\" is no name of this service"),
             ("secret = \"SeCrEt\"", "", "dyndns: this service needs: Token"),
             ("service = \"duckdns\"", "", "dyndns.service: say which service"),
             ("secret = ", "secret_path = \"/x\"\nsecret = ", "dyndns.secret_path: give the secret here or in a file"),

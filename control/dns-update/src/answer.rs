@@ -7,6 +7,7 @@ use crate::{
     name::NAME_MAX,
 };
 use hmac::Mac;
+use std::fmt;
 
 /// Length of a header.
 const HEADER: usize = 12;
@@ -29,13 +30,54 @@ pub enum AnswerError {
     Truncated,
     /// Not signed, or not with our key.
     #[error("the answer is not signed with the shared key, but says {0}")]
-    Unsigned(&'static str),
+    Unsigned(Code),
     /// The name server's verdict.
     #[error("the name server refuses the update: {0}")]
-    Refused(&'static str),
+    Refused(Code),
     /// Our clocks differ.
     #[error("the clocks of this machine and the name server differ by more than {FUDGE} seconds")]
     Clock,
+}
+
+/// A verdict by its number: RFC 2136 section 2.2, and those of signatures in RFC 8945 section 3. Its text says what to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(u16);
+
+/// The secret is another than there, and the key is not known there.
+const BADSIG: u16 = 16;
+const BADKEY: u16 = 17;
+
+impl Code {
+    /// The same message is refused again until somebody changes something.
+    const fn stays(self) -> bool {
+        matches!(self.0, 1 | 4 | 5 | 9 | 10 | BADSIG | BADKEY)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            0 => "NOERROR",
+            1 => "FORMERR: it cannot read the message",
+            2 => "SERVFAIL: it failed; its log says more",
+            4 => "NOTIMP: it takes no updates",
+            5 => "REFUSED: this key may not change this name",
+            9 => "NOTAUTH: it is not in charge of this zone, or the key is wrong",
+            10 => "NOTZONE: the name is not in this zone",
+            BADSIG => "BADSIG: the secret is another than there",
+            BADKEY => "BADKEY: it knows no key of this name and algorithm",
+            _ => "an error",
+        })
+    }
+}
+
+impl AnswerError {
+    /// Whether the same update is refused again until somebody changes something, here or there. An answer without our
+    /// signature counts as well: who does not know our key cannot sign with it.
+    #[must_use]
+    pub const fn stays(&self) -> bool {
+        matches!(self, Self::Unsigned(code) | Self::Refused(code) if code.stays())
+    }
 }
 
 /// Checks an answer to the message with this number and signature.
@@ -53,12 +95,11 @@ pub(crate) fn check(answer: &[u8], id: u16, request_mac: &[u8], key: &Key, now: 
         return Err(AnswerError::Truncated);
     }
     let code = flags & 0xf;
-    let Some(signature) = signature(answer) else { return Err(AnswerError::Unsigned(code_text(code))) };
+    let Some(signature) = signature(answer) else { return Err(AnswerError::Unsigned(Code(code))) };
     // BADSIG and BADKEY come unsigned: the other side cannot sign for us.
     let unsigned = match signature.error {
-        16 => "BADSIG: the secret is another than there",
-        17 => "BADKEY: it knows no key of this name and algorithm",
-        _ => code_text(code),
+        error @ (BADSIG | BADKEY) => Code(error),
+        _ => Code(code),
     };
     if signature.name != key.name().wire() || signature.algorithm != ALGORITHM {
         return Err(AnswerError::Unsigned(unsigned));
@@ -81,22 +122,8 @@ pub(crate) fn check(answer: &[u8], id: u16, request_mac: &[u8], key: &Key, now: 
     }
     match (code, signature.error) {
         (0, 0) => Ok(()),
-        (0, _) => Err(AnswerError::Refused("its signature carries an error")),
-        _ => Err(AnswerError::Refused(code_text(code))),
-    }
-}
-
-/// Codes of RFC 2136 section 2.2, with what to look at.
-fn code_text(code: u16) -> &'static str {
-    match code {
-        0 => "NOERROR",
-        1 => "FORMERR: it cannot read the message",
-        2 => "SERVFAIL: it failed; its log says more",
-        4 => "NOTIMP: it takes no updates",
-        5 => "REFUSED: this key may not change this name",
-        9 => "NOTAUTH: it is not in charge of this zone, or the key is wrong",
-        10 => "NOTZONE: the name is not in this zone",
-        _ => "an error",
+        (0, error) => Err(AnswerError::Refused(Code(error))),
+        _ => Err(AnswerError::Refused(Code(code))),
     }
 }
 

@@ -10,7 +10,7 @@ mod key;
 mod message;
 mod name;
 
-pub use answer::AnswerError;
+pub use answer::{AnswerError, Code};
 pub use key::{Key, KeyError};
 pub use message::{Change, Sent, Update};
 pub use name::{Name, NameError};

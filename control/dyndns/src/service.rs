@@ -50,6 +50,8 @@ pub struct Service {
     pub words: Words,
     /// How IPv6 is taken away.
     pub gone: Gone,
+    /// The domain that all its names are under, where there is only one.
+    pub under: Option<&'static str>,
 }
 
 /// A name server that takes signed updates (RFC 2136); the shell talks to it, so it has no template.
@@ -62,7 +64,18 @@ pub(crate) const OWN_URL: &str = "url";
 pub(crate) const DYNDNS2_PATH: &str = "/nic/update?hostname={name}&myip={ips}";
 
 const fn token(id: &'static str, label: &'static str, template: &'static str, words: Words) -> Service {
-    Service { id, label, template, user: None, secret: "Token", url: None, basic: false, words, gone: Gone::Cannot }
+    Service {
+        id,
+        label,
+        template,
+        user: None,
+        secret: "Token",
+        url: None,
+        basic: false,
+        words,
+        gone: Gone::Cannot,
+        under: None,
+    }
 }
 
 const fn login(id: &'static str, label: &'static str, template: &'static str) -> Service {
@@ -76,6 +89,7 @@ const fn login(id: &'static str, label: &'static str, template: &'static str) ->
         basic: true,
         words: Words::Dyndns2,
         gone: Gone::Cannot,
+        under: None,
     }
 }
 
@@ -83,6 +97,7 @@ const fn login(id: &'static str, label: &'static str, template: &'static str) ->
 pub const SERVICES: [Service; 13] = [
     Service {
         gone: Gone::First("https://www.duckdns.org/update?domains={label}&token={secret}&clear=true"),
+        under: Some("duckdns.org"),
         ..token(
             "duckdns",
             "DuckDNS",
@@ -148,6 +163,19 @@ impl Service {
             Gone::Empty | Gone::First(_) => true,
             Gone::Word => template.contains("{ip6|"),
         }
+    }
+
+    /// Whether it can be told either family, so that people may choose.
+    #[must_use]
+    pub fn takes_both(&self) -> bool {
+        let t = self.template;
+        t.is_empty() || t.contains("{ips") || (t.contains("{ip4") && t.contains("{ip6"))
+    }
+
+    /// Whether it can be told how long caches keep the name.
+    #[must_use]
+    pub fn takes_ttl(&self) -> bool {
+        self.is_name_server() || self.id == OWN_URL
     }
 
     /// Updates are signed messages to a name server, not HTTP.

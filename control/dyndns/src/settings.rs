@@ -28,6 +28,9 @@ pub enum Mistake {
     /// The name.
     #[error("{0:?} is no whole name of a host: write it like home.example.org")]
     Name(String),
+    /// A name that the service cannot keep.
+    #[error("{0:?} is no name of this service: they end with .{1}")]
+    NotUnder(String, &'static str),
     /// A field that this service needs.
     #[error("this service needs: {0}")]
     Missing(&'static str),
@@ -141,8 +144,14 @@ impl Settings {
         self.name = self.name.trim().trim_end_matches('.').to_ascii_lowercase();
         self.zone = self.zone.trim().trim_end_matches('.').to_ascii_lowercase();
         self.url = self.url.trim().to_owned();
+        if let Some(domain) = service.under.filter(|_| !self.name.is_empty() && !self.name.contains('.')) {
+            self.name = format!("{}.{domain}", self.name);
+        }
         if !is_host(&self.name) {
             return Err(Mistake::Name(self.name.chars().take(80).collect()));
+        }
+        if let Some(domain) = service.under.filter(|d| !self.name.strip_suffix(d).is_some_and(|n| n.ends_with('.'))) {
+            return Err(Mistake::NotUnder(self.name.chars().take(80).collect(), domain));
         }
         for (field, what) in [
             (&self.user, service.user.unwrap_or("User name")),

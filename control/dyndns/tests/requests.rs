@@ -8,9 +8,11 @@ fn both() -> Addresses {
 }
 
 fn settings(service: &str, url: &str) -> Settings {
+    // DuckDNS keeps names of its own only.
+    let name = if service == "duckdns" { "Home.DuckDNS.org." } else { "Home.Example.ORG." };
     Settings {
         service: service.into(),
-        name: "Home.Example.ORG.".into(),
+        name: name.into(),
         user: "me".into(),
         secret: "s3cr&t".into(),
         url: url.into(),
@@ -122,9 +124,16 @@ fn what_cannot_work_is_refused_in_words() {
     };
     assert!(matches!(bad(|s| s.service = "route53".into()), Mistake::Service(..)));
     for name in ["home", "", "a b.example", "-a.example", "203.0.113.7", "x.example/?"] {
-        let s = Settings { name: name.into(), ..settings("duckdns", "") };
+        let s = Settings { name: name.into(), ..settings("desec", "") };
         assert!(matches!(s.checked(), Err(Mistake::Name(_))), "{name}");
     }
+    let duck = |name: &str| Settings { name: name.into(), ..settings("duckdns", "") }.checked().map(|s| s.name);
+    assert_eq!(duck("Home").as_deref(), Ok("home.duckdns.org"), "as people type it there");
+    assert_eq!(duck("home.duckdns.org").as_deref(), Ok("home.duckdns.org"));
+    for name in ["home.example.org", "duckdns.org", "home.notduckdns.org"] {
+        assert!(matches!(duck(name), Err(Mistake::NotUnder(_, "duckdns.org"))), "{name}");
+    }
+    assert!(matches!(duck(""), Err(Mistake::Name(_))));
     assert_eq!(bad(|s| s.secret.clear()), Mistake::Missing("Password"));
     assert_eq!(bad(|s| s.user.clear()), Mistake::Missing("User name"));
     assert_eq!(bad(|s| s.url.clear()), Mistake::Missing("Address of the server"));

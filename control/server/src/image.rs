@@ -124,8 +124,11 @@ impl Image {
             Err(e) => Err(e),
         };
         if handed_over.is_ok() {
-            // What was noted before is on the disk; so must this be.
-            fs::File::open(folder).await?.sync_all().await?;
+            // What was noted before is on the disk; so should this be. It is handed over either way.
+            let synced = async { fs::File::open(folder).await?.sync_all().await };
+            if let Err(error) = synced.await {
+                tracing::warn!(%error, "the upgrade is handed over, but would not outlive a power cut");
+            }
         } else {
             // It may not be there at all.
             let _ = fs::remove_file(&part).await;

@@ -13,11 +13,11 @@ use crate::{
     writer::Unavailable,
 };
 use futures_util::future::join_all;
-use hearthgate_addresses::is_documentation;
+use hearthgate_addresses::{Scope, scope};
 use hearthgate_core::{CoreError, World};
 use hearthgate_gateway::{PortMap, default_gateway};
 use hearthgate_http::spawn;
-use hearthgate_portmap::{Protocol, Status, Trouble, Wanted};
+use hearthgate_portmap::{Gateway, Protocol, Status, Trouble, Wanted};
 use hearthgate_web::portmap::{HTTPS, Port, Ports, Purpose, https_port};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -64,6 +64,9 @@ impl Wish {
 /// What is mapped.
 #[derive(Debug, Default)]
 struct Seen {
+    /// It was looked which router there is.
+    begun: bool,
+    gateway: Option<Gateway>,
     ports: Vec<(Purpose, Wanted, Option<watch::Receiver<Status>>)>,
     /// What STUN servers see, of the address that a router told.
     compared: Option<(Instant, Ipv4Addr, Option<Ipv4Addr>)>,
@@ -164,13 +167,16 @@ pub(crate) async fn keep(app: App) {
             return;
         }
         if !running.is_empty() {
-            let now = default_gateway();
+            // With a public address nobody has to open anything.
+            let now = default_gateway().filter(|g| scope(g.own.into()) != Scope::Global);
             if gateway != now {
                 running.iter().filter_map(|(.., map)| map.as_ref()).for_each(|map| map.ask(now));
                 gateway = now;
             }
-            compare(&app).await;
+            app.portmap.lock().gateway = now;
         }
+        app.portmap.lock().begun = wish.on();
+        compare(&app).await;
         tokio::select! {
             changed = wishes.changed() => if changed.is_err() { return },
             () = sleep(LOOK_EVERY), if !running.is_empty() => {}
@@ -200,8 +206,15 @@ pub(crate) fn seen(app: &App) -> Ports {
         wanted: *wanted,
         status: status.as_ref().map_or_else(Status::default, |status| *status.borrow()),
     };
-    let outside = seen.told().and_then(|told| seen.outside(told)).filter(|ip| !is_documentation((*ip).into()));
-    Ports { on: wish.on(), chosen: wish.chosen.is_some(), ports: seen.ports.iter().map(port).collect(), outside }
+    let outside = seen.told().and_then(|told| seen.outside(told));
+    Ports {
+        on: wish.on(),
+        chosen: wish.chosen.is_some(),
+        begun: seen.begun,
+        gateway: seen.gateway.map(|g| g.address),
+        ports: seen.ports.iter().map(port).collect(),
+        outside,
+    }
 }
 
 /// Switches it, or goes back to the configuration, and notes who did. Whoever asked may go away meanwhile.
@@ -258,13 +271,14 @@ pub(crate) async fn api(app: &App, actor: String, method: &Method, body: &[u8]) 
 }
 
 fn view(ports: &Ports) -> Value {
+    let router = ports.gateway.is_some();
     let one = |port: &Port| {
         let (state, told) = match (port.status.mapped, port.status.trouble) {
             (Some((_, at)), _) => ("mapped", Some(at)),
             (None, Some(Trouble::Inside(at))) => ("inside", Some(at)),
             (None, Some(Trouble::Refused(..))) => ("refused", None),
             (None, Some(Trouble::Silent)) => ("silent", None),
-            (None, None) if port.status.gateway.is_none() => ("no router", None),
+            (None, None) if ports.begun && !router => ("no router", None),
             (None, None) => ("asking", None),
         };
         json!({
@@ -279,7 +293,7 @@ fn view(ports: &Ports) -> Value {
     json!({
         "on": ports.on,
         "chosen": ports.chosen,
-        "router": ports.gateway(),
+        "router": ports.gateway,
         "seen": ports.outside,
         "ports": ports.ports.iter().map(one).collect::<Vec<_>>(),
     })

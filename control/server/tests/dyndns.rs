@@ -40,6 +40,16 @@ async fn a_name_is_set_and_its_secret_is_never_told() {
     // With a public address on this machine it was tried, without one it waits for one.
     assert!(seen["state"] == "failing" || seen["state"] == "waiting", "{seen}");
 
+    // As it was after a restart, with what was not said the second time.
+    let more = json!({ "service": "dyndns2", "name": "home.example.org", "ttl": 300, "ipv6": false });
+    assert_eq!(ask(&server, "POST", "", more).await.0, 200);
+    let server = server.restart().await;
+    let seen: Value = serde_json::from_str(&ask(&server, "GET", "", Value::Null).await.1).unwrap();
+    let wanted = json!({ "name": "home.example.org", "user": "me", "ttl": 300, "ipv4": true, "ipv6": false });
+    for (field, value) in wanted.as_object().unwrap() {
+        assert_eq!(&seen[field], value, "{seen}");
+    }
+
     // The form again, without the secret: kept for the same server, and for no other.
     let mut again = new.clone();
     again.as_object_mut().unwrap().remove("secret");

@@ -14,6 +14,18 @@ pub struct Dyndns {
     pub name: String,
     /// What people call its service.
     pub service: &'static str,
+    /// Id of its service.
+    pub id: String,
+    /// User name there, or name of the key.
+    pub user: String,
+    /// Zone of a name server; empty is the name without its first label.
+    pub zone: String,
+    /// Seconds in caches.
+    pub ttl: u32,
+    /// The name leads to the IPv4 address.
+    pub ipv4: bool,
+    /// The name leads to the IPv6 address.
+    pub ipv6: bool,
     /// It stands in the configuration, so the pages cannot change it.
     pub configured: bool,
     /// What it leads to, as far as is known.

@@ -9,6 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// The port of `https://` without one.
 pub const HTTPS: u16 = 443;
 
+/// What to do while it is not over.
+const AGAIN: &str = "Look again in a moment.";
+
 /// What a port is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -38,6 +41,10 @@ pub struct Ports {
     pub on: bool,
     /// That was chosen here, and does not stand in the configuration.
     pub chosen: bool,
+    /// It was looked which router there is; that takes a moment after it was switched on.
+    pub begun: bool,
+    /// The router that is asked; `None` where there is none, or none is needed.
+    pub gateway: Option<Ipv4Addr>,
     /// The ports.
     pub ports: Vec<Port>,
     /// The address that STUN servers see, if they were asked.
@@ -56,19 +63,20 @@ pub fn https_port(url: &str) -> Option<u16> {
 }
 
 impl Ports {
-    /// The router that is asked.
-    #[must_use]
-    pub fn gateway(&self) -> Option<Ipv4Addr> {
-        self.ports.iter().find_map(|p| p.status.gateway).map(|g| g.address)
-    }
-
     /// What there is to say; nothing while it is off.
     #[must_use]
     pub fn findings(&self, server_url: &str) -> Vec<Finding> {
-        if self.ports.is_empty() {
+        if !self.on {
             return Vec::new();
         }
-        let Some(gateway) = self.gateway() else {
+        if !self.begun {
+            return vec![Finding::new(Level::Warn, "The router in front of this box is being looked for.", AGAIN)];
+        }
+        if self.ports.is_empty() {
+            let what = "There is no port to open: this box listens for itself only.";
+            return vec![Finding::new(Level::Warn, what, "Set `listen_addr` to an address that others reach.")];
+        }
+        let Some(gateway) = self.gateway else {
             let what = "No router that could open a port was found: there is none in front of this box, or it has a \
                         public address of its own.";
             return vec![Finding::new(Level::Warn, what, "")];
@@ -112,7 +120,7 @@ impl Port {
                 "",
             ),
             (None, None) => {
-                Finding::new(Level::Warn, format!("The router {gateway} is being asked to open a port."), "")
+                Finding::new(Level::Warn, format!("The router {gateway} is being asked to open a port."), AGAIN)
             }
             (None, Some(Trouble::Silent)) => Finding::new(
                 Level::Warn,
@@ -216,10 +224,16 @@ mod tests {
     use super::*;
     use hearthgate_portmap::{Gateway, Protocol};
 
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+
+    fn on() -> Ports {
+        Ports { on: true, chosen: true, begun: true, ..Ports::default() }
+    }
+
     const URL: &str = "https://home.example.org";
 
     fn port(mapped: Option<&str>, trouble: Option<Trouble>) -> Port {
-        let gateway = Some(Gateway { address: [192, 168, 1, 1].into(), own: [192, 168, 1, 2].into() });
+        let gateway = Some(Gateway { address: GATEWAY, own: [192, 168, 1, 2].into() });
         let mapped = mapped.map(|at| (Method::Upnp, at.parse().unwrap()));
         Port {
             purpose: Purpose::Clients,
@@ -230,7 +244,7 @@ mod tests {
 
     fn said(port: Port, url: &str, outside: Option<&str>) -> Vec<(Level, String)> {
         let outside = outside.map(|o| o.parse().unwrap());
-        let all = Ports { on: true, chosen: true, ports: vec![port], outside }.findings(url);
+        let all = Ports { gateway: Some(GATEWAY), ports: vec![port], outside, ..on() }.findings(url);
         all.into_iter().map(|f| (f.level, format!("{} {}", f.what, f.remedy))).collect()
     }
 
@@ -262,9 +276,11 @@ mod tests {
             let found = said(port(None, trouble), URL, None);
             assert!(found.len() == 1 && found[0].0 == level && found[0].1.contains(word), "{found:?}");
         }
-        let mut nobody = port(None, None);
-        nobody.status.gateway = None;
-        assert!(said(nobody, URL, None)[0].1.starts_with("No router"));
+        let first = |ports: Ports| ports.findings(URL)[0].what.clone();
+        assert!(first(Ports { ports: vec![port(None, None)], ..on() }).starts_with("No router"));
+        assert!(
+            first(on()).contains("no port to open") && first(Ports { begun: false, ..on() }).contains("looked for")
+        );
         assert_eq!(Ports::default().findings(URL), []);
     }
 

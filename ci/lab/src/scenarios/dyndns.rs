@@ -99,12 +99,12 @@ fn followed(lab: &mut Lab) -> Outcome<[Client; 2]> {
     ];
     std::fs::write(&secret, "d3Jvbmd3cm9uZ3dyb25nd3Jvbmd3cm9uZ3dyb25nd3I=\n")?;
     let said = lab.running()?.json(&set)?;
-    ensure!(said["state"] == "failing" && said["why"].as_str().is_some_and(|w| !w.is_empty()), "a wrong key: {said}");
+    ensure!(said["state"] == "stopped" && said["why"].as_str().is_some_and(|w| !w.is_empty()), "a wrong key: {said}");
     ensure!(leads_to(&dns)?.is_empty(), "taken with a wrong key");
     std::fs::write(&secret, format!("{KEY}\n"))?;
     // Nobody is asked twice in a moment.
     let said = lab.running()?.json(&set)?;
-    ensure!(said["state"] != "failing", "{said}");
+    ensure!(said["state"] != "stopped", "{said}");
     let said = lab.context.eventually("the right key is tried", FOLLOWS, || {
         let said = lab.running()?.json(&["dyndns", "status"])?;
         ensure!(said["state"] == "good" && said["told"] == FIRST, "{said}");

@@ -55,15 +55,28 @@ pub(super) async fn approval(app: &App, request: &Page, viewer: &Viewer) -> Repl
 /// Sets the dynamic name and tries it, or gives it up.
 pub(super) async fn dyndns(app: &App, request: &Page, viewer: &Viewer, set: bool) -> Reply {
     let text = |name: &str| request.form.get(name).trim().to_owned();
-    let settings = set.then(|| Dyndns {
-        service: text("service"),
-        name: text("name"),
-        user: text("user"),
-        secret: text("secret"),
-        url: text("url"),
-        zone: text("zone"),
-        ..Dyndns::default()
-    });
+    let settings = if set {
+        let before = match crate::dyndns::before(app, &text("service")).await {
+            Ok(before) => before,
+            Err(e) => return unavailable(e),
+        };
+        let families = text("families");
+        let url = Some(text("url")).filter(|u| !u.is_empty()).unwrap_or_else(|| before.url.clone());
+        Some(Dyndns {
+            name: text("name"),
+            user: text("user"),
+            // An empty one is the one there is, if it goes to the same server.
+            secret: text("secret"),
+            url,
+            zone: text("zone"),
+            ttl: text("ttl").parse().unwrap_or(before.ttl),
+            ipv4: if families.is_empty() { before.ipv4 } else { families.contains('4') },
+            ipv6: if families.is_empty() { before.ipv6 } else { families.contains('6') },
+            service: before.service,
+        })
+    } else {
+        None
+    };
     let done = crate::dyndns::set_and_try(app, viewer.name.clone(), settings).await;
     finish(app, request, done.map_err(|e| CoreError::Invalid(e.to_string())), "/admin/setup")
 }

@@ -256,7 +256,7 @@ impl Certificates {
                     Change::Set => Text::Set(value, TTL_S),
                     Change::Remove => Text::Remove(value),
                 };
-                rfc2136::change(server, name, text).await
+                rfc2136::change(server, name, text).await.map_err(|e| e.why)
             }
             Provider::Httpreq(program) => httpreq::change(&self.fetch, program, name, value, change).await,
         }

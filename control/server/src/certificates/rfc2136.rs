@@ -20,22 +20,37 @@ const FOREIGN_MAX: usize = 16;
 /// The usual port.
 const PORT: u16 = 53;
 
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) struct Unmade {
+    /// In words.
+    pub why: String,
+    /// It is refused again until somebody changes something.
+    pub stays: bool,
+}
+
 /// Makes one change and waits until the name server says that it is made.
-pub(crate) async fn change(server: &Rfc2136Options, name: &str, change: Change<'_>) -> Result<(), String> {
-    let text = |e: &dyn std::fmt::Display| e.to_string();
+pub(crate) async fn change(server: &Rfc2136Options, name: &str, change: Change<'_>) -> Result<(), Unmade> {
+    let text = |e: &dyn std::fmt::Display| Unmade { why: e.to_string(), stays: false };
     let zone = Name::parse(&server.zone).map_err(|e| text(&e))?;
     let name = Name::parse(name).map_err(|e| text(&e))?;
     let mut id = [0; 2];
     getrandom::fill(&mut id).map_err(|e| text(&e))?;
     let update = Update { zone: &zone, name: &name, change };
-    let sent = update.encode(u16::from_be_bytes(id), &server.key, now()).ok_or("the record is too long")?;
-    let address = find(&server.server).await.map_err(|e| format!("{}: {e}", server.server))?;
+    let sent =
+        update.encode(u16::from_be_bytes(id), &server.key, now()).ok_or_else(|| text(&"the record is too long"))?;
+    let address = find(&server.server).await.map_err(|e| text(&format!("{}: {e}", server.server)))?;
     let answer = match over_udp(address, &sent, &server.key).await {
-        // Lost, or cut: doing it twice is the same as once.
-        Err(Failed::Io(_) | Failed::Answer(AnswerError::Truncated)) => over_tcp(address, &sent, &server.key).await,
+        // Lost, or cut, or said by whoever guessed the number of the message: doing it twice is the same as once.
+        Err(Failed::Io(_) | Failed::Answer(AnswerError::Truncated | AnswerError::Unsigned(_))) => {
+            over_tcp(address, &sent, &server.key).await
+        }
         other => other,
     };
-    answer.map_err(|e| format!("{}: {e}", server.server))
+    answer.map_err(|e| {
+        let stays = matches!(&e, Failed::Answer(e) if e.stays());
+        Unmade { why: format!("{}: {e}", server.server), stays }
+    })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub(crate) async fn api(app: &App, actor: String, method: &Method, rest: &str, body: &[u8]) -> Option<Reply> {
     let done = match (method, rest) {
         (&Method::GET, "") => Ok(()),
-        (&Method::POST, "") => match self::body(body) {
+        (&Method::POST, "") => match self::body(app, body).await {
             Ok(settings) => set_and_try(app, actor, Some(settings)).await,
             Err(why) => return Some(problem(StatusCode::BAD_REQUEST, &why)),
         },
@@ -48,13 +48,31 @@ pub(crate) async fn api(app: &App, actor: String, method: &Method, rest: &str, b
     })
 }
 
-/// Settings from JSON in camel case; what is not there is as usual.
+/// Settings from JSON in camel case; what is not there is as it was for this service, or as usual.
 ///
 /// # Errors
 /// It is no such JSON. The text holds nothing of it, since it may be a secret.
-fn body(bytes: &[u8]) -> Result<Settings, String> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| format!("the request body is not as expected, at line {} column {}", e.line(), e.column()))
+async fn body(app: &App, bytes: &[u8]) -> Result<Settings, String> {
+    let wrong = |e: serde_json::Error| {
+        format!("the request body is not as expected, at line {} column {}", e.line(), e.column())
+    };
+    let alone: Settings = serde_json::from_slice(bytes).map_err(wrong)?;
+    let given: serde_json::Map<String, Value> = serde_json::from_slice(bytes).map_err(wrong)?;
+    let before = before(app, &alone.service).await.map_err(|e| e.to_string())?;
+    let Value::Object(mut all) = json!(before) else { return Ok(alone) };
+    all.extend(given.into_iter().filter(|(_, value)| !value.is_null()));
+    let mut new: Settings = serde_json::from_str(&Value::Object(all).to_string()).map_err(wrong)?;
+    if new.url != before.url {
+        new.secret = alone.secret;
+    }
+    Ok(new)
+}
+
+/// What was set here before for this service, or what is usual.
+pub(crate) async fn before(app: &App, service: &str) -> Result<Settings, Unavailable> {
+    let known = app.control.call(|world, _| world.record::<Settings>(SETTINGS)).await?;
+    let usual = || Settings { service: service.to_owned(), ..Settings::default() };
+    Ok(known.filter(|s| s.service == service).unwrap_or_else(usual))
 }
 
 /// Sets a name, or takes it away, notes who did, and tries at once. A service may take longer than whoever asked stays: it

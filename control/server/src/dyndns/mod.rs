@@ -10,7 +10,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use api::{api, set_and_try, update};
+pub(crate) use api::{api, before, set_and_try, update};
 pub(crate) use learn::by_stun;
 
 use crate::{state::App, writer::Unavailable};
@@ -316,6 +316,12 @@ pub(crate) fn seen(app: &App, world: &World) -> Option<hearthgate_web::dyndns::D
         in_use: host_of(&world.settings().server_url).eq_ignore_ascii_case(&settings.name),
         name: settings.name,
         service: label,
+        id: settings.service,
+        user: settings.user,
+        zone: settings.zone,
+        ttl: settings.ttl,
+        ipv4: settings.ipv4,
+        ipv6: settings.ipv6,
         configured,
         stale_v6,
         told: state.told,

@@ -73,6 +73,7 @@ async fn to_name_server(settings: &Settings, change: Change<'_>) -> Verdict {
     let server = Rfc2136Options { server: settings.url.clone(), zone: settings.zone().to_owned(), key };
     match rfc2136::change(&server, &settings.name, change).await {
         Ok(()) => Verdict::Done,
-        Err(why) => Verdict::Later(why, 0),
+        Err(e) if e.stays => Verdict::Stop(e.why),
+        Err(e) => Verdict::Later(e.why, 0),
     }
 }

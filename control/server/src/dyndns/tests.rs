@@ -163,6 +163,35 @@ async fn what_was_told_and_could_not_be_stored_is_not_told_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_a_service_is_asked_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = server(dir.path(), None).await;
+    let app = &running.app;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let own = settings("dyndns2", format!("http://{}", listener.local_addr().expect("an address")));
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a request");
+        let mut buffer = [0; 4096];
+        assert!(stream.read(&mut buffer).await.expect("a request") > 0);
+        released.await.expect("a test");
+        // Whoever hung up is not there to take it.
+        let _ = stream.write_all(GOOD.as_bytes()).await;
+    });
+    let left = timeout(SHORTLY, set_and_try(app, "me".into(), Some(own))).await;
+    assert!(left.is_err(), "it was to wait for the service");
+    release.send(()).expect("a service");
+    answering.await.expect("an answer");
+    let noted = async {
+        while state(app).await.told.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), noted).await.expect("what was told is not noted");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_failing_change_does_not_end_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let running = server(dir.path(), None).await;

@@ -200,7 +200,23 @@ impl Feeds {
             Ok(())
         };
         let expected = Expected { length: file.length, sha256: file.sha256, ready: Box::new(ready) };
-        Ok(image.receive(Bytes::new(), download.body, Some(expected)).await?)
+        let before = self.seen().kept.tried.clone();
+        let received = image.receive(Bytes::new(), download.body, Some(expected)).await;
+        if received.is_err() {
+            self.not_tried(&before);
+        }
+        Ok(received?)
+    }
+
+    /// What was noted as tried was not handed over: a full disk or the like is no reason to leave that version out.
+    fn not_tried(&self, before: &str) {
+        let mut seen = self.seen();
+        if seen.kept.tried != before {
+            seen.kept.tried = before.to_owned();
+            if let Err(error) = seen.kept.write(&self.folder) {
+                tracing::warn!(%error, "that a version was not tried cannot be written down");
+            }
+        }
     }
 
     /// One thing at a time.

@@ -129,6 +129,25 @@ async fn a_newer_version_is_told_fetched_once_and_handed_over() {
 }
 
 #[tokio::test]
+async fn a_version_that_could_not_be_handed_over_was_not_tried() {
+    let b = Box1::new().await;
+    b.web.set("/hearthgate.feed", &feed(200, vec![file_of(FILE)]));
+    b.web.set("/images/new.hgu", FILE);
+    let in_the_way = b.dir.path().join("upgrade/upgrade.hgu/x");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    let feeds = b.feeds(true);
+    b.look(&feeds).await.unwrap();
+    assert!(matches!(b.get(&feeds).await, Err(FeedFailure::Receive(ReceiveError::Disk(_)))));
+    assert!(feeds.wants_it(100), "it is left out, although nobody tried it");
+    let again = b.feeds(true);
+    b.look(&again).await.unwrap();
+    assert!(again.wants_it(100), "after a restart");
+    std::fs::remove_dir_all(in_the_way.parent().unwrap()).unwrap();
+    b.get(&again).await.unwrap();
+    assert!(!again.wants_it(100));
+}
+
+#[tokio::test]
 async fn a_feed_that_goes_back_is_not_believed_even_after_a_restart() {
     let b = Box1::new().await;
     let feeds = b.feeds(true);

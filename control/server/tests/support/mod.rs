@@ -63,6 +63,14 @@ impl TestServer {
         answer
     }
 
+    /// The same again, with what it stored.
+    #[allow(dead_code, reason = "each test takes what it needs")]
+    pub async fn restart(self) -> Self {
+        self.running.stop().await;
+        let running = start(self.options.clone()).await.unwrap();
+        Self { running, options: self.options, _dir: self._dir }
+    }
+
     pub async fn stop(self) {
         self.running.stop().await;
     }

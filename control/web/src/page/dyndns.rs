@@ -40,6 +40,14 @@ fn one(viewer: &Viewer, service: &Service, now: Option<&Dyndns>) -> Markup {
         }
     };
     let own = service.id == "url";
+    // What was set for this service stands in its fields; what is secret is kept if nothing is typed.
+    let same = now.filter(|d| d.id == service.id);
+    let kept = |hint: &'static str| if same.is_some() { t::DYNDNS_KEPT } else { hint };
+    let families = match same.map(|d| (d.ipv4, d.ipv6)) {
+        Some((true, false)) => "4",
+        Some((false, true)) => "6",
+        _ => "46",
+    };
     html! {
         details {
             summary { (service.label) }
@@ -48,12 +56,24 @@ fn one(viewer: &Viewer, service: &Service, now: Option<&Dyndns>) -> Markup {
                 (field("name", t::DYNDNS_NAME, "text", "home.example.org", now.map_or("", |d| &d.name), true))
                 @if let Some(label) = service.url {
                     @let hint = if own { "https://…?host={name}&ip={ip4}" } else { "ns1.example.org" };
-                    (field("url", label, "text", hint, "", true))
+                    (field("url", label, "text", kept(hint), "", same.is_none()))
                     @if own { p.hint { (prose(t::DYNDNS_URL_HINT)) } }
                 }
-                @if service.is_name_server() { (field("zone", t::DYNDNS_ZONE, "text", "example.org", "", false)) }
-                @if let Some(label) = service.user { (field("user", label, "text", "", "", !own)) }
-                (field("secret", service.secret, "password", "", "", !own))
+                @if service.is_name_server() { (field("zone", t::DYNDNS_ZONE, "text", "example.org", same.map_or("", |d| &d.zone), false)) }
+                @if let Some(label) = service.user { (field("user", label, "text", "", same.map_or("", |d| &d.user), !own)) }
+                (field("secret", service.secret, "password", kept(""), "", !own && same.is_none()))
+                @if service.takes_both() {
+                    label for=(id("families")) { (t::DYNDNS_FAMILIES) }
+                    select id=(id("families")) name="families" {
+                        @for (value, label) in [("46", t::DYNDNS_BOTH), ("4", "IPv4"), ("6", "IPv6")] {
+                            option value=(value) selected[value == families] { (label) }
+                        }
+                    }
+                }
+                @if service.takes_ttl() {
+                    label for=(id("ttl")) { (t::DYNDNS_TTL) }
+                    input id=(id("ttl")) name="ttl" type="number" min="30" max="86400" value=(same.map_or(60, |d| d.ttl));
+                }
                 button.quiet { (t::DYNDNS_SAVE) }
             }))
         }

@@ -1,6 +1,7 @@
 //! The part of the System page that tells of a newer version.
 
 use super::layout::Viewer;
+use hearthgate_core::host_of;
 use maud::{Markup, html};
 use serde::Serialize;
 
@@ -40,7 +41,10 @@ pub fn section(viewer: &Viewer, news: &News) -> Markup {
             } @else {
                 p { "The feed has version " (news.version) "; there is nothing newer for this box." }
             }
-            @if !news.error.is_empty() { p role="alert" { "Not done: " (news.error) } }
+            // The URL may hold a secret of its owner, and failures may name it.
+            @if !news.error.is_empty() {
+                p role="alert" { @if viewer.role.is_owner() { "Not done: " (news.error) } @else { "The last try failed." } }
+            }
             @if news.doing == "fetching" {
                 p role="status" { "The new version is being fetched. The box then checks it and restarts with it." }
             } @else if news.doing == "looking" {
@@ -50,7 +54,7 @@ pub fn section(viewer: &Viewer, news: &News) -> Markup {
                 @if news.newer && news.by_itself { (button("/admin/upgrade/fetch", "Fetch it and restart")) }
                 (button("/admin/upgrade/look", "Look now"))
             }
-            p.hint { "Asked once a day: " code { (news.url) } }
+            p.hint { "Asked once a day: " code { (if viewer.role.is_owner() { &news.url } else { host_of(&news.url) }) } }
         }
     }
 }
@@ -71,6 +75,11 @@ mod tests {
         let owner = shown(Role::Owner, &image);
         assert!(owner.contains("2.0&lt;b&gt; is there") && owner.contains("/admin/upgrade/fetch"), "{owner}");
         assert!(!shown(Role::Auditor, &image).contains("<form"));
+        let url = "https://feed.example.org/t0ken/list".to_owned();
+        let secret = News { error: format!("{url} cannot be read"), url, ..image.clone() };
+        let told = shown(Role::Auditor, &secret);
+        assert!(told.contains("feed.example.org") && told.contains("failed") && !told.contains("t0ken"), "{told}");
+        assert!(shown(Role::Owner, &secret).contains("t0ken"));
         let host = News { command: "apt install ./x && y".into(), by_itself: false, ..image.clone() };
         let host = shown(Role::Owner, &host);
         assert!(host.contains("apt install ./x &amp;&amp; y") && !host.contains("/admin/upgrade/fetch"), "{host}");
