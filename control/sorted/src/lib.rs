@@ -8,8 +8,10 @@
 
 mod map;
 mod map_iter;
+mod order;
 mod set;
 
 pub use map::{Entry, OccupiedEntry, SortedMap, VacantEntry};
 pub use map_iter::{IntoIter, Iter, IterMut};
+pub use order::{sort, sort_by, sort_by_key};
 pub use set::SortedSet;

@@ -202,7 +202,7 @@ impl<K: Ord, V> SortedMap<K, V> {
     /// Brings entries into order; of those with the same key the last one stays.
     fn sort(mut entries: Vec<(K, V)>) -> Self {
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            crate::sort_by(&mut entries, |a, b| a.0.cmp(&b.0));
             // `dedup_by` drops its first argument, which is the later one.
             entries.dedup_by(|later, kept| {
                 let same = later.0 == kept.0;

@@ -165,7 +165,7 @@ impl<T: Ord> SortedSet<T> {
     /// Brings elements into order; of equal ones the first stays, as it does when they are put in one by one.
     fn sort(mut elements: Vec<T>) -> Self {
         if !elements.is_sorted_by(|a, b| a < b) {
-            elements.sort();
+            crate::sort(&mut elements);
             elements.dedup();
         }
         Self(elements)
