@@ -7,7 +7,8 @@ use crate::{
     output::show,
 };
 use hearthgate_core::value_of;
-use serde_json::{Map, Value, json};
+use hearthgate_read::json;
+use serde_json::{Map, Value};
 
 const COLUMNS: [(&str, &str); 3] = [("Attribute", "name"), ("Value", "value"), ("Until", "until")];
 

@@ -11,7 +11,8 @@ use crate::{
     restore, serve, setup, webhooks,
 };
 use hearthgate_config::parse_duration;
-use serde_json::{Value, json};
+use hearthgate_read::json;
+use serde_json::Value;
 
 pub(crate) const HELP: &str = "\
 hearthgate: control server, relay and STUN for Tailscale clients

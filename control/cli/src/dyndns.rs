@@ -8,8 +8,9 @@ use crate::{
     setup::secret,
 };
 use hearthgate_config::Config;
+use hearthgate_read::json;
 use hearthgate_server::DyndnsSettings;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::Read;
 
 const PATH: &str = "/api/v1/dyndns";

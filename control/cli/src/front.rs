@@ -7,7 +7,7 @@ use crate::{
     commands::ask,
     output::show,
 };
-use serde_json::json;
+use hearthgate_read::json;
 
 const STATUS_COLUMNS: [(&str, &str); 6] = [
     ("Front", "address"),

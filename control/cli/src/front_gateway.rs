@@ -5,8 +5,9 @@ use hearthgate_addresses::{Scope, scope};
 use hearthgate_derp::{StunMetrics, run_stun};
 use hearthgate_front::{Boxes, Gateway, GatewayOptions, Line, PairingSecret};
 use hearthgate_http::spawn;
+use hearthgate_read::json;
 use ipnet::IpNet;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     future::pending,
     io::IsTerminal,

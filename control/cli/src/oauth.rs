@@ -7,7 +7,7 @@ use crate::{
     commands::ask,
     output::show,
 };
-use serde_json::json;
+use hearthgate_read::json;
 
 const KEYS: &str = "/api/v2/tailnet/-/keys";
 const COLUMNS: [(&str, &str); 5] =

@@ -10,7 +10,8 @@ use crate::{
 use hearthgate_policy::{
     Endpoint, Engine, Policy, TEXT_MAX, Tailnet, answer_line, check_answer, difference, eval_answer,
 };
-use serde_json::{Value, json};
+use hearthgate_read::json;
+use serde_json::Value;
 use std::{
     io::{BufRead, Read, Write},
     sync::Arc,

@@ -3,9 +3,10 @@
 
 use crate::{Failure, args::Args, remote, setup};
 use hearthgate_config::Config;
+use hearthgate_read::json;
 use hearthgate_server::{kept_file, own_as_folder, replace, restore_into, summary};
 use hearthgate_store::StoreError;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{fs, io, os::unix::net::UnixStream, path::Path};
 
 const REPLACE: &str = "nothing was changed: to put it in the place of what is there, which is kept, add --replace";

@@ -7,7 +7,8 @@ use crate::{
     commands::ask,
     output::show,
 };
-use serde_json::{Value, json};
+use hearthgate_read::json;
+use serde_json::Value;
 
 const ALL: &str = "/api/v2/tailnet/-/webhooks";
 const COLUMNS: [(&str, &str); 5] = [

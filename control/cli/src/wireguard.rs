@@ -7,8 +7,9 @@ use crate::{
     commands::ask,
     output::show,
 };
+use hearthgate_read::json;
 use hearthgate_web::qr;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const DEVICES: &str = "/api/v1/wireguard";
 const COLUMNS: [(&str, &str); 7] = [

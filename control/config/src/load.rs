@@ -70,7 +70,7 @@ pub fn load(file: Option<(&str, &str)>, env: &[(String, String)]) -> Loaded {
             return Loaded { config, problems };
         }
     }
-    mistakes.sort_by_key(|mistake| mistake.span.start);
+    hearthgate_sorted::sort_by_key(&mut mistakes, |mistake| mistake.span.start);
     problems.extend(mistakes.iter().map(|mistake| at(name, text, mistake)));
     for &(key, kind) in KEYS {
         let variable = env_name(key);

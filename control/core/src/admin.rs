@@ -55,7 +55,7 @@ impl World {
             )));
         }
         let mut tags = tags;
-        tags.sort();
+        hearthgate_sorted::sort(&mut tags);
         tags.dedup();
         self.edit_node(id, true, Change::Upserted(id), |n| {
             n.record.tags = tags;

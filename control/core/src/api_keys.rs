@@ -2,13 +2,13 @@
 
 use crate::{CoreError, Entropy, MintedKey, Now, Result, World, Write, credentials};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 
 const KIND: &str = "hskey-api";
 
 /// An API key as stored: the secret is hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ApiKey {
     /// Number.
     pub id: u64,
@@ -21,9 +21,13 @@ pub struct ApiKey {
     /// When it stops working; `None` is never.
     pub expiration: Option<Timestamp>,
     /// When it was used last; on flash it is coarse: it rides along with other changes of the key.
-    #[serde(default)]
     pub last_seen: Option<Timestamp>,
 }
+
+hearthgate_read::struct_of!(ApiKey;
+must { id: "id", prefix: "prefix", hash: "hash", created: "created" }
+may { expiration: "expiration", last_seen: "last_seen" }
+not {});
 
 impl ApiKey {
     /// The key with its secret hidden.

@@ -6,7 +6,7 @@
 use crate::{Change, CoreError, Node, NodeId, Now, Result, World};
 use hearthgate_sorted::SortedMap;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Namespace of values that people and tools set.
@@ -17,14 +17,19 @@ pub const ATTRIBUTES_MAX: usize = 32;
 const TEXT_MAX: usize = 50;
 
 /// A value that somebody gave a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Attribute {
     /// A text, a number or a flag.
     pub value: Value,
     /// When it goes away; `None` is never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Timestamp>,
 }
+
+hearthgate_read::struct_of!(Attribute;
+must { value: "value" }
+may { expiry: "expiry" }
+not {});
 
 impl Node {
     /// Everything postures may ask about this node, given values included.

@@ -5,7 +5,7 @@
 
 use crate::{Now, World, Write};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Entries kept; the oldest is overwritten.
@@ -17,7 +17,7 @@ const FIELD_MAX: usize = 200;
 pub(crate) const AUDIT: &str = "audit/";
 
 /// One entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct AuditEntry {
     /// Running number.
     pub id: u64,
@@ -33,6 +33,11 @@ pub struct AuditEntry {
     #[serde(skip)]
     pub noted: bool,
 }
+
+hearthgate_read::struct_of!(AuditEntry;
+must { id: "id", at: "at", actor: "actor", action: "action", subject: "subject" }
+may {}
+not { noted });
 
 impl World {
     /// Adds an entry that is stored with the batch it is part of.

@@ -32,9 +32,9 @@ pub(crate) fn kept(reported: &SortedMap<String, f64>) -> Vec<RelayLatency> {
         believed.then_some(RelayLatency { region, micros: (seconds * 1e6) as u32 })
     };
     let mut all: Vec<RelayLatency> = reported.iter().filter_map(read).collect();
-    all.sort_by_key(|l| (l.region, l.micros));
+    hearthgate_sorted::sort_by_key(&mut all, |l| (l.region, l.micros));
     all.dedup_by_key(|l| l.region);
-    all.sort_by_key(|l| (l.micros, l.region));
+    hearthgate_sorted::sort_by_key(&mut all, |l| (l.micros, l.region));
     all.truncate(RELAYS_MAX);
     all
 }

@@ -2,11 +2,12 @@
 
 use crate::{Attribute, RelayLatency};
 use hearthgate_keys::{DiscoPublic, MachinePublic, NodePublic};
+use hearthgate_read::{Read, Scalar, Unfit, deserialize, names_of, struct_of};
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::Hostinfo;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -21,9 +22,24 @@ pub const MAX_ROUTES_PER_NODE: usize = 1024;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(pub u64);
+        impl Read for $name {
+            fn start() -> Self {
+                Self(0)
+            }
+            fn expected(&self) -> &'static str {
+                self.0.expected()
+            }
+            fn takes_null(&self) -> bool {
+                false
+            }
+            fn scalar(&mut self, scalar: Scalar<'_>) -> std::result::Result<(), Unfit> {
+                self.0.scalar(scalar)
+            }
+        }
+        deserialize!($name);
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 self.0.fmt(f)
@@ -47,36 +63,43 @@ id! {
 }
 
 /// A person (or a role) who owns nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct User {
     /// Number, also `UserID` and `LoginID` on the wire.
     pub id: UserId,
     /// Login name; unique.
     pub name: String,
     /// Name to show; empty if none.
-    #[serde(default)]
     pub display_name: String,
     /// Mail address; empty if none.
-    #[serde(default)]
     pub email: String,
     /// URL of a picture; empty if none.
-    #[serde(default)]
     pub picture_url: String,
     /// Who vouches for the person: `oidc`, or empty for a user made by hand.
-    #[serde(default)]
     pub provider: String,
     /// Issuer and subject at that provider.
-    #[serde(default)]
     pub provider_id: String,
     /// Groups at the provider, as of the last login.
-    #[serde(default)]
     pub groups: Vec<String>,
     /// Role in the tailnet, as policies name it after `autogroup:`; empty for a plain member.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub role: String,
     /// When it was made.
     pub created: Timestamp,
 }
+
+struct_of!(User;
+must { id: "id", name: "name", created: "created" }
+may {
+    display_name: "display_name",
+    email: "email",
+    picture_url: "picture_url",
+    provider: "provider",
+    provider_id: "provider_id",
+    groups: "groups",
+    role: "role",
+}
+not {});
 
 impl User {
     /// What clients see as `LoginName`; they expect an `@` in it.
@@ -99,7 +122,7 @@ impl User {
 }
 
 /// How a node came in; the text forms are those of Headscale's API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum RegisterMethod {
     /// Not known.
     #[default]
@@ -116,8 +139,15 @@ pub enum RegisterMethod {
     Oidc,
 }
 
+names_of!(RegisterMethod {
+    "REGISTER_METHOD_UNSPECIFIED" => Self::Unspecified,
+    "REGISTER_METHOD_AUTH_KEY" => Self::AuthKey,
+    "REGISTER_METHOD_CLI" => Self::Cli,
+    "REGISTER_METHOD_OIDC" => Self::Oidc,
+});
+
 /// What is kept of a node on flash.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct NodeRecord {
     /// Number.
     pub id: NodeId,
@@ -126,57 +156,74 @@ pub struct NodeRecord {
     /// Current node key.
     pub node_key: NodePublic,
     /// Last known disco key; zero before the first map request.
-    #[serde(default)]
     pub disco_key: DiscoPublic,
     /// Owner, or who made the tagged node; [`Node::owner`] is what others see.
     pub user: UserId,
     /// Tags; not empty means owned by tags.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// First label of the MagicDNS name; unique.
     pub given_name: String,
     /// The name was set by a person and does not follow the host name.
-    #[serde(default)]
     pub renamed: bool,
     /// IPv4 address.
-    #[serde(default)]
     pub ipv4: Option<Ipv4Addr>,
     /// IPv6 address.
-    #[serde(default)]
     pub ipv6: Option<Ipv6Addr>,
     /// When it registered first.
     pub created: Timestamp,
     /// When the node key expires; `None` is never.
-    #[serde(default)]
     pub expiry: Option<Timestamp>,
     /// How it came in.
-    #[serde(default)]
     pub method: RegisterMethod,
     /// Pre-auth key it used last.
-    #[serde(default)]
     pub preauth_key: Option<u64>,
     /// Removed some time after it goes offline.
-    #[serde(default)]
     pub ephemeral: bool,
     /// Logged in, but not let in yet: it sees no peers and none sees it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub waiting: bool,
     /// Routes a person or the policy approved; approval outlives advertisement.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub approved_routes: Vec<IpNet>,
     /// Values for postures that somebody gave it, by name (`custom:tier`).
-    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub attributes: SortedMap<String, Attribute>,
     /// What the client last said about itself.
-    #[serde(default)]
     pub hostinfo: Arc<Hostinfo>,
     /// Capability version of the client, from its last request.
-    #[serde(default)]
     pub cap: u32,
     /// Last time it was seen; coarse, written with other changes only.
-    #[serde(default)]
     pub last_seen: Option<Timestamp>,
 }
+
+struct_of!(NodeRecord;
+must {
+    id: "id",
+    machine_key: "machine_key",
+    node_key: "node_key",
+    user: "user",
+    given_name: "given_name",
+    created: "created",
+}
+may {
+    disco_key: "disco_key",
+    tags: "tags",
+    renamed: "renamed",
+    ipv4: "ipv4",
+    ipv6: "ipv6",
+    expiry: "expiry",
+    method: "method",
+    preauth_key: "preauth_key",
+    ephemeral: "ephemeral",
+    waiting: "waiting",
+    approved_routes: "approved_routes",
+    attributes: "attributes",
+    hostinfo: "hostinfo",
+    cap: "cap",
+    last_seen: "last_seen",
+}
+not {});
 
 /// How to reach a node right now; never on flash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -107,7 +107,7 @@ impl World {
     #[must_use]
     pub fn plain_devices(&self) -> Vec<PlainDevice> {
         let mut all: Vec<PlainDevice> = self.records(DEVICE).collect();
-        all.sort_by_key(|device| device.id);
+        hearthgate_sorted::sort_by_key(&mut all, |device| device.id);
         all
     }
 

@@ -6,14 +6,14 @@ use crate::{
     policy::Facts,
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Versions of the policy that are kept.
 const VERSIONS_KEPT: usize = 20;
 
 /// A policy that was in force, or is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct PolicyVersion {
     /// Number, rising.
     pub version: u64,
@@ -24,6 +24,11 @@ pub struct PolicyVersion {
     /// When.
     pub time: Timestamp,
 }
+
+hearthgate_read::struct_of!(PolicyVersion;
+must { version: "version", text: "text", author: "author", time: "time" }
+may {}
+not {});
 
 impl World {
     /// The policy in force; `None` when there is none and everything is allowed.

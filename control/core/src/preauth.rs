@@ -2,14 +2,14 @@
 
 use crate::{CoreError, Entropy, MintedKey, Now, Result, UserId, World, Write, credentials, names::is_tag};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What stands before the digits, as Headscale writes it.
 const KIND: &str = "hskey-auth";
 
 /// A pre-auth key as stored: the secret is hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct PreAuthKey {
     /// Number.
     pub id: u64,
@@ -26,22 +26,33 @@ pub struct PreAuthKey {
     /// Has let a node in.
     pub used: bool,
     /// Nodes it lets in need not wait for approval.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub preauthorized: bool,
     /// Tags of the nodes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
     /// When it stops working; `None` is never.
     pub expiration: Option<Timestamp>,
     /// What it is for, in its maker's words; empty if nothing was said.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// When it was made to stop working before its time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
 }
+
+hearthgate_read::struct_of!(PreAuthKey;
+must {
+    id: "id", prefix: "prefix", hash: "hash", reusable: "reusable", ephemeral: "ephemeral", used: "used", created:
+    "created",
+}
+may {
+    user: "user", preauthorized: "preauthorized", tags: "tags", expiration: "expiration", description:
+    "description", revoked: "revoked",
+}
+not {});
 
 impl PreAuthKey {
     /// The key with its secret hidden.

@@ -93,7 +93,7 @@ impl World {
     #[must_use]
     pub fn load(stored: Stored, settings: Settings, policy: Arc<dyn Policy>, derp_map: DerpMap, now: Now) -> Self {
         let mut audit = stored.audit;
-        audit.sort_by_key(|(_, e)| e.id);
+        hearthgate_sorted::sort_by_key(&mut audit, |(_, e)| e.id);
         let audit_slot = audit.last().map_or(0, |(slot, _)| crate::audit::after(*slot));
         let mut world = Self {
             settings: Arc::new(settings),

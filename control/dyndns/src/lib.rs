@@ -21,13 +21,15 @@ pub use template::TemplateError;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Public addresses; `None` is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Addresses {
     /// IPv4.
     pub v4: Option<Ipv4Addr>,
     /// IPv6.
     pub v6: Option<Ipv6Addr>,
 }
+
+hearthgate_read::struct_of!(Addresses { v4: "v4", v6: "v6" });
 
 impl Addresses {
     /// None is known.

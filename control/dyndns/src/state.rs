@@ -2,7 +2,7 @@
 //! nobody updates; not while it has to be left alone.
 
 use crate::{Addresses, Verdict};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// An unchanged name is told again after so many seconds: services remove names after 30 days or more.
 const REFRESH_S: u64 = 28 * DAY_S;
@@ -21,8 +21,7 @@ const GONE_S: u64 = 900;
 const CLOCK_SET: u64 = 1_735_689_600;
 
 /// What was told, and how that went. Kept over restarts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct State {
     /// What the name leads to, as far as we know.
     pub told: Addresses,
@@ -39,6 +38,16 @@ pub struct State {
     /// Why the last try failed; empty when it did not.
     pub why: String,
 }
+
+hearthgate_read::struct_of!(State {
+    told: "told",
+    told_at: "told_at",
+    tried_at: "tried_at",
+    failures: "failures",
+    wait_s: "wait_s",
+    stopped: "stopped",
+    why: "why"
+});
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

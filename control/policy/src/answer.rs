@@ -7,7 +7,8 @@ use crate::{
     hujson::{self, Kind, Value as Tree},
     own_tests::TestReport,
 };
-use serde_json::{Map, Value, json};
+use hearthgate_read::json;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Stands for the URL of the server in SSH checks where no server is.

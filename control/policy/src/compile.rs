@@ -322,7 +322,7 @@ impl Compiler<'_, '_> {
         let reorder = acl.dst.iter().any(|t| !matches!(t.to, Selector::Auto(_)));
         let mut targets: Vec<_> = acl.dst.iter().collect();
         if reorder {
-            targets.sort_by_key(|t| is_own(&t.to));
+            hearthgate_sorted::sort_by_key(&mut targets, |t| is_own(&t.to));
         }
         let mut entries = Vec::new();
         let mut to = Vec::new();

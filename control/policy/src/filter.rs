@@ -40,7 +40,7 @@ impl Engine {
                 out.rule(rule, reached);
             }
         }
-        out.drafts.sort_by_key(|d| d.order);
+        hearthgate_sorted::sort_by_key(&mut out.drafts, |d| d.order);
         out.drafts.into_iter().map(|d| d.rule).collect()
     }
 

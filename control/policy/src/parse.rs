@@ -106,7 +106,7 @@ fn each<T>(value: &Value, what: &str, read: impl Fn(&Value) -> Result<T, Refusal
 fn groups(value: &Value) -> Result<SortedMap<String, Vec<Selector>>, Refusal> {
     let mut members: Vec<_> = object(value, "groups")?.iter().collect();
     // The last by name is blamed first.
-    members.sort_by(|a, b| b.name.cmp(&a.name));
+    hearthgate_sorted::sort_by(&mut members, |a, b| b.name.cmp(&a.name));
     let mut out = SortedMap::new();
     for group in members {
         if !group.name.starts_with("group:") {

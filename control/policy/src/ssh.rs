@@ -141,7 +141,7 @@ impl Engine {
                 emit(principals(rule.src.addresses(PRINCIPALS_MAX)), None);
             } else if is_dst {
                 let mut people: Vec<usize> = (0..self.net.people.len()).collect();
-                people.sort_by_key(|p| self.net.people[*p].id);
+                hearthgate_sorted::sort_by_key(&mut people, |p| self.net.people[*p].id);
                 for person in people {
                     emit(self.sources_of(rule, person), Some(person));
                 }
@@ -155,7 +155,7 @@ impl Engine {
                 }
             }
         }
-        out.sort_by_key(|(check, _)| !check);
+        hearthgate_sorted::sort_by_key(&mut out, |(check, _)| !check);
         out.into_iter().map(|(_, rule)| rule).collect()
     }
 

@@ -2,7 +2,8 @@
 
 use crate::{Read, Scalar, Unfit, text_of};
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use jiff::Timestamp;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 impl Read for String {
     fn start() -> Self {
@@ -87,5 +88,8 @@ whole!(u8, u16, u32, u64, i32, i64);
 text_of! {
     IpNet, Self::default(), "a network";
     IpAddr, Self::from([0; 4]), "an IP address";
+    Ipv4Addr, Self::UNSPECIFIED, "an IPv4 address";
+    Ipv6Addr, Self::UNSPECIFIED, "an IPv6 address";
+    Timestamp, Self::UNIX_EPOCH, "a time as of RFC 3339";
     SocketAddr, Self::from(([0; 4], 0)), "an IP address with a port";
 }

@@ -12,14 +12,21 @@
 //!
 //! It is stricter than Go's where Go's never writes such a thing: a key is known in one spelling only, a key twice is a
 //! mistake, and so is `null` in a list of values that cannot be null.
+//! Of what we write ourselves and of the bodies of our API more is asked: there are keys that must be there, and `null` is
+//! no value where it means nothing ([`struct_of!`], the longer form).
+//!
+//! [`json!`] is the other way round: values as they are written in code.
 //!
 //! Types that have [`Read`] have serde's `Deserialize` by [`struct_of!`], so they may be parts of others. How deep
 //! values nest is bounded by the deserializer.
 
 mod leaves;
+#[doc(hidden)]
+pub mod made;
 mod several;
 mod visitor;
 
+pub use made::Json;
 pub use visitor::from_any;
 
 use std::fmt;
@@ -62,6 +69,12 @@ impl Unfit {
     #[must_use]
     pub fn content(e: &dyn fmt::Display) -> Self {
         Self::Content(e.to_string())
+    }
+
+    /// A text that is none of these names.
+    #[must_use]
+    pub fn variant(found: &str, names: &[&str]) -> Self {
+        Self::Content(format!("unknown variant `{found}`, expected one of `{}`", names.join("`, `")))
     }
 }
 
@@ -106,8 +119,18 @@ pub trait Read {
         Ok(None)
     }
 
+    /// Whether `null` may stand in its place, and in that of its entries, where it means nothing.
+    fn takes_null(&self) -> bool {
+        true
+    }
+
     /// The entry that was handed out last was `null`, which means nothing to it.
     fn without_last(&mut self) {}
+
+    /// A key that must be there and did not come.
+    fn lacks(&self, _keys: &Keys) -> Option<&'static str> {
+        None
+    }
 
     /// All elements were handed out and read.
     fn end(&mut self) {}
@@ -138,12 +161,39 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// The first of these, which are the first keys of a struct, that did not come.
+    #[must_use]
+    pub fn lack(&self, names: &[&'static str]) -> Option<&'static str> {
+        let first = usize::try_from(self.seen.trailing_ones()).unwrap_or(usize::MAX);
+        names.get(first).copied()
+    }
+}
+
 /// [`Read`] and `Deserialize` of a struct: its fields, which must be all it has, and their keys.
 ///
-/// The type must have a default, which is what absent keys have, and at most 128 keys.
+/// The type must have a default, which is what absent keys have, and at most 128 keys. In the longer form there are keys
+/// that must be there, those that may, and fields that have no key; there `null` is a mistake where it means nothing.
 #[macro_export]
 macro_rules! struct_of {
     ($type:ty { $($field:ident: $key:literal),* $(,)? }) => {
+        $crate::struct_of!(@ $type; true; {} { $($field: $key),* } {});
+    };
+    (
+        $type:ty;
+        must { $($must:ident: $must_key:literal),* $(,)? }
+        may { $($field:ident: $key:literal),* $(,)? }
+        not { $($not:ident),* }
+    ) => {
+        $crate::struct_of!(@ $type; false; { $($must: $must_key),* } { $($field: $key),* } { $($not),* });
+    };
+    (
+        @ $type:ty;
+        $null:literal;
+        { $($must:ident: $must_key:literal),* }
+        { $($field:ident: $key:literal),* }
+        { $($not:ident),* }
+    ) => {
         impl $crate::Read for $type {
             fn start() -> Self {
                 Self::default()
@@ -161,11 +211,17 @@ macro_rules! struct_of {
                 &mut self,
                 key: &str,
                 keys: &mut $crate::Keys,
-            ) -> Result<Option<&mut dyn $crate::Read>, $crate::Unfit> {
-                let Some(number) = keys.number(&[$($key),*], key)? else { return Ok(None) };
+            ) -> ::core::result::Result<Option<&mut dyn $crate::Read>, $crate::Unfit> {
+                let Some(number) = keys.number(&[$($must_key,)* $($key),*], key)? else { return Ok(None) };
                 // All of them, or this does not compile.
-                let Self { $($field),* } = self;
+                let Self { $($must,)* $($field,)* $($not: _,)* } = self;
                 let mut left = number;
+                $(
+                    if left == 0 {
+                        return Ok(Some($must));
+                    }
+                    left = left.wrapping_sub(1);
+                )*
                 $(
                     if left == 0 {
                         return Ok(Some($field));
@@ -174,6 +230,14 @@ macro_rules! struct_of {
                 )*
                 let _ = left;
                 Ok(None)
+            }
+
+            fn takes_null(&self) -> bool {
+                $null
+            }
+
+            fn lacks(&self, keys: &$crate::Keys) -> Option<&'static str> {
+                keys.lack(&[$($must_key),*])
             }
         }
 
@@ -186,7 +250,7 @@ macro_rules! struct_of {
 macro_rules! deserialize {
     ($type:ty) => {
         impl<'de> ::serde::Deserialize<'de> for $type {
-            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
                 let mut value = Self::default();
                 $crate::from_any(deserializer, &mut value)?;
                 Ok(value)
@@ -208,11 +272,42 @@ macro_rules! text_of {
                 $expected
             }
 
-            fn scalar(&mut self, scalar: $crate::Scalar<'_>) -> Result<(), $crate::Unfit> {
+            fn scalar(&mut self, scalar: $crate::Scalar<'_>) -> ::core::result::Result<(), $crate::Unfit> {
                 let $crate::Scalar::Text(text) = scalar else { return Err($crate::Unfit::Type($expected)) };
                 *self = text.parse().map_err(|e| $crate::Unfit::content(&e))?;
                 Ok(())
             }
         })*
+    };
+}
+
+/// [`Read`] and `Deserialize` of an enum whose variants are texts. The type must have a default.
+#[macro_export]
+macro_rules! names_of {
+    ($type:ty { $($name:literal => $value:expr),* $(,)? }) => {
+        impl $crate::Read for $type {
+            fn start() -> Self {
+                Self::default()
+            }
+
+            fn expected(&self) -> &'static str {
+                concat!("enum ", stringify!($type))
+            }
+
+            fn takes_null(&self) -> bool {
+                false
+            }
+
+            fn scalar(&mut self, scalar: $crate::Scalar<'_>) -> ::core::result::Result<(), $crate::Unfit> {
+                *self = match scalar {
+                    $($crate::Scalar::Text($name) => $value,)*
+                    $crate::Scalar::Text(other) => return Err($crate::Unfit::variant(other, &[$($name),*])),
+                    _ => return Err($crate::Unfit::Type(self.expected())),
+                };
+                Ok(())
+            }
+        }
+
+        $crate::deserialize!($type);
     };
 }

@@ -2,6 +2,7 @@
 
 use crate::{Keys, Read, Scalar, Shape, Unfit};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// `null` is `None`; anything else is read into a value, whatever was there before.
 impl<T: Read> Read for Option<T> {
@@ -34,16 +35,71 @@ impl<T: Read> Read for Option<T> {
         self.as_mut().map_or(Ok(None), |value| value.entry(key, keys))
     }
 
+    fn takes_null(&self) -> bool {
+        self.as_ref().is_none_or(T::takes_null)
+    }
+
     fn without_last(&mut self) {
         if let Some(value) = self {
             value.without_last();
         }
     }
 
+    fn lacks(&self, keys: &Keys) -> Option<&'static str> {
+        self.as_ref()?.lacks(keys)
+    }
+
     fn end(&mut self) {
         if let Some(value) = self {
             value.end();
         }
+    }
+}
+
+/// One that nobody else has is read into; it is made its own before.
+impl<T: Read + Clone> Read for Arc<T> {
+    fn start() -> Self {
+        Self::new(T::start())
+    }
+
+    fn expected(&self) -> &'static str {
+        T::expected(self)
+    }
+
+    fn scalar(&mut self, scalar: Scalar<'_>) -> Result<(), Unfit> {
+        Self::make_mut(self).scalar(scalar)
+    }
+
+    fn null(&mut self) -> bool {
+        Self::make_mut(self).null()
+    }
+
+    fn begin(&mut self, shape: Shape) -> bool {
+        Self::make_mut(self).begin(shape)
+    }
+
+    fn element(&mut self) -> Option<&mut dyn Read> {
+        Self::make_mut(self).element()
+    }
+
+    fn entry(&mut self, key: &str, keys: &mut Keys) -> Result<Option<&mut dyn Read>, Unfit> {
+        Self::make_mut(self).entry(key, keys)
+    }
+
+    fn takes_null(&self) -> bool {
+        T::takes_null(self)
+    }
+
+    fn without_last(&mut self) {
+        Self::make_mut(self).without_last();
+    }
+
+    fn lacks(&self, keys: &Keys) -> Option<&'static str> {
+        T::lacks(self, keys)
+    }
+
+    fn end(&mut self) {
+        Self::make_mut(self).end();
     }
 }
 

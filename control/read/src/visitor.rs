@@ -11,7 +11,10 @@ use std::fmt;
 /// # Errors
 /// Those of the deserializer, and what does not fit.
 pub fn from_any<'de, D: Deserializer<'de>>(deserializer: D, into: &mut dyn Read) -> Result<(), D::Error> {
-    deserializer.deserialize_any(Into(into)).map(|_| ())
+    if !deserializer.deserialize_any(Into(into))? && !into.takes_null() {
+        return Err(unfit(Unfit::Type(into.expected()), Unexpected::Unit));
+    }
+    Ok(())
 }
 
 /// The value that is read into. Its result is `false` for a `null` that meant nothing.
@@ -111,9 +114,16 @@ impl<'de> Visitor<'de> for Into<'_> {
                 access.next_value::<IgnoredAny>()?;
                 continue;
             };
+            let expected = value.expected();
             if !access.next_value_seed(Into(value))? {
+                if !into.takes_null() {
+                    return Err(unfit(Unfit::Type(expected), Unexpected::Unit));
+                }
                 into.without_last();
             }
+        }
+        if let Some(key) = into.lacks(&keys) {
+            return Err(A::Error::missing_field(key));
         }
         into.end();
         Ok(true)

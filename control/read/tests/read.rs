@@ -110,3 +110,59 @@ fn it_may_be_part_of_what_serde_reads() {
     let derived: Derived = serde_json::from_str(r#"{"all":[{"Small":7}]}"#).unwrap();
     assert_eq!(derived.all[0].small, 7);
 }
+
+#[derive(Debug, Default, PartialEq, Clone, Copy)]
+enum Colour {
+    #[default]
+    Red,
+    Green,
+}
+hearthgate_read::names_of!(Colour { "red" => Self::Red, "green" => Self::Green });
+
+#[derive(Debug, Default, PartialEq)]
+struct Strict {
+    id: u64,
+    name: String,
+    colour: Colour,
+    end: Option<String>,
+    noted: bool,
+}
+struct_of!(Strict;
+must { id: "id", name: "name" }
+may { colour: "colour", end: "end" }
+not { noted });
+
+#[test]
+fn what_must_be_there_is_and_null_is_no_value() {
+    // The reader that serde's derive makes, which says the same.
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    struct Derived {
+        id: u64,
+        name: String,
+        #[serde(default)]
+        colour: serde::de::IgnoredAny,
+        end: Option<String>,
+    }
+    let strict = |text: &str| serde_json::from_str::<Strict>(text).map_err(|e| e.to_string());
+    let words = |error: &str| error.split(" at line").next().unwrap_or_default().replace("a string", "string");
+    let derived = |text: &str| serde_json::from_str::<Derived>(text).map_err(|e| e.to_string());
+    let all = r#"{"name":"n","colour":"green","end":null,"noted":true,"id":7}"#;
+    let expected = Strict { id: 7, name: "n".into(), colour: Colour::Green, ..Strict::default() };
+    assert_eq!(strict(all).unwrap(), expected);
+    assert!(derived(all).is_ok());
+    for text in [r#"{}"#, r#"{"id":7}"#, r#"{"name":"n"}"#, r#"{"id":7,"name":null}"#, r#"{"id":7,"id":8,"name":"n"}"#]
+    {
+        let (ours, theirs) = (strict(text).unwrap_err(), derived(text).unwrap_err());
+        // The place of a null is told as before it by one and behind it by the other.
+        assert_eq!(words(&ours), words(&theirs), "{text}");
+    }
+    let error = strict(r#"{"id":7,"name":"n","colour":"blue"}"#).unwrap_err();
+    assert!(error.starts_with("unknown variant `blue`, expected one of `red`, `green`"), "{error}");
+    assert!(strict(r#"{"id":7,"name":"n","colour":null}"#).is_err());
+    assert!(strict("null").is_err() && derived("null").is_err());
+    assert!(serde_json::from_str::<Colour>("null").is_err());
+    // Within others, too.
+    assert!(serde_json::from_str::<Vec<Strict>>(&format!("[{all}]")).is_ok());
+    assert!(serde_json::from_str::<Vec<Strict>>(r#"[{"id":7}]"#).is_err());
+}

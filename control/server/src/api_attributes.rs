@@ -7,9 +7,10 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_core::{Attribute, CoreError, Node, NodeId, World};
+use hearthgate_read::{json, struct_of};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// What is known of a node, and which of it ends when.
 pub(crate) fn view(node: &Node) -> Value {
@@ -27,12 +28,15 @@ struct Several {
 }
 
 /// Body of version 2. A comment is taken and not kept: the audit log says who did what.
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct One {
     value: Value,
     expiry: Option<String>,
 }
+struct_of!(One;
+must {}
+may { value: "value", expiry: "expiry" }
+not {});
 
 /// Sets and takes away several values of a node.
 pub(crate) fn change(world: &mut World, c: &Context<'_>, id: NodeId, body: &Bytes) -> Result<Value, CoreError> {

@@ -4,8 +4,9 @@
 use crate::writer::Context;
 use hearthgate_core::{CoreError, Facts, World};
 use hearthgate_policy::{Difference, Endpoint, Engine, Explanation, Policy as PolicyFile, difference};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use hearthgate_read::{json, struct_of};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Pairs of machines that one explanation may be about.
@@ -15,14 +16,17 @@ const DIFF_MACHINES_MAX: usize = 512;
 
 type Answer = Result<Value, CoreError>;
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct Body {
     policy: String,
     version: Value,
     old: Option<String>,
     new: Option<String>,
 }
+struct_of!(Body;
+must {}
+may { policy: "policy", version: "version", old: "old", new: "new" }
+not {});
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, CoreError> {
     serde_json::from_slice(body).map_err(|e| CoreError::Invalid(format!("the request body cannot be read: {e}")))

@@ -2,12 +2,16 @@
 //!
 //! The table also tells a path that exists under another method (405) from one that does not exist (404).
 
+mod schemas;
+
 use crate::{
     pages::{escape, page},
     reply::{Reply, json, typed},
 };
+use hearthgate_read::json;
 use http::{HeaderValue, Method, StatusCode, header};
-use serde_json::{Map, Value, json};
+use schemas::{AUTH_ID, ID, NODE, USER, matching, named, schemas};
+use serde_json::{Map, Value};
 
 /// One endpoint.
 struct Endpoint {
@@ -185,209 +189,16 @@ const ENDPOINTS: &[Endpoint] = &[
     get("/version", "Versions of the server and of the clients it serves", &[], "Version"),
 ];
 
-const ID: &str = "^[0-9]{1,18}$";
-const TAG: &str = "^tag:[a-zA-Z][a-zA-Z0-9-]{0,30}$";
-const AUTH_ID: &str = "^hskey-authreq-[0-9a-f]{24}$";
-const USER: &str = "^[A-Za-z][A-Za-z0-9_.+-]{1,60}$";
-const NODE: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
-const ROUTE: &str = "^(((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])|([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}/(12[0-8]|1[01][0-9]|[1-9]?[0-9])|::/0)$";
-
-fn object(required: &[&str], fields: &[(&str, Value)]) -> Value {
-    let properties: Map<String, Value> = fields.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-    json!({ "type": "object", "required": required, "properties": properties })
-}
-
-fn list(name: &str, of: &str) -> Value {
-    object(&[name], &[(name, json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } }))])
-}
-
-fn one(name: &str, of: &str) -> Value {
-    object(&[name], &[(name, json!({ "$ref": format!("#/components/schemas/{of}") }))])
-}
-
-/// The schemas by name.
-fn schemas() -> Value {
-    let text = json!({ "type": "string" });
-    let flag = json!({ "type": "boolean" });
-    let time = json!({ "type": ["string", "null"], "format": "date-time" });
-    let texts = json!({ "type": "array", "items": { "type": "string" } });
-    let matching = |pattern: &str| json!({ "type": "string", "pattern": pattern });
-    let id = matching(ID);
-    json!({
-        "Nothing": { "type": "object" },
-        "Problem": object(&["title", "status", "detail"], &[("title", text.clone()), ("status", json!({ "type": "integer" })), ("detail", text.clone())]),
-        "Health": object(&["databaseConnectivity"], &[("databaseConnectivity", flag.clone())]),
-        "Version": object(&["version"], &[("version", text.clone())]),
-        "User": object(&["id", "name", "createdAt"], &[
-            ("id", id.clone()), ("name", text.clone()), ("createdAt", text.clone()), ("displayName", text.clone()),
-            ("email", text.clone()), ("providerId", text.clone()), ("provider", text.clone()), ("profilePicUrl", text.clone()),
-        ]),
-        "Owner": { "anyOf": [{ "$ref": "#/components/schemas/User" }, { "type": "null" }, object(&["id", "name"], &[("id", id.clone()), ("name", text.clone())])] },
-        "Users": list("users", "User"),
-        "OneUser": one("user", "User"),
-        "UserRole": object(&["role"], &[("role", json!({ "enum": ["owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor", "member"] }))]),
-        "NewUser": object(&["name"], &[("name", matching(USER)), ("displayName", text.clone()), ("email", text.clone()), ("pictureUrl", text.clone())]),
-        "PreAuthKey": object(&["id", "key", "reusable", "ephemeral", "used"], &[
-            ("id", id.clone()), ("key", text.clone()), ("user", json!({ "$ref": "#/components/schemas/Owner" })), ("reusable", flag.clone()),
-            ("ephemeral", flag.clone()), ("preauthorized", flag.clone()), ("used", flag.clone()), ("expiration", time.clone()), ("createdAt", text.clone()), ("aclTags", texts.clone()),
-        ]),
-        "PreAuthKeys": list("preAuthKeys", "PreAuthKey"),
-        "OnePreAuthKey": one("preAuthKey", "PreAuthKey"),
-        "NewPreAuthKey": {
-            "type": "object",
-            "anyOf": [{ "required": ["user"], "properties": { "user": matching("^[1-9][0-9]{0,17}$") } }, { "required": ["aclTags"] }],
-            "properties": {
-                "user": { "type": ["string", "null"], "pattern": "^[0-9]{0,18}$" }, "reusable": flag, "ephemeral": flag, "preauthorized": flag, "expiration": time,
-                "aclTags": { "type": "array", "minItems": 1, "items": matching(TAG) },
-            },
-        },
-        "Id": object(&["id"], &[("id", id.clone())]),
-        "ApiKey": object(&["id", "prefix"], &[("id", id.clone()), ("prefix", text.clone()), ("expiration", time.clone()), ("createdAt", text.clone()), ("lastSeen", time.clone())]),
-        "ApiKeys": list("apiKeys", "ApiKey"),
-        "NewApiKey": object(&[], &[("expiration", time.clone())]),
-        "NewApiKeyAnswer": object(&["apiKey"], &[("apiKey", text.clone())]),
-        "ApiKeyName": { "oneOf": [
-            object(&["id"], &[("id", id.clone()), ("prefix", json!(false))]),
-            object(&["prefix"], &[("prefix", matching("^[0-9a-f]{12}$")), ("id", json!(false))]),
-        ] },
-        "Node": object(&["id", "machineKey", "nodeKey", "ipAddresses", "name", "givenName", "online"], &[
-            ("id", id.clone()), ("machineKey", text.clone()), ("nodeKey", text.clone()), ("discoKey", text.clone()), ("ipAddresses", texts.clone()),
-            ("name", text.clone()), ("user", json!({ "$ref": "#/components/schemas/Owner" })), ("lastSeen", time.clone()), ("expiry", time.clone()),
-            ("createdAt", text.clone()), ("givenName", text.clone()), ("online", flag.clone()), ("approved", flag.clone()), ("approvedRoutes", texts.clone()),
-            ("availableRoutes", texts.clone()), ("subnetRoutes", texts.clone()), ("tags", texts.clone()),
-            ("registerMethod", json!({ "enum": ["REGISTER_METHOD_UNSPECIFIED", "REGISTER_METHOD_AUTH_KEY", "REGISTER_METHOD_CLI", "REGISTER_METHOD_OIDC"] })),
-        ]),
-        "Nodes": list("nodes", "Node"),
-        "OneNode": one("node", "Node"),
-        "Expiry": object(&[], &[("expiry", time), ("disableExpiry", flag)]),
-        "Tags": object(&["tags"], &[("tags", json!({ "type": "array", "minItems": 1, "items": matching(TAG) }))]),
-        "Routes": object(&["routes"], &[("routes", json!({ "type": "array", "items": matching(ROUTE) }))]),
-        "Changes": object(&["changes"], &[("changes", texts)]),
-        "Pending": object(&["pending"], &[("pending", json!({ "type": "array" }))]),
-        "AuthId": object(&["authId"], &[("authId", matching(AUTH_ID))]),
-        "AuthRegister": object(&["authId", "user"], &[("authId", matching(AUTH_ID)), ("user", matching(USER))]),
-        "DebugNode": object(&["user", "key", "name"], &[
-            ("user", matching(USER)), ("key", matching(AUTH_ID)), ("name", matching(NODE)),
-            ("routes", json!({ "type": "array", "items": matching(ROUTE) })),
-        ]),
-        "PlainDevice": object(&["id", "name", "address", "publicKey", "access", "createdAt"], &[
-            ("id", id.clone()), ("name", text.clone()), ("address", text.clone()), ("publicKey", text.clone()),
-            ("access", json!({ "$ref": "#/components/schemas/PlainAccess" })), ("createdAt", text.clone()),
-        ]),
-        "PlainAccess": { "type": "object", "additionalProperties": false, "properties": {
-            "lan": { "type": "boolean" }, "internet": { "type": "boolean" }, "tailnet": { "type": "boolean" },
-        } },
-        "PlainDevices": list("devices", "PlainDevice"),
-        "NewPlainDevice": object(&["name"], &[
-            ("name", matching("^[A-Za-z0-9]{1,64}$")), ("access", json!({ "$ref": "#/components/schemas/PlainAccess" })),
-        ]),
-        "ChangedPlainDevice": object(&[], &[
-            ("name", matching("^[A-Za-z0-9]{1,64}$")), ("access", json!({ "$ref": "#/components/schemas/PlainAccess" })),
-        ]),
-        "OnePlainDevice": one("device", "PlainDevice"),
-        "NewPlainDeviceAnswer": object(&["device", "configuration"], &[
-            ("device", json!({ "$ref": "#/components/schemas/PlainDevice" })), ("configuration", text.clone()),
-        ]),
-        "AuditEntry": object(&["id", "at", "actor", "action", "subject"], &[
-            ("id", id), ("at", text.clone()), ("actor", text.clone()), ("action", text.clone()), ("subject", text),
-        ]),
-        "Audit": list("entries", "AuditEntry"),
-    })
-}
-
-/// The schemas of the policy, of backups and of upgrades.
-fn further_schemas() -> Value {
-    let text = json!({ "type": "string" });
-    let time = json!({ "type": ["string", "null"], "format": "date-time" });
-    let id = json!({ "type": "string", "pattern": ID });
-    json!({
-        "Policy": object(&["policy", "updatedAt"], &[
-            ("policy", text.clone()), ("updatedAt", time), ("version", id.clone()), ("author", text.clone()),
-        ]),
-        "NewPolicy": object(&["policy"], &[("policy", text.clone())]),
-        "PolicyVersion": object(&["version", "author", "time", "bytes", "policy"], &[
-            ("version", id.clone()), ("author", text.clone()), ("time", text.clone()), ("bytes", json!({ "type": "integer" })),
-            ("policy", text.clone()),
-        ]),
-        "PolicyVersions": list("versions", "PolicyVersion"),
-        "PolicyVersionName": object(&["version"], &[("version", id)]),
-        "PolicyPair": object(&["new"], &[("new", text.clone()), ("old", text.clone())]),
-        "Explanations": object(&["explanations"], &[("explanations", json!({ "type": "array", "items": { "type": "object" } }))]),
-        "Difference": { "type": "object" },
-        "Front": object(&["state"], &[
-            ("state", json!({ "enum": ["none", "connecting", "connected", "refused", "failed"] })), ("address", text.clone()),
-            ("why", text.clone()), ("relay", json!({ "type": "boolean" })), ("open", json!({ "type": "integer" })),
-            ("passed", json!({ "type": "integer" })), ("outside", json!({ "type": "object" })),
-            ("visit", json!({ "type": "object" })),
-        ]),
-        "Shared": { "type": "object", "additionalProperties": false, "properties": {
-            "routes": { "type": "array", "maxItems": crate::share::ROUTES_MAX, "items": { "type": "string", "pattern": ROUTE } },
-            "exitNode": { "type": "boolean" },
-        } },
-        "Sharing": object(&["running", "routes", "exitNode", "chosen", "nearby"], &[
-            ("running", json!({ "type": "boolean" })), ("exitNode", json!({ "type": "boolean" })), ("chosen", json!({ "type": "boolean" })),
-            ("routes", json!({ "type": "array", "items": { "type": "string" } })), ("nearby", json!({ "type": "array", "items": { "type": "string" } })),
-        ]),
-        "PortMappingSwitch": object(&["on"], &[("on", json!({ "type": "boolean" }))]),
-        "PortMapping": object(&["on", "chosen", "router", "seen", "ports"], &[
-            ("on", json!({ "type": "boolean" })), ("chosen", json!({ "type": "boolean" })),
-            ("router", json!({ "type": ["string", "null"] })), ("seen", json!({ "type": ["string", "null"] })),
-            ("ports", json!({ "type": "array", "items": { "type": "object", "properties": {
-                "protocol": { "enum": ["TCP", "UDP"] }, "port": { "type": "integer" }, "wanted": { "type": ["integer", "null"] },
-                "state": { "enum": ["asking", "mapped", "refused", "silent", "inside", "no router"] },
-                "address": { "type": ["string", "null"] }, "by": { "type": ["string", "null"] },
-            } } })),
-        ]),
-        "Dyndns": object(&["state"], &[
-            ("state", json!({ "enum": ["none", "waiting", "good", "failing", "stopped"] })), ("why", text.clone()),
-            ("service", text.clone()), ("name", text.clone()), ("user", text.clone()), ("zone", text.clone()),
-            ("ttl", json!({ "type": "integer" })), ("ipv4", json!({ "type": "boolean" })), ("ipv6", json!({ "type": "boolean" })),
-            ("configured", json!({ "type": "boolean" })), ("told", text.clone()), ("seen", text.clone()),
-            ("toldAt", json!({ "type": ["string", "null"], "format": "date-time" })),
-        ]),
-        "NewDyndns": object(&["service", "name"], &[
-            ("service", json!({ "enum": hearthgate_dyndns::SERVICES.map(|s| s.id) })), ("name", text.clone()),
-            ("user", text.clone()), ("secret", text.clone()), ("url", text.clone()), ("zone", text.clone()),
-            ("ttl", json!({ "type": "integer", "minimum": 30, "maximum": 86400 })), ("ipv4", json!({ "type": "boolean" })),
-            ("ipv6", json!({ "type": "boolean" })),
-        ]),
-        "DyndnsServices": object(&["services"], &[("services", json!({ "type": "array", "items": { "type": "object" } }))]),
-        "Pairing": object(&["pairing"], &[("pairing", json!({ "type": "string", "pattern": "^hgfront-[A-Za-z0-9_-]+$" }))]),
-        "Attributes": object(&["attributes", "expiries"], &[("attributes", json!({ "type": "object" })), ("expiries", json!({ "type": "object" }))]),
-        "NewAttributes": object(&["attributes"], &[
-            ("attributes", json!({
-                "type": "object", "maxProperties": 8, "propertyNames": { "pattern": "^custom:[a-zA-Z0-9_]{1,43}$" },
-                "additionalProperties": { "anyOf": [
-                    { "type": ["boolean", "number", "null"] }, { "type": "string", "pattern": "^[a-zA-Z0-9_.]{0,50}$" },
-                ] },
-            })),
-            ("expiry", json!({ "type": "null" })),
-        ]),
-        "File": { "type": "string", "format": "binary" },
-        "RestoreId": object(&["id"], &[("id", json!({ "type": "string", "pattern": "^[0-9a-f]{16}$" }))]),
-        "Restore": object(&["waiting", "previous"], &[
-            ("waiting", json!({ "type": ["object", "null"] })), ("previous", json!({ "type": ["object", "null"] })),
-        ]),
-        "Upgrade": object(&["slot", "outcome", "refused"], &[("slot", text.clone()), ("outcome", text.clone()), ("refused", text.clone())]),
-        "News": object(&["running", "url", "version", "newer", "command", "byItself", "error", "doing"], &[
-            ("running", text.clone()), ("url", text.clone()), ("version", text.clone()), ("newer", json!({ "type": "boolean" })),
-            ("command", text.clone()), ("byItself", json!({ "type": "boolean" })), ("error", text.clone()),
-            ("doing", json!({ "enum": ["", "looking", "fetching"] })),
-        ]),
-        "Received": object(&["bytes"], &[("bytes", json!({ "type": "integer" }))]),
-    })
-}
-
 fn parameter(name: &str, place: &str, required: bool) -> Value {
     let schema = match name {
         // Tools send a filter that they do not use as an empty one.
         "id" if !required => json!({ "type": "string", "pattern": "^[0-9]{0,18}$" }),
-        "id" => json!({ "type": "string", "pattern": ID }),
-        "userName" => json!({ "type": "string", "pattern": USER }),
-        "nodeName" => json!({ "type": "string", "pattern": NODE }),
-        "key" => json!({ "type": "string", "pattern": AUTH_ID }),
+        "id" => matching(ID),
+        "userName" => matching(USER),
+        "nodeName" => matching(NODE),
+        "key" => matching(AUTH_ID),
         "confirmed" => json!({ "const": "true" }),
-        "user" if required => json!({ "type": "string", "pattern": USER }),
+        "user" if required => matching(USER),
         _ if required => json!({ "type": "string", "minLength": 1 }),
         _ => json!({ "type": "string" }),
     };
@@ -395,17 +206,14 @@ fn parameter(name: &str, place: &str, required: bool) -> Value {
 }
 
 /// What a schema travels as.
-fn media(schema: &str) -> &'static str {
-    if schema == "File" { "application/octet-stream" } else { "application/json" }
+fn content(schema: &str) -> Value {
+    let media = if schema == "File" { "application/octet-stream" } else { "application/json" };
+    json!({ media: { "schema": named(schema) } })
 }
 
 /// The whole description.
 fn description() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    let mut all_schemas = schemas();
-    if let (Value::Object(all), Value::Object(further)) = (&mut all_schemas, further_schemas()) {
-        all.extend(further);
-    }
     let problem = json!({ "description": "What is wrong", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     for e in ENDPOINTS {
         let in_path = e
@@ -420,12 +228,12 @@ fn description() -> Value {
             "operationId": format!("{}{}", e.method, e.path.replace(['/', '{', '}'], "_")),
             "parameters": parameters,
             "responses": {
-                "200": { "description": "Done", "content": { media(e.answer): { "schema": { "$ref": format!("#/components/schemas/{}", e.answer) } } } },
+                "200": { "description": "Done", "content": content(e.answer) },
                 "400": problem, "401": problem, "403": problem, "404": problem, "405": problem, "409": problem, "413": problem,
             },
         });
         if let Some((schema, required)) = e.body {
-            operation["requestBody"] = json!({ "required": required, "content": { media(schema): { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
+            operation["requestBody"] = json!({ "required": required, "content": content(schema) });
         }
         let path = paths.entry(format!("/api/v1{}", e.path)).or_insert_with(|| json!({}));
         path[e.method] = operation;
@@ -433,9 +241,12 @@ fn description() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": { "title": "hearthgate API", "version": "1", "description": "Users, nodes and keys of a network. The paths and shapes are Headscale's." },
-        "paths": paths,
+        "paths": Value::Object(paths),
         "security": [{ "key": [] }],
-        "components": { "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } }, "schemas": all_schemas },
+        "components": {
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
+            "schemas": Value::Object(schemas()),
+        },
     })
 }
 

@@ -14,13 +14,14 @@ use crate::{
 use bytes::Bytes;
 use hearthgate_core::{AuthId, CoreError, NewPreAuthKey, NewUser, NodeId, RegisterMethod, UserId, World};
 use hearthgate_keys::{MachinePublic, NodePublic};
+use hearthgate_read::{json, struct_of};
 use hearthgate_tailcfg::{Hostinfo, RegisterRequest};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Largest request body.
 const BODY_MAX: usize = 1024 * 1024;
@@ -280,23 +281,28 @@ fn route(
     })
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct RoleBody {
     role: String,
 }
+struct_of!(RoleBody;
+must {}
+may { role: "role" }
+not {});
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct UserBody {
     name: String,
     display_name: String,
     email: String,
     picture_url: String,
 }
+struct_of!(UserBody;
+must {}
+may { name: "name", display_name: "displayName", email: "email", picture_url: "pictureUrl" }
+not {});
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct PreAuthBody {
     user: Option<Value>,
     reusable: bool,
@@ -305,20 +311,33 @@ struct PreAuthBody {
     expiration: Option<String>,
     acl_tags: Vec<String>,
 }
+struct_of!(PreAuthBody;
+must {}
+may {
+    user: "user", reusable: "reusable", ephemeral: "ephemeral", preauthorized: "preauthorized", expiration:
+    "expiration", acl_tags: "aclTags",
+}
+not {});
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct AuthBody {
     user: String,
     auth_id: String,
 }
+struct_of!(AuthBody;
+must {}
+may { user: "user", auth_id: "authId" }
+not {});
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct ExpireBody {
     expiry: Option<String>,
     disable_expiry: bool,
 }
+struct_of!(ExpireBody;
+must {}
+may { expiry: "expiry", disable_expiry: "disableExpiry" }
+not {});
 
 fn list_users(world: &World, query: &Query) -> Answer {
     arg(query, "id").map(|id| parse::<UserId>("user", id)).transpose()?;
@@ -379,19 +398,25 @@ fn create_api_key(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answe
     Ok(json!({ "apiKey": minted.text.reveal() }))
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct ExpirationBody {
     expiration: Option<String>,
 }
+struct_of!(ExpirationBody;
+must {}
+may { expiration: "expiration" }
+not {});
 
 fn api_key_id(world: &World, prefix: Option<&str>, body: &Bytes) -> Result<u64, CoreError> {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
+    #[derive(Default)]
     struct Which {
         prefix: String,
         id: Option<Value>,
     }
+    struct_of!(Which;
+    must {}
+    may { prefix: "prefix", id: "id" }
+    not {});
     let which: Which = read(body)?;
     match (which.id, prefix.unwrap_or(&which.prefix)) {
         (Some(_), p) if !p.is_empty() => {
@@ -429,21 +454,27 @@ fn expire_node(world: &mut World, c: &mut Context<'_>, id: &str, body: &Bytes) -
 }
 
 fn set_tags(world: &mut World, id: &str, body: &Bytes) -> Answer {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
+    #[derive(Default)]
     struct Tags {
         tags: Vec<String>,
     }
+    struct_of!(Tags;
+    must {}
+    may { tags: "tags" }
+    not {});
     world.set_node_tags(node_id(id)?, read::<Tags>(body)?.tags)?;
     node(world, id)
 }
 
 fn approve_routes(world: &mut World, id: &str, body: &Bytes) -> Answer {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
+    #[derive(Default)]
     struct Routes {
         routes: Option<Vec<String>>,
     }
+    struct_of!(Routes;
+    must {}
+    may { routes: "routes" }
+    not {});
     let texts = read::<Routes>(body)?.routes.ok_or_else(|| {
         CoreError::Invalid("give the whole set of approved routes; an empty list takes all away".into())
     })?;
@@ -468,14 +499,17 @@ fn register(world: &mut World, c: &mut Context<'_>, user: Option<&str>, key: Opt
 
 /// A login that waits, as if a device had asked.
 fn debug_node(world: &mut World, c: &mut Context<'_>, body: &Bytes) -> Answer {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
+    #[derive(Default)]
     struct Debug {
         user: String,
         key: String,
         name: String,
         routes: Vec<String>,
     }
+    struct_of!(Debug;
+    must {}
+    may { user: "user", key: "key", name: "name", routes: "routes" }
+    not {});
     let b: Debug = read(body)?;
     let user = find_user(world, &b.user)?;
     let id = auth_id(&b.key)?;
@@ -514,10 +548,14 @@ pub(crate) fn read<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Cor
 }
 
 fn body_id(body: &Bytes) -> Result<u64, CoreError> {
-    #[derive(Deserialize, Default)]
+    #[derive(Default)]
     struct Id {
         id: Value,
     }
+    struct_of!(Id;
+    must { id: "id" }
+    may {}
+    not {});
     number(&read::<Id>(body)?.id)
 }
 

@@ -3,8 +3,9 @@
 use hearthgate_core::{
     ApiKey, AuditEntry, AuthId, Node, PendingCheck, PendingLogin, PreAuthKey, TAGGED_DEVICES, User, UserId, World,
 };
+use hearthgate_read::json;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Go's zero time: what Headscale's tools expect for "none".
 fn time(t: Option<Timestamp>) -> Value {

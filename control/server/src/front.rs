@@ -20,13 +20,13 @@ use hearthgate_front::{
 };
 use hearthgate_http::spawn;
 use hearthgate_keys::{MachinePrivate, NodePublic};
+use hearthgate_read::{json, struct_of};
 use hearthgate_web::{
     front::{Front, Tunnel},
     outside::{Answer, Outside},
 };
 use http::{Method, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
@@ -207,11 +207,14 @@ impl Home for AtHome {
 }
 
 /// Body of a pairing.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Pairing {
-    #[serde(default)]
     pairing: String,
 }
+struct_of!(Pairing;
+must {}
+may { pairing: "pairing" }
+not {});
 
 /// `/api/v1/front`: GET tells how it is, POST pairs, DELETE forgets.
 pub(crate) fn api(app: &App, actor: String, method: &Method, body: &[u8]) -> Reply {

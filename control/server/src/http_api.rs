@@ -106,7 +106,7 @@ pub async fn handle(app: App, origin: Origin, req: Request<Incoming>) -> Reply {
 /// What `/version` and `hearthgate version` say.
 #[must_use]
 pub fn version() -> serde_json::Value {
-    serde_json::json!({
+    hearthgate_read::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "capabilityVersion": hearthgate_tailcfg::CapabilityVersion::NEWEST.0,
         "oldestCapabilityVersion": hearthgate_tailcfg::CapabilityVersion::OLDEST.0,

@@ -179,7 +179,7 @@ async fn set_dns(app: &App, peer: Peer, req: Request<Incoming>) -> Reply {
         Err(e) => return refused(&e),
     };
     match app.device_certificates.set(node.id, &name, &request.value).await {
-        Ok(()) => json(&serde_json::json!({})),
+        Ok(()) => json(&hearthgate_read::json!({})),
         Err(e) => {
             tracing::warn!(node = %node.id, name, error = %e, "no record for a certificate");
             let status = match e {

@@ -124,7 +124,7 @@ fn read(status: &Value) -> BoxPaths {
             }
         })
         .collect();
-    peers.sort_by(|a, b| a.stable_id.cmp(&b.stable_id));
+    hearthgate_sorted::sort_by(&mut peers, |a, b| a.stable_id.cmp(&b.stable_id));
     BoxPaths { own: text(&status["Self"]["ID"]), peers }
 }
 

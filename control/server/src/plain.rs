@@ -9,8 +9,9 @@ use bytes::Bytes;
 use hearthgate_core::{CoreError, Fact, PlainAccess, PlainDevice, PlainSettings, World};
 use hearthgate_http::spawn;
 use hearthgate_keys::NodePrivate;
+use hearthgate_read::json;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 /// Everything that the router needs to serve them.

@@ -11,12 +11,13 @@ use crate::{
 };
 use hearthgate_core::{CoreError, World};
 use hearthgate_http::spawn;
+use hearthgate_read::json;
 use hearthgate_tailcfg::why_not_advertised;
 use hearthgate_web::page::share::Share;
 use http::{HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     net::IpAddr,
     sync::{Mutex, PoisonError},

@@ -5,17 +5,18 @@
 
 use crate::passkey;
 use hearthgate_core::{CoreError, Now, UserId, World};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Most accounts.
 pub const ACCOUNTS_MAX: usize = 64;
 const KIND: &str = "web/account/";
 
 /// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sees and changes the devices of its own user.
+    #[default]
     Member,
     /// Sees everything, changes nothing.
     Auditor,
@@ -24,6 +25,13 @@ pub enum Role {
     /// Everything.
     Owner,
 }
+
+hearthgate_read::names_of!(Role {
+    "member" => Self::Member,
+    "auditor" => Self::Auditor,
+    "admin" => Self::Admin,
+    "owner" => Self::Owner,
+});
 
 impl Role {
     /// All of them, the least first.
@@ -66,7 +74,7 @@ impl Role {
 }
 
 /// One account.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Account {
     /// Name to log in with; unique.
     pub name: String,
@@ -77,6 +85,11 @@ pub struct Account {
     /// argon2id, as a PHC string.
     pub hash: String,
 }
+
+hearthgate_read::struct_of!(Account;
+must { name: "name", role: "role", hash: "hash" }
+may { user: "user" }
+not {});
 
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

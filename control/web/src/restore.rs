@@ -34,7 +34,7 @@ impl Summary {
     /// In a few words, for the log of changes and the command line.
     #[must_use]
     pub fn words(&self) -> String {
-        let age = self.made.or(self.last_entry).map(|at| format!(", of {}", at.strftime("%Y-%m-%d %H:%M UTC")));
+        let age = self.made.or(self.last_entry).map(|at| format!(", of {}", t::minute(at)));
         format!("{}, {}{}", t::count(self.devices, "device"), t::count(self.users, "user"), age.unwrap_or_default())
     }
 }

@@ -222,7 +222,7 @@ impl Registry {
                 add(&metrics.clients_remote, 1);
             }
             slot.forwarders.push(forwarder.clone());
-            slot.forwarders.sort_by_key(|f| f.index);
+            hearthgate_sorted::sort_by_key(&mut slot.forwarders, |f| f.index);
         } else if let Some(slot) = shard.get_mut(key) {
             let had = !slot.forwarders.is_empty();
             slot.forwarders.retain(|f| f.index != forwarder.index);

@@ -1,7 +1,8 @@
 //! Questions of the control server to us ("control to node"): a raw HTTP/1.1 request comes in a ping, the raw answer
 //! goes back (`ipn/ipnlocal/c2n.go` of tailscale.com v1.104.5).
 
-use serde_json::{Value, json};
+use hearthgate_read::json;
+use serde_json::Value;
 
 /// Largest body we echo.
 const ECHO_MAX: usize = 64 * 1024;

@@ -101,7 +101,7 @@ impl Candidates {
     pub fn likeliest(&self, limit: usize, now: Now) -> Vec<SocketAddr> {
         let just_now = |at: Option<Now>| at.is_some_and(|at| now.saturating_sub(at) < HASTE_INTERVAL / 2);
         let mut all: Vec<_> = self.0.iter().filter(|(_, c)| !just_now(c.pinged)).collect();
-        all.sort_by_key(|(_, c)| (Reverse(c.pinged_us), !c.called));
+        hearthgate_sorted::sort_by_key(&mut all, |(_, c)| (Reverse(c.pinged_us), !c.called));
         all.truncate(limit);
         all.into_iter().map(|(&addr, _)| addr).collect()
     }

@@ -150,7 +150,7 @@ impl OwnNetwork {
             add(addr, EndpointKind::PortMapped);
         }
         let mut seen: Vec<_> = self.seen.iter().map(|(&addr, &(at, servers))| (addr, at, servers)).collect();
-        seen.sort_by_key(|&(addr, at, servers)| (std::cmp::Reverse((at, servers)), addr));
+        hearthgate_sorted::sort_by_key(&mut seen, |&(addr, at, servers)| (std::cmp::Reverse((at, servers)), addr));
         seen.truncate(ENDPOINTS_LIMIT);
         for &(addr, ..) in &seen {
             add(addr, EndpointKind::Stun);

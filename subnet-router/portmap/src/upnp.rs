@@ -131,7 +131,7 @@ pub fn parse_description(xml: &[u8], from: &Url) -> Vec<Service> {
         }
         _ => {}
     });
-    found.sort_by_key(|(rank, _)| *rank);
+    hearthgate_sorted::sort_by_key(&mut found, |(rank, _)| *rank);
     found.into_iter().map(|(_, service)| service).collect()
 }
 

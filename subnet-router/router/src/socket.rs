@@ -12,10 +12,11 @@
 use crate::Request;
 use bytes::Bytes;
 use hearthgate_http::{Handler, Http1, spawn};
+use hearthgate_read::json;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     fs::{self, Permissions},
     io,

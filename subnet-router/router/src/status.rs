@@ -6,8 +6,9 @@ use hearthgate_client::{Netmap, Phase};
 use hearthgate_keys::NodePublic;
 use hearthgate_paths::{Hop, NetInfo, Path, Report};
 use hearthgate_plane::PeerCounters;
+use hearthgate_read::json;
 use hearthgate_tailcfg::{self as tailcfg, DerpMap, Node};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::time::SystemTime;
 
 /// Everything about the router and its peers.

@@ -10,8 +10,9 @@ use hearthgate_client::{Phase, Prefs, StateDir, View};
 use hearthgate_config::RouterConfig;
 use hearthgate_http::spawn;
 use hearthgate_plane::Config as PlaneConfig;
+use hearthgate_read::json;
 use hearthgate_router::{Request, Router, Settings, plain, serve_socket};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},

@@ -27,7 +27,7 @@ pub(super) fn status(status: &Value) -> String {
         row(&mut out, own, status, "-");
     }
     let mut peers: Vec<&Value> = status["Peer"].as_object().into_iter().flat_map(serde_json::Map::values).collect();
-    peers.sort_by_key(|peer| text(&peer["DNSName"]));
+    hearthgate_sorted::sort_by_key(&mut peers, |peer| text(&peer["DNSName"]));
     for peer in peers {
         row(&mut out, peer, status, &path(peer));
     }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use hearthgate_core::{CoreError, NodeId, World, value_of};
 use hearthgate_dyndns::Service;
 use hearthgate_keys::Secret;
+use hearthgate_read::json;
 use hearthgate_web::{
     Account, Role, account,
     page::{self, Viewer},
@@ -24,7 +25,7 @@ use hearthgate_web::{
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Longest life of a key that a form can ask for.
 const HOURS_MAX: i64 = 24 * 366 * 10;

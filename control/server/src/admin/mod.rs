@@ -26,6 +26,7 @@ use crate::{
 };
 use hearthgate_core::World;
 use hearthgate_keys::Secret;
+use hearthgate_read::json;
 use hearthgate_web::{
     Sessions, account, asset, claim,
     gate::{Asked, Refusal},
@@ -37,7 +38,6 @@ use hearthgate_web::{
 };
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
-use serde_json::json;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},

@@ -14,6 +14,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hearthgate_core::{CoreError, World};
 use hearthgate_keys::encode;
+use hearthgate_read::json;
 use hearthgate_web::{
     account,
     page::{self, Viewer},
@@ -21,7 +22,6 @@ use hearthgate_web::{
     text as t,
 };
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
 
 /// The question for a new passkey, to somebody who is logged in and typed the password again: who finds a browser
 /// logged in must not come back with a key of their own.

@@ -8,6 +8,7 @@ use crate::{api_policy, api_v1, reply::Reply, state::App};
 use bytes::Bytes;
 use hearthgate_core::{CoreError, World};
 use hearthgate_policy::Policy;
+use hearthgate_read::json;
 use hearthgate_web::{
     page::{
         self, Viewer,
@@ -16,7 +17,6 @@ use hearthgate_web::{
     text as t,
 };
 use http::{Method, StatusCode};
-use serde_json::json;
 
 /// What would happen with this text.
 fn check(world: &World, text: &str) -> Checked {

@@ -5,8 +5,9 @@ use crate::writer::Context;
 use hearthgate_core::{CoreError, PolicyProblem, World};
 use hearthgate_keys::encode;
 use hearthgate_policy::{TestReport, plain_json};
+use hearthgate_read::json;
 use http::{StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// What is in force when nobody has set a policy: everything is allowed.

@@ -1,12 +1,12 @@
 //! `tailnet/-/devices` and `device/{id}`.
 
-use super::{Call, Caller, Failure, or_default, time, wrong_method};
+use super::{Call, Caller, Failure, time, wrong_method};
 use crate::{api_attributes, api_v1, writer::Context};
 use hearthgate_core::{Node, NodeId, World};
+use hearthgate_read::{json, struct_of};
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Go's zero time, which stands for "never".
 const GO_ZERO: &str = "0001-01-01T00:00:00Z";
@@ -21,18 +21,23 @@ pub(super) fn list(world: &World, caller: &Caller, call: &Call) -> Result<Value,
     Ok(json!({ "devices": world.nodes().map(|n| view(world, n, all)).collect::<Vec<_>>() }))
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct Body {
     name: String,
-    #[serde(deserialize_with = "or_default")]
     tags: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
     routes: Vec<String>,
     authorized: Option<bool>,
     ipv4: String,
     key_expiry_disabled: Option<bool>,
 }
+struct_of!(Body {
+    name: "name",
+    tags: "tags",
+    routes: "routes",
+    authorized: "authorized",
+    ipv4: "ipv4",
+    key_expiry_disabled: "keyExpiryDisabled",
+});
 
 /// `device/{id}` and what is below it. The id is the number, or the stable id that clients show.
 pub(super) fn one(

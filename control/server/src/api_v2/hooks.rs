@@ -11,9 +11,10 @@ use crate::{
     writer::Context,
 };
 use hearthgate_core::World;
+use hearthgate_read::json;
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,53 +1,58 @@
 //! `tailnet/-/keys`: pre-auth keys and OAuth clients.
 
-use super::{Answer, Call, Caller, Failure, oauth, or_default, scope::Scopes, time, wrong_method};
+use super::{Answer, Call, Caller, Failure, oauth, scope::Scopes, time, wrong_method};
 use crate::{api_v1, writer::Context};
 use hearthgate_core::{NewPreAuthKey, PreAuthKey, World};
+use hearthgate_read::{json, struct_of};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Life of a key whose maker named none, and the longest: Tailscale's 90 days.
 const LIFE_S: i64 = 90 * 24 * 3600;
 /// How long a revoked key stays in the list.
 const KEPT_S: i64 = 7 * 24 * 3600;
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct New {
     key_type: String,
     description: String,
     expiry_seconds: i64,
     capabilities: Capabilities,
-    #[serde(deserialize_with = "or_default")]
     scopes: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
     tags: Vec<String>,
     /// Ours: owner of a key without tags.
     user: String,
 }
+struct_of!(New {
+    key_type: "keyType",
+    description: "description",
+    expiry_seconds: "expirySeconds",
+    capabilities: "capabilities",
+    scopes: "scopes",
+    tags: "tags",
+    user: "user",
+});
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct Capabilities {
     devices: Devices,
 }
+struct_of!(Capabilities { devices: "devices" });
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct Devices {
     create: Create,
 }
+struct_of!(Devices { create: "create" });
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct Create {
     reusable: bool,
     ephemeral: bool,
     preauthorized: bool,
-    #[serde(deserialize_with = "or_default")]
     tags: Vec<String>,
 }
+struct_of!(Create { reusable: "reusable", ephemeral: "ephemeral", preauthorized: "preauthorized", tags: "tags" });
 
 pub(super) fn route(
     world: &mut World,

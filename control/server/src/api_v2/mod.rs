@@ -23,12 +23,13 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_core::{CoreError, World};
+use hearthgate_read::json;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use scope::Scopes;
 use serde::{Deserialize as _, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::{MutexGuard, PoisonError};
 
 /// Largest request body: a policy.

@@ -11,10 +11,10 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearthgate_core::{CoreError, Entropy, World, credentials, names::is_tag};
 use hearthgate_keys::{Secret, constant_time_eq, encode};
+use hearthgate_read::json;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 const RECORD: &str = "oauth/client/";
@@ -30,7 +30,7 @@ pub(super) const FORM_MAX: usize = 8 * 1024;
 pub(crate) const TOKEN_LIFE_S: i64 = 3600;
 
 /// An OAuth client as stored: its secret is hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Client {
     /// Twelve digits: the client id.
     pub id: String,
@@ -45,6 +45,11 @@ pub(crate) struct Client {
     /// When it was made.
     pub created: Timestamp,
 }
+
+hearthgate_read::struct_of!(Client;
+must { id: "id", hash: "hash", scopes: "scopes", tags: "tags", description: "description", created: "created" }
+may {}
+not {});
 
 /// A token: who it stands for and until when.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
 //! Scopes of OAuth clients: what a token may do. A write scope includes reading; `all` includes everything.
 //! Source: Tailscale's documentation of OAuth client scopes (tailscale.com/kb/1215).
 
-use serde::{Deserialize, Serialize};
+use hearthgate_read::{Read, Shape};
+use serde::Serialize;
 
 /// Scopes that write; each has a `:read` form.
 pub(crate) const SCOPES: [&str; 11] = [
@@ -21,9 +22,29 @@ pub(crate) const SCOPES: [&str; 11] = [
 const TAGGED: [&str; 2] = ["devices:core", "auth_keys"];
 
 /// A set of scopes, as given.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Scopes(pub Vec<String>);
+
+impl Read for Scopes {
+    fn start() -> Self {
+        Self::default()
+    }
+
+    fn expected(&self) -> &'static str {
+        self.0.expected()
+    }
+
+    fn begin(&mut self, shape: Shape) -> bool {
+        self.0.begin(shape)
+    }
+
+    fn element(&mut self) -> Option<&mut dyn Read> {
+        self.0.element()
+    }
+}
+
+hearthgate_read::deserialize!(Scopes);
 
 impl Scopes {
     /// Everything.

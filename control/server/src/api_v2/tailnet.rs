@@ -1,12 +1,13 @@
 //! Users, settings and DNS of the tailnet.
 
-use super::{Call, Caller, Failure, or_default, time, wrong_method};
+use super::{Call, Caller, Failure, time, wrong_method};
 use crate::{network, writer::Context};
 use hearthgate_core::{User, World};
+use hearthgate_read::{json, struct_of};
 use hearthgate_sorted::SortedMap;
 use http::Method;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 const DAY_S: u64 = 24 * 3600;
 
@@ -120,44 +121,41 @@ pub(super) fn settings(world: &mut World, c: &Context<'_>, caller: &Caller, call
     }))
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct Dns {
-    #[serde(deserialize_with = "or_default")]
     dns: Vec<String>,
-    #[serde(rename = "magicDNS")]
     magic_dns: Option<bool>,
-    #[serde(deserialize_with = "or_default")]
     search_paths: Vec<String>,
 }
+struct_of!(Dns { dns: "dns", magic_dns: "magicDNS", search_paths: "searchPaths" });
 
 /// All of the DNS at once.
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct Whole {
-    #[serde(deserialize_with = "or_default")]
     nameservers: Vec<Resolver>,
-    #[serde(rename = "splitDNS", deserialize_with = "or_default")]
     split_dns: SortedMap<String, Vec<Resolver>>,
-    #[serde(deserialize_with = "or_default")]
     search_paths: Vec<String>,
     preferences: Preferences,
 }
+struct_of!(Whole {
+    nameservers: "nameservers",
+    split_dns: "splitDNS",
+    search_paths: "searchPaths",
+    preferences: "preferences",
+});
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct Resolver {
     address: String,
 }
+struct_of!(Resolver { address: "address" });
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct Preferences {
-    #[serde(rename = "overrideLocalDNS")]
     override_local_dns: bool,
-    #[serde(rename = "magicDNS")]
     magic_dns: bool,
 }
+struct_of!(Preferences { override_local_dns: "overrideLocalDNS", magic_dns: "magicDNS" });
 
 /// `tailnet/-/dns/{what}`.
 pub(super) fn dns(

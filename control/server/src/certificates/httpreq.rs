@@ -5,7 +5,7 @@ use super::Change;
 use crate::options::HttpreqOptions;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hearthgate_fetch::{Fetch, Send};
-use serde_json::json;
+use hearthgate_read::json;
 
 /// Makes one change and waits until the program says that it is made.
 pub(super) async fn change(

@@ -6,14 +6,14 @@
 use crate::options::{CertificateOptions, Provider};
 use hearthgate_core::{CoreError, World};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 const RECORD: &str = "certificates/pending/";
 /// Most of them: all that the budget lets be written while one of them lives, tries to take it away included.
 pub(super) const PENDING_MAX: usize = 256;
 
 /// A record that has to go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(super) struct Pending {
     /// Its name in DNS.
     pub(super) name: String,
@@ -24,6 +24,11 @@ pub(super) struct Pending {
     /// When it shall go.
     pub(super) due: Timestamp,
 }
+
+hearthgate_read::struct_of!(Pending;
+must { name: "name", value: "value", place: "place", due: "due" }
+may {}
+not {});
 
 /// Which provider this is, as long as the same one has the same records.
 pub(super) fn place(options: &CertificateOptions) -> String {

@@ -11,8 +11,9 @@ use crate::{
 use hearthgate_core::World;
 use hearthgate_dyndns::{SERVICES, Service, Settings, State};
 use hearthgate_http::spawn;
+use hearthgate_read::json;
 use http::{HeaderValue, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Answers a request below `/dyndns`; `None` when there is no such endpoint.
 pub(crate) async fn api(app: &App, actor: String, method: &Method, rest: &str, body: &[u8]) -> Option<Reply> {

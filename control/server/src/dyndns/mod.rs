@@ -20,7 +20,7 @@ use hearthgate_fetch::Fetch;
 use jiff::Timestamp;
 use learn::Learner;
 use portable_atomic::{AtomicBool, Ordering::Relaxed};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{
     net::IpAddr,
@@ -100,7 +100,7 @@ impl Default for Dyndns {
 }
 
 /// What is stored: how it is, and with which settings.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Default)]
 struct Kept {
     /// Which name at which service and account.
     of: String,
@@ -108,6 +108,10 @@ struct Kept {
     set: u32,
     state: State,
 }
+hearthgate_read::struct_of!(Kept;
+must { of: "of", set: "set", state: "state" }
+may {}
+not {});
 
 impl Kept {
     /// How it is with these settings; `None` if this is about another name, service or account.

@@ -9,18 +9,21 @@ use crate::{
 };
 use bytes::Bytes;
 use hearthgate_core::CoreError;
+use hearthgate_read::{json, struct_of};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
-use serde::Deserialize;
-use serde_json::json;
 
 /// Longest body of a confirmation.
 const CONFIRM_MAX: usize = 1024;
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Confirm {
     id: String,
 }
+struct_of!(Confirm;
+must { id: "id" }
+may {}
+not {});
 
 /// Answers a request to `/restore` or what is below.
 pub(crate) async fn api(app: &App, method: &Method, rest: &str, req: Request<Incoming>, actor: &str) -> Reply {

@@ -4,10 +4,11 @@
 
 use hearthgate_core::{Event, EventKind};
 use hearthgate_keys::encode;
+use hearthgate_read::json;
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::Sha256;
 
 /// The header with the signature.
@@ -17,7 +18,7 @@ pub(super) const HEADER: &str = "tailscale-webhook-signature";
 const TEXT_MAX: usize = 1900;
 
 /// In which form a hook wants to hear; the names are Tailscale's `providerType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Provider {
     /// A list of events.
@@ -33,6 +34,14 @@ pub(crate) enum Provider {
     /// Discord.
     Discord,
 }
+
+hearthgate_read::names_of!(Provider {
+    "" => Self::Events,
+    "slack" => Self::Slack,
+    "mattermost" => Self::Mattermost,
+    "googlechat" => Self::GoogleChat,
+    "discord" => Self::Discord,
+});
 
 /// The body of a request about these events.
 pub(super) fn body(provider: Provider, events: &[Value]) -> Value {

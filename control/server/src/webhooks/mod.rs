@@ -18,7 +18,7 @@ use hearthgate_core::{CoreError, Entropy, EventKind, World, host_of};
 use hearthgate_keys::{Secret, encode};
 use http::Uri;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{fmt, net::IpAddr};
 
 const RECORD: &str = "webhook/";
@@ -32,7 +32,7 @@ const URL_MAX: usize = 500;
 const ID_MAX: usize = 32;
 
 /// A webhook as stored.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Hook {
     /// Digits that name it.
     pub id: String,
@@ -42,19 +42,21 @@ pub(crate) struct Hook {
     /// Names of the events it wants.
     pub events: Vec<String>,
     /// It may be on this machine or in a private network.
-    #[serde(default)]
     pub local: bool,
     /// Who made it.
     pub creator: String,
     /// When it was made.
     pub created: Timestamp,
     /// When it was changed last.
-    #[serde(default)]
     pub modified: Option<Timestamp>,
     /// In which form it wants to hear.
-    #[serde(default)]
     pub provider: Provider,
 }
+
+hearthgate_read::struct_of!(Hook;
+must { id: "id", url: "url", secret: "secret", events: "events", creator: "creator", created: "created" }
+may { local: "local", modified: "modified", provider: "provider" }
+not {});
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,7 +27,7 @@ pub(super) fn owner(world: &World, node: &Node) -> String {
 #[must_use]
 pub fn devices(viewer: &Viewer, world: &World, paths: Option<&BoxPaths>, now: Now) -> String {
     let mut nodes: Vec<_> = world.nodes().filter(|n| viewer.sees(n)).collect();
-    nodes.sort_by(|a, b| a.given_name.cmp(&b.given_name));
+    hearthgate_sorted::sort_by(&mut nodes, |a, b| a.given_name.cmp(&b.given_name));
     page(
         Some(viewer),
         "devices",

@@ -34,7 +34,7 @@ const LETTERS: usize = 12;
 #[must_use]
 pub fn map(viewer: &Viewer, world: &World, paths: Option<&BoxPaths>, now: Now) -> String {
     let mut nodes: Vec<&Arc<Node>> = world.nodes().collect();
-    nodes.sort_by(|a, b| a.given_name.cmp(&b.given_name));
+    hearthgate_sorted::sort_by(&mut nodes, |a, b| a.given_name.cmp(&b.given_name));
     page(
         Some(viewer),
         "map",

@@ -225,7 +225,7 @@ fn matrix(engine: &Engine) -> Markup {
     let cell = |from: usize, to: usize| {
         let mut allows: Vec<String> =
             engine.explain(from, to, None, None).rules.into_iter().map(|r| r.allows).collect();
-        allows.sort();
+        hearthgate_sorted::sort(&mut allows);
         allows.dedup();
         if allows.iter().any(|a| a == "*") { "everything".to_owned() } else { allows.join(", ") }
     };

@@ -55,7 +55,7 @@ fn card(world: &World, id: i32, region: &DerpRegion, here: Option<BuiltIn<'_>>, 
     let home = world.nodes().filter(|n| n.path.online && i32::try_from(n.path.home_derp).ok() == Some(id)).count();
     let title = format!("relay-{id}");
     let mut seen: Vec<(&Arc<Node>, u32)> = world.nodes().filter_map(|n| Some((n, away(n, id)?))).collect();
-    seen.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.given_name.cmp(&b.0.given_name)));
+    hearthgate_sorted::sort_by(&mut seen, |a, b| b.1.cmp(&a.1).then_with(|| a.0.given_name.cmp(&b.0.given_name)));
     let from_here = seen.iter().find(|(n, _)| own == Some(n.stable_id().as_str())).map(|(_, micros)| *micros);
     html! {
         section.card aria-labelledby=(title) {

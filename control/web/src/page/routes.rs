@@ -13,7 +13,7 @@ use maud::{Markup, html};
 pub fn routes(viewer: &Viewer, world: &World, now: Now) -> String {
     let mut nodes: Vec<_> =
         world.nodes().filter(|n| !n.advertised_routes().is_empty() || !n.approved_routes.is_empty()).collect();
-    nodes.sort_by(|a, b| a.given_name.cmp(&b.given_name));
+    hearthgate_sorted::sort_by(&mut nodes, |a, b| a.given_name.cmp(&b.given_name));
     page(
         Some(viewer),
         "routes",

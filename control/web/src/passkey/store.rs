@@ -4,7 +4,7 @@ use super::{Challenge, Registered, Site};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hearthgate_core::{CoreError, Now, World};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// Most passkeys of one account.
@@ -14,7 +14,7 @@ pub const NAME_MAX: usize = 40;
 const KIND: &str = "web/passkey/";
 
 /// One passkey. All of it is public but whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Passkey {
     /// Identifier of the credential, as base64url.
     pub id: String,
@@ -35,15 +35,22 @@ pub struct Passkey {
     /// When it was registered.
     pub created: Timestamp,
     /// When it last logged somebody in.
-    #[serde(default)]
     pub used: Option<Timestamp>,
 }
+
+hearthgate_read::struct_of!(Passkey;
+must {
+    id: "id", account: "account", name: "name", site: "site", handle: "handle", key: "key", counter: "counter",
+    syncable: "syncable", created: "created",
+}
+may { used: "used" }
+not {});
 
 /// All passkeys of an account, the oldest first.
 #[must_use]
 pub fn mine(world: &World, account: &str) -> Vec<Passkey> {
     let mut all: Vec<Passkey> = world.records::<Passkey>(KIND).filter(|p| p.account == account).collect();
-    all.sort_by(|a, b| a.created.cmp(&b.created).then_with(|| a.id.cmp(&b.id)));
+    hearthgate_sorted::sort_by(&mut all, |a, b| a.created.cmp(&b.created).then_with(|| a.id.cmp(&b.id)));
     all
 }
 

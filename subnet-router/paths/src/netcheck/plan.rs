@@ -73,7 +73,9 @@ pub fn plan(regions: &[Region], basis: Basis<'_>) -> Vec<Probe> {
         }
         Some(last) => {
             let mut sorted: Vec<_> = regions.iter().filter(wanted).collect();
-            sorted.sort_by_key(|r| (last.latency.get(&r.id).copied().unwrap_or(Duration::MAX), r.id));
+            hearthgate_sorted::sort_by_key(&mut sorted, |r| {
+                (last.latency.get(&r.id).copied().unwrap_or(Duration::MAX), r.id)
+            });
             for (rank, region) in sorted.into_iter().enumerate() {
                 if rank < NEAR_REGIONS || basis.home == Some(region.id) {
                     again(&mut probes, region, rank, last, basis);
@@ -81,7 +83,7 @@ pub fn plan(regions: &[Region], basis: Basis<'_>) -> Vec<Probe> {
             }
         }
     }
-    probes.sort();
+    hearthgate_sorted::sort(&mut probes);
     probes
 }
 

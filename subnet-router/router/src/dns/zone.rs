@@ -108,7 +108,7 @@ impl Zone {
                 self.own.push(plain(suffix));
             }
         }
-        self.routes.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        hearthgate_sorted::sort_by_key(&mut self.routes, |(suffix, _)| std::cmp::Reverse(suffix.len()));
     }
 
     fn add_node(&mut self, node: &Node) {
