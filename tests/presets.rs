@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 /// No build has these: they need another C library, a compiler that MIPS has not, or much room.
 const NOWHERE: [&str; 5] = ["openssl-sys", "aws-lc-sys", "native-tls", "regex", "rusqlite"];
 /// The control server and what only it needs.
-const CONTROL: [&str; 11] = [
+const CONTROL: [&str; 10] = [
     "hearthgate-server",
     "hearthgate-store",
     "hearthgate-core",
@@ -17,7 +17,6 @@ const CONTROL: [&str; 11] = [
     "hearthgate-import",
     "redb",
     "sled",
-    "jsonwebtoken",
     "maud",
 ];
 /// The router and what only it needs.

@@ -1,10 +1,9 @@
 //! What a provider says about a person (OpenID Connect Core 1.0, section 5.1).
 
-use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// The claims that a login uses. Empty text means that there is none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
     /// The issuer.
     pub iss: String,
@@ -23,7 +22,6 @@ pub struct Claims {
     /// Mail address.
     pub email: String,
     /// Whether the provider checked that address. Some write it as text.
-    #[serde(deserialize_with = "truth")]
     pub email_verified: bool,
     /// URL of a picture.
     pub picture: String,
@@ -31,22 +29,50 @@ pub struct Claims {
     pub groups: Vec<String>,
 }
 
-fn truth<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Loose {
-        Bool(bool),
-        Text(String),
-        Other(serde::de::IgnoredAny),
-    }
-    Ok(match Loose::deserialize(d)? {
-        Loose::Bool(b) => b,
-        Loose::Text(t) => t.eq_ignore_ascii_case("true"),
-        Loose::Other(_) => false,
-    })
-}
-
 impl Claims {
+    /// Takes the claims out of an ID token's content or the answer of the user-info endpoint. Absent or `null` is as
+    /// empty, and no time at which it ends is as one long ago.
+    ///
+    /// # Errors
+    /// One of them is of another type: its name.
+    pub fn read(content: &Value) -> Result<Self, String> {
+        let given = |name: &str| content.get(name).filter(|value| !value.is_null());
+        let wrong = |name: &str| format!("its claim {name:?} is of another type");
+        let text = |name: &str| match given(name) {
+            None => Ok(String::new()),
+            Some(value) => value.as_str().map(str::to_owned).ok_or_else(|| wrong(name)),
+        };
+        let time = |name: &str| match given(name) {
+            None => Ok(None),
+            Some(value) => value.as_i64().map(Some).ok_or_else(|| wrong(name)),
+        };
+        let groups = match given("groups") {
+            None => Vec::new(),
+            Some(groups) => {
+                let groups = groups.as_array().ok_or_else(|| wrong("groups"))?.iter();
+                let groups = groups.map(|group| group.as_str().map(str::to_owned));
+                groups.collect::<Option<_>>().ok_or_else(|| wrong("groups"))?
+            }
+        };
+        Ok(Self {
+            iss: text("iss")?,
+            sub: text("sub")?,
+            exp: time("exp")?.unwrap_or_default(),
+            nbf: time("nbf")?,
+            nonce: text("nonce")?,
+            name: text("name")?,
+            preferred_username: text("preferred_username")?,
+            email: text("email")?,
+            email_verified: match given("email_verified") {
+                Some(Value::Bool(yes)) => *yes,
+                Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
+                _ => false,
+            },
+            picture: text("picture")?,
+            groups,
+        })
+    }
+
     /// Fills in from the user-info endpoint what the ID token left out. An answer about somebody else is ignored
     /// (section 5.3.2).
     pub fn merge(&mut self, info: Self) {

@@ -11,6 +11,7 @@
 
 mod claims;
 mod client;
+mod jwt;
 mod metadata;
 mod rules;
 mod token;

@@ -1,8 +1,8 @@
 //! What a provider publishes about itself (OpenID Connect Discovery 1.0, section 3).
 
 use crate::OidcError;
+use hearthgate_read::struct_of;
 use http::Uri;
-use serde::Deserialize;
 
 /// Where the metadata of an issuer is (section 4).
 #[must_use]
@@ -11,7 +11,7 @@ pub fn discovery_url(issuer: &str) -> String {
 }
 
 /// The parts of the metadata that a login needs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
     /// Who issues the tokens.
     pub issuer: String,
@@ -22,12 +22,23 @@ pub struct Metadata {
     /// The provider's keys.
     pub jwks_uri: String,
     /// More about a person; not every provider has it.
-    #[serde(default)]
     pub userinfo_endpoint: Option<String>,
     /// How a client proves itself at the token endpoint; none named means `client_secret_basic`.
-    #[serde(default)]
     pub token_endpoint_auth_methods_supported: Vec<String>,
 }
+
+struct_of!(Metadata;
+must {
+    issuer: "issuer",
+    authorization_endpoint: "authorization_endpoint",
+    token_endpoint: "token_endpoint",
+    jwks_uri: "jwks_uri",
+}
+may {
+    userinfo_endpoint: "userinfo_endpoint",
+    token_endpoint_auth_methods_supported: "token_endpoint_auth_methods_supported",
+}
+not {});
 
 impl Metadata {
     /// Reads the document of `issuer`.

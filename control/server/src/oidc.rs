@@ -205,7 +205,7 @@ impl Oidc {
             let bearer = format!("Bearer {}", tokens.access_token);
             let answer = self.fetch.send(url, Send { body: None, authorization: Some(&bearer) }).await;
             // It only adds to what is known and proven already.
-            match answer.map(|a| serde_json::from_slice::<Claims>(&a.body)) {
+            match answer.map(|a| user_info(&a.body)) {
                 Ok(Ok(more)) => claims.merge(more),
                 Ok(Err(e)) => tracing::warn!(error = %e, "the provider's user info cannot be read"),
                 Err(e) => tracing::warn!(error = %e, "the provider's user info cannot be had"),
@@ -228,6 +228,11 @@ impl Oidc {
     fn client(&self, server_url: &str) -> Client {
         Client { redirect_uri: format!("{server_url}/oidc/callback"), ..self.options.client.clone() }
     }
+}
+
+fn user_info(body: &[u8]) -> Result<Claims, String> {
+    let content = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    Claims::read(&content)
 }
 
 fn identity(claims: Claims) -> Identity {
