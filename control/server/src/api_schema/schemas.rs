@@ -2,8 +2,8 @@
 //!
 //! As code that makes them they were 40 KB of the program, as text they are 6. In the short form a schema is
 //!
-//! * a word: `text`, `flag`, `integer`, `object`, `text?` and `object?` (or null), `time` (or null), `id`, `user`, `node`, `route`,
-//!   `tag`, `login`, `service`;
+//! * a word: `text`, `flag`, `integer`, `object`, `text?` and `object?` (or null), `time` (or null), `id`, `user`,
+//!   `node`, `route`, `tag`, `login`, `service`;
 //! * `@Name`, the schema of that name; `[` and a word, a list of it; `^…`, texts that match; `a|b|c`, one of these texts;
 //! * an object, whose keys are properties; those with `!` behind them must be there;
 //! * `{"=": …}`, a schema as OpenAPI 3.1 has it.
