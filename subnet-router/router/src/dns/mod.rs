@@ -2,6 +2,7 @@
 //! for devices of the LAN. Names of the network are answered from the map; others go to the resolvers that the network
 //! names, to the exit node in use, or to the machine's own.
 
+mod wire;
 mod zone;
 
 pub use zone::{Upstream, Verdict, Zone};

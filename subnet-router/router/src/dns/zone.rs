@@ -5,14 +5,13 @@
 //! asked for all else, unless the network names resolvers that are meant for this too (`dnsConfigForNetmap` in
 //! `ipn/ipnlocal/node_backend.go` of v1.102.5).
 
+use super::wire::{
+    A, AAAA, AUTHORITATIVE, NAME_ERROR, NO_ERROR, PTR, Query, RECURSION_AVAILABLE, SERVER_FAILURE, TRUNCATED, sent,
+};
 use hearthgate_client::Netmap;
 use hearthgate_plane::via_address;
 use hearthgate_sorted::SortedMap;
 use hearthgate_tailcfg::{Node, Resolver};
-use simple_dns::{
-    CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE,
-    rdata::{A, AAAA, PTR, RData},
-};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How long an answer may be kept, in seconds.
@@ -125,86 +124,57 @@ impl Zone {
     /// Looks at a query.
     #[must_use]
     pub fn decide(&self, query: &[u8]) -> Verdict {
-        let Ok(packet) = Packet::parse(query) else { return Verdict::Ignore };
-        let [question] = packet.questions.as_slice() else { return Verdict::Ignore };
-        if packet.has_flags(PacketFlag::RESPONSE) {
-            return Verdict::Ignore;
-        }
-        let name = plain(&question.qname.to_string());
-        if let Some(address) = reverse_address(&name)
+        let Some(query) = Query::parse(query).filter(|query| !query.is_response()) else { return Verdict::Ignore };
+        let name = query.name.as_str();
+        if let Some(address) = reverse_address(name)
             && let Some(target) = self.reverse.get(&address)
         {
-            let found = wants(question.qtype, TYPE::PTR).then(|| Name::new(target).ok()).flatten();
-            return self.reply(
-                &packet,
-                found.map(|target| RData::PTR(PTR(target))).into_iter().collect(),
-                RCODE::NoError,
-            );
+            let found = query.wants(PTR).then(|| sent(target)).flatten();
+            return reply(&query, found.map(|target| (PTR, target)).into_iter().collect(), NO_ERROR);
         }
-        let via = via_name(&name, &self.own).map(|address| vec![address.into()]);
-        if let Some(found) = via.as_ref().or_else(|| self.names.get(&name)) {
+        let via = via_name(name, &self.own).map(|address| vec![address.into()]);
+        if let Some(found) = via.as_ref().or_else(|| self.names.get(name)) {
             let data = found.iter().filter_map(|address| match address {
-                IpAddr::V4(v4) if wants(question.qtype, TYPE::A) => Some(RData::A(A::from(*v4))),
-                IpAddr::V6(v6) if wants(question.qtype, TYPE::AAAA) => Some(RData::AAAA(AAAA::from(*v6))),
+                IpAddr::V4(v4) if query.wants(A) => Some((A, v4.octets().to_vec())),
+                IpAddr::V6(v6) if query.wants(AAAA) => Some((AAAA, v6.octets().to_vec())),
                 _ => None,
             });
-            return self.reply(&packet, data.collect(), RCODE::NoError);
+            return reply(&query, data.collect(), NO_ERROR);
         }
-        let route = self.routes.iter().find(|(suffix, _)| is_under(&name, suffix));
-        let own = self.own.iter().filter(|suffix| is_under(&name, suffix)).map(String::len).max();
+        let route = self.routes.iter().find(|(suffix, _)| is_under(name, suffix));
+        let own = self.own.iter().filter(|suffix| is_under(name, suffix)).map(String::len).max();
         match (route, own) {
             (Some((suffix, upstreams)), own) if own.is_none_or(|len| len <= suffix.len()) => {
                 Verdict::Forward(upstreams.clone())
             }
-            (_, Some(_)) => self.reply(&packet, Vec::new(), RCODE::NameError),
+            (_, Some(_)) => reply(&query, Vec::new(), NAME_ERROR),
             _ => Verdict::Forward(self.defaults.clone()),
         }
     }
+}
 
-    fn reply(&self, query: &Packet<'_>, data: Vec<RData<'_>>, code: RCODE) -> Verdict {
-        let Some(question) = query.questions.first() else { return Verdict::Ignore };
-        let mut packet = Packet::new_reply(query.id());
-        packet.set_flags(PacketFlag::AUTHORITATIVE_ANSWER | PacketFlag::RECURSION_AVAILABLE);
-        if query.has_flags(PacketFlag::RECURSION_DESIRED) {
-            packet.set_flags(PacketFlag::RECURSION_DESIRED);
-        }
-        *packet.rcode_mut() = code;
-        packet.questions.push(question.clone());
-        packet.answers =
-            data.into_iter().map(|data| ResourceRecord::new(question.qname.clone(), CLASS::IN, TTL, data)).collect();
-        packet.build_bytes_vec_compressed().map_or(Verdict::Ignore, Verdict::Answer)
-    }
+/// An answer that we know ourselves.
+fn reply(query: &Query<'_>, records: Vec<(u16, Vec<u8>)>, code: u16) -> Verdict {
+    Verdict::Answer(query.reply(AUTHORITATIVE | RECURSION_AVAILABLE, code, TTL, &records))
 }
 
 /// An answer that says only that nothing could be found out; `None` if `query` is no query.
 #[must_use]
 pub fn failure(query: &[u8]) -> Option<Vec<u8>> {
-    let packet = Packet::parse(query).ok()?;
-    let mut reply = Packet::new_reply(packet.id());
-    *reply.rcode_mut() = RCODE::ServerFailure;
-    reply.questions = packet.questions;
-    reply.build_bytes_vec_compressed().ok()
+    Some(Query::parse(query)?.reply(0, SERVER_FAILURE, 0, &[]))
 }
 
 /// How long an answer over UDP to this query may be: what it says itself (EDNS, RFC 6891), or DNS's own limit.
 #[must_use]
 pub fn udp_room(query: &[u8]) -> usize {
-    let said = Packet::parse(query).ok().and_then(|packet| packet.opt().map(|opt| opt.udp_packet_size));
+    let said = Query::parse(query).and_then(|query| query.room);
     said.map_or(UDP_ROOM, |size| usize::from(size).max(UDP_ROOM))
 }
 
 /// An empty answer that asks to come again over TCP; `None` if `query` is no query.
 #[must_use]
 pub fn truncated(query: &[u8]) -> Option<Vec<u8>> {
-    let packet = Packet::parse(query).ok()?;
-    let mut reply = Packet::new_reply(packet.id());
-    reply.set_flags(PacketFlag::TRUNCATION | PacketFlag::RECURSION_AVAILABLE);
-    reply.questions = packet.questions;
-    reply.build_bytes_vec_compressed().ok()
-}
-
-fn wants(asked: QTYPE, kind: TYPE) -> bool {
-    asked == QTYPE::TYPE(kind) || asked == QTYPE::ANY
+    Some(Query::parse(query)?.reply(TRUNCATED | RECURSION_AVAILABLE, NO_ERROR, 0, &[]))
 }
 
 /// In lower case, without the last dot.
@@ -272,7 +242,10 @@ fn reverse_address(name: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use hearthgate_tailcfg::{DnsConfig, DnsRecord, Hostinfo, Service};
-    use simple_dns::{QCLASS, Question, rdata::OPT};
+    use simple_dns::{
+        CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE,
+        rdata::{OPT, RData},
+    };
 
     fn query(name: &str, kind: TYPE) -> Vec<u8> {
         let mut packet = Packet::new_query(7);
