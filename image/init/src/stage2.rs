@@ -82,11 +82,11 @@ pub fn run() -> io::Result<()> {
             dog.hear();
         }
         service.tend();
-        match (&mut dhcp, network::interface()) {
-            (Some(client), _) => client.tend(),
+        if let Some(client) = &mut dhcp {
+            client.tend();
+        } else if let Some(interface) = network::interface() {
             // An adapter that was put in later.
-            (None, Some(interface)) => dhcp = Some(Service::start("udhcpc", network::dhcp(&interface)?)),
-            (None, None) => {}
+            dhcp = Some(Service::start("udhcpc", network::dhcp(&interface)?));
         }
         if !well {
             well = is_healthy(Path::new(settings::SOCKET));
