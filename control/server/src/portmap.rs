@@ -176,10 +176,15 @@ pub(crate) async fn keep(app: App) {
             app.portmap.lock().gateway = now;
         }
         app.portmap.lock().begun = wish.on();
-        compare(&app).await;
+        let idle = running.is_empty();
+        let rest = async {
+            // It may take seconds, and whoever switches it off does not wait for it.
+            compare(&app).await;
+            sleep(LOOK_EVERY).await;
+        };
         tokio::select! {
             changed = wishes.changed() => if changed.is_err() { return },
-            () = sleep(LOOK_EVERY), if !running.is_empty() => {}
+            () = rest, if !idle => {}
         }
     }
 }

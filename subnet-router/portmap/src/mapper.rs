@@ -269,7 +269,13 @@ impl Mapper {
             Some(Mapping { method: Method::Upnp, service: Some(service), external, .. }) => {
                 self.command(VecDeque::from([service]), external.port(), LIFETIME, 1, now);
             }
-            Some(mapping) => self.ask(mapping.method, 1, now),
+            Some(mapping) => {
+                // The line may have another address by now, which an answer about the port does not tell.
+                if let (Method::Pmp, Some(gateway)) = (mapping.method, self.gateway) {
+                    self.send(SocketAddr::from((gateway.address, pmp::PORT)), pmp::address_request());
+                }
+                self.ask(mapping.method, 1, now);
+            }
             None => self.probe(now),
         }
     }

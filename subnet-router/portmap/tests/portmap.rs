@@ -135,12 +135,20 @@ fn nat_pmp_is_mapped_renewed_and_noticed_when_gone() {
     assert_eq!(b.mapper.mapped(), Some((Method::Pmp, external)));
 
     assert_eq!(b.wait(), TWO_HOURS / 2, "renewed at half its life");
-    assert_eq!(b.actions(), [MapperAction::Send { to, bytes: pmp::map_request(UDP, 50_000, TWO_HOURS) }]);
+    let renewed = [pmp::address_request(), pmp::map_request(UDP, 50_000, TWO_HOURS)];
+    assert_eq!(b.actions(), renewed.map(|bytes| MapperAction::Send { to, bytes }));
     b.router_says(&pmp_mapped(101 + 3600, 50_000, 7200));
     assert_eq!(b.actions(), [], "the same mapping is no news");
     b.event(MapperEvent::Gateway(Some(Gateway { address: ROUTER, own: OWN })));
-    assert_eq!(b.actions().len(), 2, "after a link change it is told again, and renewed");
+    assert_eq!(b.actions().len(), 3, "after a link change it is told again, and renewed");
     b.router_says(&pmp_mapped(101 + 3600, 50_000, 7200));
+
+    // The line got another address.
+    b.event(MapperEvent::Gateway(Some(Gateway { address: ROUTER, own: OWN })));
+    b.actions();
+    b.router_says(&pmp_address(101 + 3600, [203, 0, 113, 77]));
+    b.router_says(&pmp_mapped(101 + 3600, 50_000, 7200));
+    assert_eq!(b.actions(), [MapperAction::Mapped(Some("203.0.113.77:50000".parse().unwrap()))]);
 
     // The router restarts and says so: its uptime went back.
     b.now += Duration::from_secs(60);

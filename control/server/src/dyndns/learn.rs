@@ -1,6 +1,6 @@
-//! Where the public addresses come from, best first: this machine's interfaces; what the household's router said when
-//! it opened a port; what the router in this process reports of itself (port mapping, then STUN); STUN servers of the relays that devices are told of; what a front
-//! saw. All but the first are about IPv4, because nobody translates IPv6.
+//! Where the public addresses come from, best first: this machine's interfaces; what the router in this process
+//! reports of itself (port mapping, then STUN); STUN servers of the relays that devices are told of; what the
+//! household's router said when it opened a port; what a front saw. All but the first are about IPv4, because nobody translates IPv6.
 
 use crate::{admin::own_addresses, state::App};
 use hearthgate_core::Snapshot;
@@ -60,16 +60,14 @@ async fn v4(app: &App, before: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
     if let Some(found) = before.filter(|b| own.contains(b)).or_else(|| own.first().copied()) {
         return Some(found);
     }
-    if let Some(found) = app.portmap.address().and_then(|ip| public_v4(ip.into())) {
-        return Some(found);
-    }
     let router = app.own_router.own_id().await;
     if let Some(found) = router.and_then(|id| of_router(&app.control.current(), &id)) {
         return Some(found);
     }
     match by_stun(app).await {
         Some(found) => Some(found),
-        None => of_front(app),
+        // At most as old as the mapping's last renewal, while STUN is a minute old.
+        None => app.portmap.address().and_then(|ip| public_v4(ip.into())).or_else(|| of_front(app)),
     }
 }
 
