@@ -252,7 +252,6 @@ async fn store_and_tell(app: &App, actor: String, on: Option<bool>) -> Result<Re
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Switch {
     on: bool,
 }

@@ -175,7 +175,8 @@ fn inside(gateway: Ipv4Addr, at: SocketAddr) -> Finding {
              of it (double NAT)."
         ),
         format!(
-            "Let the outer router forward the ports to {own}, or make it a plain modem (bridge mode), or use a front (below)."
+            "Let the outer router forward the ports to {own}, or make it a plain modem (bridge mode), or use a \
+             front (below)."
         ),
     )
 }

@@ -50,8 +50,8 @@ impl Drop for PortMap {
 }
 
 impl PortMap {
-    /// Starts one for this port; what is mapped comes out of the queue, if somebody keeps its end. `mark` is put on what it
-    /// sends, so that it goes past the tunnel.
+    /// Starts one for this port; what is mapped comes out of the queue, if somebody keeps its end. `mark` is put on
+    /// what it sends, so that it goes past the tunnel.
     ///
     /// # Errors
     /// No random numbers, or no socket.

@@ -1,6 +1,6 @@
-//! A box behind a home router that opens ports when it is asked: miniupnpd, which speaks NAT-PMP, PCP and UPnP. Closed until
-//! the owner says so; then an official client joins from the Internet, and STUN answers it; closed again when it is switched
-//! off, and when the box stops. Where another machine has the port, the one that was given is told.
+//! A box behind a home router that opens ports when it is asked: miniupnpd, which speaks NAT-PMP, PCP and UPnP. Closed
+//! until the owner says so; then an official client joins from the Internet, and STUN answers it; closed again when it
+//! is switched off, and when the box stops. Where another machine has the port, the one that was given is told.
 //!
 //! ```text
 //!          internet
