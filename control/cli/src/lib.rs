@@ -43,6 +43,7 @@ mod place;
 mod policy;
 #[cfg(feature = "control")]
 mod policy_text;
+#[cfg(feature = "control")]
 mod portmap;
 #[cfg(feature = "control")]
 mod remote;
