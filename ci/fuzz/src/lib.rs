@@ -12,6 +12,7 @@ mod dns;
 mod files;
 mod front;
 mod json;
+mod oidc;
 mod passkey;
 mod relay;
 mod router;
@@ -46,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     json::MAP_RESPONSE,
     json::REGISTER_REQUEST,
     json::SMALL_REQUESTS,
+    oidc::PROVIDER,
     passkey::ANSWERS,
     relay::DERP_FRAMES,
     relay::DERP_HELLO,
