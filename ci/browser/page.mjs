@@ -68,6 +68,23 @@ export async function watched(context, trouble) {
   return page;
 }
 
+/** A window whose clicks with `press` are counted. */
+export async function counted(context, trouble) {
+  const page = await watched(context, trouble);
+  page.clicks = 0;
+  page.press = async (selector) => { page.clicks += 1; await page.click(selector); };
+  return page;
+}
+
+/** Makes the first owner, anna, of a fresh box whose first page is open. */
+export async function claim(page, box, password) {
+  await page.fill("#code", box.setupCode());
+  await page.fill("#name", "anna");
+  await page.fill("#password", password);
+  await (page.clicks === undefined ? page.click("main button") : page.press("main button"));
+  await page.waitForURL(/setup$/);
+}
+
 /** Logs in with the form. */
 export async function logIn(page, url, name, password) {
   await page.goto(`${url}/admin/login`);

@@ -43,10 +43,21 @@ fn write(level: Level, message: String, fields: Vec<(&'static str, String)>) {
             // Writing to a String cannot fail.
             let _ = write!(line, " {k}={v}");
         }
-        line
+        one_line(line)
     };
     // A log that cannot be written has nowhere to say so.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Control characters as escapes: what a stranger sent can neither begin a line of its own nor speak to a terminal.
+fn one_line(line: String) -> String {
+    if !line.contains(char::is_control) {
+        return line;
+    }
+    line.chars().fold(String::new(), |mut out, c| {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        out
+    })
 }
 
 /// What libraries say through the crate `tracing`.
@@ -113,5 +124,17 @@ mod libraries {
         }
         fn enter(&self, _: &span::Id) {}
         fn exit(&self, _: &span::Id) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn a_stranger_begins_no_line_and_says_nothing_to_a_terminal() {
+        let said = "name=a\nINFO all is well\r\u{1b}[2J \u{85}é".to_owned();
+        assert_eq!(one_line(said), r"name=a\nINFO all is well\r\u{1b}[2J \u{85}é");
+        assert_eq!(one_line("é plain".into()), "é plain");
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     api_schema,
     api_v1::{problem, status_of},
     options::Options,
-    reply::{Reply, json},
+    reply::{self, Reply},
     state::App,
     writer::Unavailable,
 };
@@ -18,10 +18,10 @@ use hearthgate_core::{CoreError, World};
 use hearthgate_gateway::{PortMap, default_gateway};
 use hearthgate_http::spawn;
 use hearthgate_portmap::{Gateway, Protocol, Status, Trouble, Wanted};
+use hearthgate_read::{json, struct_of};
 use hearthgate_web::portmap::{HTTPS, Port, Ports, Purpose, https_port};
 use http::{HeaderValue, Method, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -251,10 +251,14 @@ async fn store_and_tell(app: &App, actor: String, on: Option<bool>) -> Result<Re
     Ok(done)
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Switch {
     on: bool,
 }
+struct_of!(Switch;
+must { on: "on" }
+may {}
+not {});
 
 /// `/api/v1/portmap`: GET tells it, POST switches, DELETE goes back to the configuration.
 pub(crate) async fn api(app: &App, actor: String, method: &Method, body: &[u8]) -> Reply {
@@ -268,7 +272,7 @@ pub(crate) async fn api(app: &App, actor: String, method: &Method, body: &[u8]) 
         _ => return api_schema::not_this_method(HeaderValue::from_static("DELETE, GET, POST")),
     };
     match done {
-        Ok(Ok(())) => json(&view(&seen(app))),
+        Ok(Ok(())) => reply::json(&view(&seen(app))),
         Ok(Err(e)) => problem(status_of(&e), &e.to_string()),
         Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
     }

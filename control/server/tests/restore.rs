@@ -203,6 +203,18 @@ async fn a_folder_is_replaced_while_nobody_has_it_open_and_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_not_there_gets_the_state_too() {
+    let server = Box::new().await;
+    server.make("anna").await;
+    let file = server.dir.path().join("mine");
+    std::fs::write(&file, server.raw("GET", "backup", b"").await.2).unwrap();
+    let new = server.dir.path().join("new/machine");
+    assert_eq!(replace(&file, &new, server.options.engine).expect("put in place").users, 1);
+    assert!(new.join("noise_private.key").exists() && !kept_file(&new).exists(), "nothing was there to keep");
+    server.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_no_backup_leaves_what_was_confirmed() {
     let server = Box::new().await;
     server.make("anna").await;

@@ -22,7 +22,7 @@ use hearthgate_web::{
 use jiff::Timestamp;
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt as _, lchown},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, lchown},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -241,6 +241,9 @@ pub(crate) async fn note(app: &App, swapped: Swapped) {
 /// # Errors
 /// It is damaged, or the disk failed; then the state is the old one.
 pub fn replace(file: &Path, state_dir: &Path, engine: EngineKind) -> Result<Summary, Refusal> {
+    // On a new machine nothing was there before: the same command restores there.
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir);
+    made.map_err(swap::failed("making the folder", state_dir))?;
     let _lock = FolderLock::take(state_dir)?;
     // Confirmed to be put back, and not begun: it goes by its usual name again.
     if state_dir.join(swap::BACK).exists() {
