@@ -173,13 +173,18 @@ fn later_settings_are_followed_and_old_ones_taken_back() {
     assert_eq!(router.network("follow"), ["dnsmasq"]);
     let now = router.text("store");
     assert!(now.contains("rebind_domain=home.example\n") && now.contains("server=/home.example/100.100.100.100\n"));
+    assert!(now.contains("notinterface=ts0\n"), "dnsmasq would take the resolver's port: {now}");
     assert!(!now.contains("hearthgate.internal") && now.contains("server=192.0.2.1\n"), "{now}");
     router.set("hearthgate.router.enabled=0");
     router.network("follow");
-    assert!(!router.text("store").contains("100.100.100.100"));
+    let now = router.text("store");
+    assert!(!now.contains("100.100.100.100") && !now.contains("notinterface"), "{now}");
 
+    router.set("hearthgate.router.enabled=1");
+    router.network("follow");
     router.set("hearthgate.network.device=ts7");
-    assert_eq!(router.network("follow"), ["firewall", "network"]);
+    assert_eq!(router.network("follow"), ["dnsmasq", "firewall", "network"]);
+    assert!(router.text("store").contains("notinterface=ts7\n"));
     let now = router.text("store");
     assert!(now.contains("network.tailnet.device=ts7\n") && now.contains("zone.device=ts7\n"), "{now}");
     assert!(now.contains("zone.device=ts7-via\n") && !now.contains("=ts0"), "{now}");

@@ -45,7 +45,7 @@ return view.extend({
 
 		o = s.option(form.Value, 'server_url', _('URL for clients'),
 			_('Plain http works with official clients only for private addresses; use https for a name.'));
-		o.placeholder = _('from the LAN address');
+		o.placeholder = _('http, the LAN address and the port');
 
 		o = s.option(form.Value, 'port', _('Port'));
 		o.datatype = 'port';
@@ -97,6 +97,13 @@ return view.extend({
 		o.rmempty = false;
 
 		o = s.option(form.Flag, 'accept_routes', _('Uses the subnets that other routers offer'));
+		o.rmempty = false;
+
+		s = m.section(form.NamedSection, 'network', 'network', _('Firewall'));
+
+		o = s.option(form.Flag, 'public', _('Accept from the Internet'),
+			_('Opens the ports of the server, STUN and WireGuard to the zone wan.'));
+		o.default = '0';
 		o.rmempty = false;
 
 		s = m.section(form.NamedSection, 'dyndns', 'dyndns', _('A name that follows the public addresses'),
