@@ -225,11 +225,12 @@ fn a_new_wan_is_told_and_a_device_that_lost_its_addresses_is_made_again() {
     assert!(run("ifdown", "wan", "").is_empty() && run("ifup", "lan", "").is_empty());
 
     let (with, without) = ("inet 100.64.0.1/32 scope global ts0", "inet6 fe80::1/64 scope link");
-    assert_eq!(run("ifup", "tailnet", without), "", "it has not joined yet");
-    assert_eq!(run("ifup", "tailnet", with), "");
-    assert_eq!(run("ifup", "tailnet", without), "ip link set dev ts0 down\n");
+    let (dnsmasq, down) = ("dnsmasq reload\n", "ip link set dev ts0 down\n");
+    assert_eq!(run("ifup", "tailnet", without), dnsmasq, "it has not joined yet");
+    assert_eq!(run("ifup", "tailnet", with), dnsmasq);
+    assert_eq!(run("ifup", "tailnet", without), [dnsmasq, down].concat());
     std::fs::write(device.join("ifindex"), "8\n").unwrap();
-    assert_eq!(run("ifup", "tailnet", without), "", "another one, which is new");
+    assert_eq!(run("ifup", "tailnet", without), dnsmasq, "another one, which is new");
 }
 
 /// The init script with its paths in the router's folder, run by a stand-in for rc.common.
