@@ -24,7 +24,8 @@ pub fn openwrt_program(files: Tree, binary: Vec<u8>, architecture: &str, version
         version: version.into(),
         release: 1,
         architecture: architecture.into(),
-        depends: vec!["kmod-wireguard".into(), "ca-bundle".into()],
+        // The second is there wherever OpenWrt's firewall is, and without it this router cannot be a member.
+        depends: vec!["kmod-wireguard".into(), "kmod-nft-nat".into(), "ca-bundle".into()],
         license: LICENSE.into(),
         section: "net".into(),
         url: URL.into(),

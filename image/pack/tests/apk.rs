@@ -145,7 +145,7 @@ fn a_package_reads_back_whole_and_signed() {
     assert_eq!(info.at(5).text(), "aarch64_cortex-a53");
     assert_eq!(info.at(11), V::Int(EPOCH));
     let needs: Vec<_> = info.at(15).items().iter().map(|d| d.at(1).text()).collect();
-    assert_eq!(needs, ["ca-bundle", "kmod-wireguard"], "sorted");
+    assert_eq!(needs, ["ca-bundle", "kmod-nft-nat", "kmod-wireguard"], "sorted");
     assert!(root(&blocks[0].1).at(3).at(3).text().contains("default_postinst"));
     assert!(root(&blocks[0].1).at(3).at(7).text().contains("PKG_UPGRADE=1"));
 

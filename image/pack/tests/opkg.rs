@@ -67,7 +67,7 @@ fn members_lie_as_opkg_wants_them_and_nothing_of_this_machine_is_inside() {
 
     let unpacked = output(Command::new("sh").current_dir(dir.path()).args(["-c", "gzip -dc data.tar.gz | wc -c"]));
     assert!(made.control.contains(&format!("Installed-Size: {}\n", unpacked.trim())));
-    assert!(made.control.contains("Depends: kmod-wireguard, ca-bundle\n"));
+    assert!(made.control.contains("Depends: kmod-wireguard, kmod-nft-nat, ca-bundle\n"));
 }
 
 #[test]
