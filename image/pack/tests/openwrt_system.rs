@@ -328,6 +328,7 @@ fn the_url_of_a_router_is_its_address_on_the_lan() {
     let service = Service::new("config hearthgate 'main'\n");
     let script = here("../../openwrt/hearthgate/usr/libexec/hearthgate/uci-to-toml");
     let functions = here("tests/stand-ins/functions.sh");
+    let last = service.router.at("last.toml");
     let url = |main: &str, network: &str| {
         service.settings(&format!("config hearthgate 'main'\n{main}"));
         std::fs::write(service.router.at("network.sh"), network).unwrap();
@@ -336,6 +337,7 @@ fn the_url_of_a_router_is_its_address_on_the_lan() {
             ("FUNCTIONS", functions.to_str().unwrap()),
             ("UCI_CONFIG_DIR", config.to_str().unwrap()),
             ("NETWORK", network.to_str().unwrap()),
+            ("LAST", last.to_str().unwrap()),
         ];
         let toml = service.router.ash(&script, &[], &variables);
         let loaded = hearthgate_config::load(Some(("uci", &toml)), &[]);
@@ -352,4 +354,8 @@ fn the_url_of_a_router_is_its_address_on_the_lan() {
     assert_eq!(url("\toption listen '10.0.0.1'\n", up), "", "the program takes that one");
     service.router.set("network.lan.ipaddr=");
     assert_eq!(url("", down), "", "no LAN");
+    std::fs::write(&last, "server_url = \"http://10.11.12.1:8080\"\nlisten_addr = \"0.0.0.0:8080\"\n").unwrap();
+    assert_eq!(url("", down), "http://10.11.12.1:8080", "it is down for a moment");
+    std::fs::write(&last, "server_url = \"https://vpn.example.org\"\n").unwrap();
+    assert_eq!(url("", down), "", "that was the user's, who took it away");
 }
