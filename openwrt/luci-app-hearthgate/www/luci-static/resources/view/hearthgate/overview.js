@@ -43,7 +43,8 @@ return view.extend({
 		var status = E('p', {}), table = E('table', { 'class': 'table' });
 		var setup = data[4] || {};
 		var port = uci.get('hearthgate', 'main', 'port') || '8080';
-		var page = 'http://' + window.location.hostname + ':' + port + '/admin/';
+		var scheme = uci.get('hearthgate', 'main', 'tls_cert') ? 'https://' : 'http://';
+		var page = scheme + window.location.hostname + ':' + port + '/admin/';
 
 		function show(services, nodes) {
 			dom.content(status, isRunning(services) ? _('The service is running.') : _('The service is not running.'));
