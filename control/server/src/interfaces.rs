@@ -35,14 +35,23 @@ pub(crate) fn nearby() -> Vec<IpNet> {
     found
 }
 
-/// The address this machine would use to reach the world: what clients on its LAN can reach it at. No packet is sent.
+/// The address this machine would use to reach the world: what clients on its LAN can reach it at. Without a way to the
+/// world the first one that others may know. No packet is sent.
 #[must_use]
 pub fn guess_lan_address() -> IpAddr {
     // RFC 5737 documentation address: only the choice of the local address matters.
     let towards = (Ipv4Addr::new(192, 0, 2, 1), 9);
     let guess =
         UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|s| s.connect(towards).and_then(|()| s.local_addr()));
-    guess.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |a| a.ip())
+    guess.map_or_else(|_| without_a_way_out(lan_addresses()), |a| a.ip())
+}
+
+fn without_a_way_out(addresses: Vec<IpAddr>) -> IpAddr {
+    let alone = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    addresses.into_iter().find(|ip| !alone(ip)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 fn outer() -> impl Iterator<Item = InterfaceAddress> {
@@ -77,6 +86,14 @@ mod tests {
         for outer in ["eth0", "br-lan", "br-0", "wlan0", "end0", "lo"] {
             assert!(!is_inner(outer), "{outer}");
         }
+    }
+
+    #[test]
+    fn a_lan_without_a_way_out_is_a_lan() {
+        let guess = |all: &[&str]| without_a_way_out(all.iter().map(|ip| ip.parse().unwrap()).collect()).to_string();
+        assert_eq!(guess(&["127.0.0.1", "169.254.7.7", "192.168.1.1", "::1"]), "192.168.1.1");
+        assert_eq!(guess(&["127.0.0.1", "::1", "fe80::1", "fd12::1"]), "fd12::1");
+        assert_eq!(guess(&["127.0.0.1", "fe80::1"]), "127.0.0.1");
     }
 
     #[test]
