@@ -8,6 +8,7 @@
 mod download;
 mod pin;
 mod suites;
+mod way;
 
 pub use download::Download;
 pub use pin::pinned;
@@ -19,15 +20,13 @@ use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use std::{
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 /// Longest time for a connection, TLS included.
@@ -99,6 +98,7 @@ pub struct Fetch {
     tls: OnceLock<Arc<ClientConfig>>,
     answer_max: Option<usize>,
     public_only: bool,
+    way: way::Way,
 }
 
 impl Fetch {
@@ -124,6 +124,13 @@ impl Fetch {
     #[must_use]
     pub fn public_only(self) -> Self {
         Self { public_only: true, ..self }
+    }
+
+    /// Gives its connections a firewall mark (`SO_MARK`), by which they go past a tunnel, and remembers where names led:
+    /// the way to whom a tunnel depends on must not depend on the tunnel. A process that may not set marks goes without.
+    #[must_use]
+    pub fn marked(self, mark: u32) -> Self {
+        Self { way: way::Way::marked(mark), ..self }
     }
 
     /// Fetches a URL.
@@ -180,18 +187,7 @@ impl Fetch {
         let unreachable =
             |e: &dyn std::fmt::Display| FetchError::Unreachable { host: host.clone(), why: e.to_string() };
         let slow = |_| FetchError::Slow(host.clone());
-        let found = timeout(CONNECT_WITHIN, lookup_host((host.as_str(), port))).await.map_err(slow)?;
-        // What is connected to is what was looked at: a name cannot lead elsewhere in between.
-        let found: Vec<SocketAddr> = found.map_err(|e| unreachable(&e))?.collect();
-        let fit = |a: &SocketAddr| !self.public_only || hearthgate_addresses::is_public(a.ip());
-        let addresses: Vec<SocketAddr> = found.iter().copied().filter(fit).collect();
-        if addresses.is_empty() && !found.is_empty() {
-            return Err(FetchError::NotPublic(host));
-        }
-        let tcp = timeout(CONNECT_WITHIN, TcpStream::connect(&addresses[..]))
-            .await
-            .map_err(slow)?
-            .map_err(|e| unreachable(&e))?;
+        let tcp = self.tcp(&host, port).await?;
         // Servers expect the path alone, and the name in a header.
         *request.uri_mut() = uri.path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| wrong())?;
         let authority = uri.authority().map_or("", |a| a.as_str());
@@ -203,6 +199,24 @@ impl Fetch {
         let stream = timeout(CONNECT_WITHIN, TlsConnector::from(tls).connect(name, tcp)).await.map_err(slow)?;
         let stream = stream.map_err(|e| unreachable(&e))?;
         Ok((Box::new(stream), request, host))
+    }
+
+    /// Connects to a host, as requests do.
+    ///
+    /// # Errors
+    /// It cannot be reached, or may not be.
+    pub async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, FetchError> {
+        let unreachable = |e: io::Error| FetchError::Unreachable { host: host.to_owned(), why: e.to_string() };
+        let slow = |_| FetchError::Slow(host.to_owned());
+        let found = timeout(CONNECT_WITHIN, self.way.look_up(host, port)).await.map_err(slow)?;
+        // What is connected to is what was looked at: a name cannot lead elsewhere in between.
+        let found = found.map_err(unreachable)?;
+        let fit = |a: &SocketAddr| !self.public_only || hearthgate_addresses::is_public(a.ip());
+        let addresses: Vec<SocketAddr> = found.iter().copied().filter(fit).collect();
+        if addresses.is_empty() && !found.is_empty() {
+            return Err(FetchError::NotPublic(host.to_owned()));
+        }
+        timeout(CONNECT_WITHIN, self.way.connect(&addresses)).await.map_err(slow)?.map_err(unreachable)
     }
 
     /// The TLS configuration: what is trusted, for connections that are more than one request.

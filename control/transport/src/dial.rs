@@ -16,25 +16,36 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Port of a URL without one.
 const HTTP_PORT: u16 = 80;
 
-/// Asks `url` (`http://host[:port]`) for its key and connects with it, as a client of capability version `version`.
+/// Asks `url` (`http://host[:port]`) for its key and connects with it, as a client of capability version `version`;
+/// `tcp` makes a connection to a host and port.
 ///
 /// # Errors
 /// The URL is none of these, the network failed, the server took longer than [`CONNECT_TIMEOUT`] or
 /// [`HANDSHAKE_TIMEOUT`], or it is not a control server.
-pub async fn dial(url: &str, key: &MachinePrivate, version: u16) -> Result<ClientStream<TcpStream>, ClientError> {
-    dial_within(url, key, version, HANDSHAKE_TIMEOUT).await
-}
-
-async fn dial_within(
+pub async fn dial<F>(
     url: &str,
     key: &MachinePrivate,
     version: u16,
-    handshake: Duration,
-) -> Result<ClientStream<TcpStream>, ClientError> {
+    tcp: impl Fn(String, u16) -> F,
+) -> Result<ClientStream<TcpStream>, ClientError>
+where
+    F: Future<Output = io::Result<TcpStream>>,
+{
+    dial_within(url, key, version, (tcp, HANDSHAKE_TIMEOUT)).await
+}
+
+async fn dial_within<F>(
+    url: &str,
+    key: &MachinePrivate,
+    version: u16,
+    (tcp, handshake): (impl Fn(String, u16) -> F, Duration),
+) -> Result<ClientStream<TcpStream>, ClientError>
+where
+    F: Future<Output = io::Result<TcpStream>>,
+{
     let (address, port, host) =
         parts(url).ok_or_else(|| ClientError::Http(format!("{url:?} is not like http://host:port")))?;
-    let tcp =
-        || async { limited(CONNECT_TIMEOUT, async { Ok(TcpStream::connect((address.as_str(), port)).await?) }).await };
+    let tcp = || limited(CONNECT_TIMEOUT, async { Ok(tcp(address.clone(), port).await?) });
     let server = limited(handshake, fetch_key(tcp().await?, &host, version)).await?;
     let io = tcp().await?;
     io.set_nodelay(true)?;
@@ -92,7 +103,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let key = MachinePrivate::from_random([7; 32]);
-        match dial_within(&url, &key, 148, Duration::from_millis(50)).await {
+        let tcp = |host: String, port| async move { TcpStream::connect((host, port)).await };
+        match dial_within(&url, &key, 148, (tcp, Duration::from_millis(50))).await {
             Err(ClientError::Io(e)) => assert_eq!(e.kind(), io::ErrorKind::TimedOut),
             other => panic!("{other:?}"),
         }

@@ -86,7 +86,8 @@ async fn the_key_is_told_and_a_url_suffices() {
             serve(io, EARLY);
         }
     });
-    let (mut requests, _) = client(soon(dial(&url, &client_key(), 148)).await.unwrap()).await;
+    let tcp = |host: String, port| async move { tokio::net::TcpStream::connect((host, port)).await };
+    let (mut requests, _) = client(soon(dial(&url, &client_key(), 148, tcp)).await.unwrap()).await;
     let answer = soon(requests.send_request(post("/echo", "by url"))).await.unwrap();
     assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes(), "by url");
 }

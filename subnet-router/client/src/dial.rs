@@ -12,7 +12,6 @@ use http::Uri;
 use std::io;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -60,7 +59,8 @@ impl Server {
     /// The server cannot be reached, shows a certificate we do not trust, or is no control server.
     pub async fn connect(&self, fetch: &Fetch, machine: &MachinePrivate) -> Result<Connection, ControlError> {
         if !self.tls {
-            return Ok(Box::new(dial(&self.url, machine, CAPABILITY_VERSION).await?));
+            let tcp = |host: String, port| async move { fetch.tcp(&host, port).await.map_err(io::Error::other) };
+            return Ok(Box::new(dial(&self.url, machine, CAPABILITY_VERSION, tcp).await?));
         }
         let answer = fetch.get(&format!("{}/key?v={CAPABILITY_VERSION}", self.url)).await?;
         if answer.status != 200 {
@@ -71,7 +71,7 @@ impl Server {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(443);
         let late = || io::Error::from(io::ErrorKind::TimedOut);
-        let tcp = timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))).await.map_err(|_| late())??;
+        let tcp = timeout(CONNECT_TIMEOUT, fetch.tcp(&host, port)).await.map_err(|_| late())??;
         tcp.set_nodelay(true)?;
         let name = rustls::pki_types::ServerName::try_from(host).map_err(|_| ControlError::Url(self.url.clone()))?;
         let tls = TlsConnector::from(fetch.tls()?).connect(name, tcp);

@@ -52,11 +52,16 @@ impl Drop for Control {
     }
 }
 
-/// Starts the client. `report` is what the server is to know of us; the newest value is sent.
+/// Starts the client. `report` is what the server is to know of us; the newest value is sent. `fetch` makes the connections.
 ///
 /// # Errors
 /// The URL in `prefs` is no server's, or the keys cannot be read or made.
-pub fn start(prefs: &Prefs, state: StateDir, report: watch::Receiver<Report>) -> Result<Control, ControlError> {
+pub fn start(
+    prefs: &Prefs,
+    state: StateDir,
+    report: watch::Receiver<Report>,
+    fetch: Arc<Fetch>,
+) -> Result<Control, ControlError> {
     let server = Server::parse(&prefs.login_server)?;
     let identity = state.identity()?;
     let netmap = state.netmap().filter(|map| map.own.as_ref().is_some_and(|own| own.key == identity.node.public()));
@@ -75,7 +80,7 @@ pub fn start(prefs: &Prefs, state: StateDir, report: watch::Receiver<Report>) ->
         state,
         report,
         shown,
-        fetch: Fetch::new(),
+        fetch,
         auth_key: prefs.auth_key.clone(),
         prefs: serde_json::to_value(prefs).unwrap_or_default(),
         followup: None,
@@ -94,7 +99,7 @@ struct Task {
     state: StateDir,
     report: watch::Receiver<Report>,
     shown: watch::Sender<View>,
-    fetch: Fetch,
+    fetch: Arc<Fetch>,
     /// Until it has served: a node that an administrator deleted must not come back by it.
     auth_key: Option<Secret>,
     prefs: serde_json::Value,

@@ -60,7 +60,8 @@ impl Router {
         self.prefs = prefs;
         self.describe();
         if fresh {
-            let control = hearthgate_client::start(&self.prefs, self.state.clone(), self.report.subscribe());
+            let report = self.report.subscribe();
+            let control = hearthgate_client::start(&self.prefs, self.state.clone(), report, self.fetch.clone());
             self.control = control.map_err(|e| e.to_string())?;
             self.view = self.control.view();
             self.prefs.auth_key = None;

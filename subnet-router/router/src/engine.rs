@@ -18,7 +18,7 @@ use hearthgate_client::{Control, ControlError, Netmap, Phase, Prefs, Report, Sta
 use hearthgate_fetch::Fetch;
 use hearthgate_keys::{DiscoPrivate, DiscoPublic, NodePublic};
 use hearthgate_paths::{Config as PathsConfig, Event, NetInfo, Now, Path, Paths};
-use hearthgate_plane::{Config as PlaneConfig, DataPlane, Desired, Endpoint, Events, PlaneError, Said};
+use hearthgate_plane::{BYPASS_MARK, Config as PlaneConfig, DataPlane, Desired, Endpoint, Events, PlaneError, Said};
 use hearthgate_sorted::{SortedMap, SortedSet};
 use hearthgate_tailcfg::DerpMap;
 use serde_json::Value;
@@ -130,7 +130,9 @@ impl Router {
         let port_is_fixed = plane.listen_port != 0;
         let hostinfo = requests::hostinfo(&prefs, &network::host_name(), &identity.log_id);
         let (report, reports) = watch::channel(Report { hostinfo, disco: disco.public(), endpoints: Vec::new() });
-        let control = hearthgate_client::start(&prefs, state.clone(), reports)?;
+        // Past the tunnel: who sends everything through a peer hears of another one from the control server alone.
+        let fetch = Arc::new(Fetch::new().marked(BYPASS_MARK));
+        let control = hearthgate_client::start(&prefs, state.clone(), reports, fetch.clone())?;
         let plane_config = plane;
         let (plane, plane_events) = hearthgate_plane::start(&plane_config)?;
         let tunnel = Link::of(plane.interface());
@@ -138,7 +140,6 @@ impl Router {
         let (port_map, port_mapped) = portmap::or_none(plane.port());
         let view = control.view();
         let shown = view.borrow().clone();
-        let fetch = Arc::new(Fetch::new());
         let (relay_sender, relay_events) = mpsc::channel(RELAY_QUEUE);
         let (results, done) = mpsc::channel(RESULT_QUEUE);
         let paths = paths(&shown, &disco, plane.port(), port_is_fixed);

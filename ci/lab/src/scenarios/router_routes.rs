@@ -194,6 +194,10 @@ fn run_exit(lab: &mut Lab) -> Outcome {
         Ok(())
     })?;
     lab.server()?.wait_online("gw", true, SOON)?;
+    // Nor is its own way to the control server lost, not even after a restart: from there comes who else is an exit node.
+    gw.hearthgate(&["router", "up", "--exit-node-allow-lan-access=false"], SOON)?.ok()?;
+    gw.kill()?;
+    gw.launch(&[])?;
     gw.hearthgate(&["router", "up", "--exit-node="], SOON)?.ok()?;
     web_sees(&printer, &gw.host.address)?;
     gw.check()
