@@ -25,13 +25,30 @@ pub(crate) const MARK_MASK: u32 = 0xff_0000;
 const MAIN: u32 = 254;
 const DEFAULT: u32 = 253;
 
-/// The policy rules, for each family.
-const RULES: [Rule; 4] = [
-    Rule { priority: 5210, mark: Some((BYPASS_MARK, MARK_MASK)), then: Then::Table(MAIN) },
-    Rule { priority: 5230, mark: Some((BYPASS_MARK, MARK_MASK)), then: Then::Table(DEFAULT) },
-    Rule { priority: 5250, mark: Some((BYPASS_MARK, MARK_MASK)), then: Then::Unreachable },
-    Rule { priority: 5270, mark: None, then: Then::Table(ROUTE_TABLE) },
-];
+/// Where our policy rules begin.
+const BASE: u32 = 5200;
+/// Where they begin beside mwan3, which sends marked packets to its own tables from 2001 on: before that, and after its
+/// rules for what comes in (`wgengine/router/osrouter/router_linux.go` of v1.102.5).
+const BASE_MWAN3: u32 = 1300;
+/// Priorities of mwan3's first rules for marked packets.
+const MWAN3: std::ops::RangeInclusive<u32> = 2001..=2004;
+
+/// The policy rules that begin at `base`, for each family.
+const fn rules(base: u32) -> [Rule; 4] {
+    let bypass = Some((BYPASS_MARK, MARK_MASK));
+    [
+        Rule { priority: base + 10, mark: bypass, then: Then::Table(MAIN) },
+        Rule { priority: base + 30, mark: bypass, then: Then::Table(DEFAULT) },
+        Rule { priority: base + 50, mark: bypass, then: Then::Unreachable },
+        Rule { priority: base + 70, mark: None, then: Then::Table(ROUTE_TABLE) },
+    ]
+}
+
+/// Where ours belong beside these, and where they do not.
+fn bases(there: &[Rule]) -> (u32, u32) {
+    let mwan3 = |rule: &Rule| MWAN3.contains(&rule.priority) && rule.mark.is_some_and(|(mark, _)| mark != 0);
+    if there.iter().any(mwan3) { (BASE_MWAN3, BASE) } else { (BASE, BASE_MWAN3) }
+}
 
 /// The interface, as far as the network stack is concerned.
 pub(crate) struct Host {
@@ -117,10 +134,23 @@ impl Host {
             Err(error) => note("routes".into(), Err(error)),
         }
 
-        for v6 in [false, true] {
-            for rule in &RULES {
-                note(format!("add rule {}", rule.priority), route.add_rule(v6, rule));
+        // IPv4's decide for both, as with the official client.
+        match route.rules(false) {
+            Ok(there) => {
+                let (base, other) = bases(&there);
+                for v6 in [false, true] {
+                    for rule in &rules(base) {
+                        note(format!("add rule {}", rule.priority), route.add_rule(v6, rule));
+                    }
+                }
+                // Only now: the old ones serve until the new ones are there.
+                if rules(other).iter().any(|rule| there.contains(rule)) {
+                    for (v6, rule) in [false, true].into_iter().flat_map(|v6| rules(other).map(|rule| (v6, rule))) {
+                        note(format!("remove rule {}", rule.priority), route.remove_rule(v6, &rule));
+                    }
+                }
             }
+            Err(error) => note("policy rules".into(), Err(error)),
         }
         first
     }
@@ -146,7 +176,7 @@ impl Host {
 /// Goes on after errors: the rest shall be gone at least.
 fn remove(route: &mut Route, index: Option<u32>) {
     for v6 in [false, true] {
-        for rule in &RULES {
+        for rule in &[rules(BASE), rules(BASE_MWAN3)].concat() {
             if let Err(error) = route.remove_rule(v6, rule) {
                 tracing::warn!(priority = rule.priority, %error, "rule not removed");
             }

@@ -142,6 +142,33 @@ fn healing() {
     }
 }
 
+/// mwan3 sends marked packets to its own tables from rule 2001 on: ours go before them while it is there.
+#[test]
+fn rules_go_before_those_of_mwan3() {
+    let Some(net) = Net::new("hgm") else { return };
+    let node = Node::start(&net.a, Mode::Userspace, 1);
+    let limit = Duration::from_secs(if std::env::var_os("HEARTHGATE_SLOW_MACHINE").is_some() { 10 } else { 1 });
+    let begin_at = |base: u32, other: u32| {
+        let rules = ["ip rule", "ip -6 rule"].map(|list| net.a.run(list));
+        [10, 30, 50, 70].iter().all(|n| {
+            let has = |rules: &String, base: u32| rules.contains(&format!("{}:", base + n));
+            rules.iter().all(|rules| has(rules, base) && !has(rules, other))
+        })
+    };
+    assert!(begin_at(5200, 1300));
+    net.a.run("ip rule add pref 2001 fwmark 0x100/0x3f00 lookup 1");
+    eventually("before mwan3's", limit, || begin_at(1300, 5200));
+    net.a.run("ip rule flush; ip rule add pref 32766 lookup main; ip rule add pref 2002 fwmark 0x200/0x3f00 lookup 2");
+    eventually("still before", limit, || begin_at(1300, 5200));
+    net.a.run("ip rule del pref 2002");
+    eventually("mwan3 is gone", limit, || begin_at(5200, 1300));
+    net.a.run("ip rule add pref 2001 fwmark 0x100/0x3f00 lookup 1");
+    eventually("and is there again", limit, || begin_at(1300, 5200));
+    drop(node);
+    let rules = net.a.run("ip rule; ip -6 rule");
+    assert!(!rules.contains("52") && !rules.contains("13"), "{rules}");
+}
+
 /// Somebody removes, changes and adds peers with `wg`: a look at the counters, as each three seconds, undoes it.
 #[test]
 fn peers_that_were_changed_by_hand() {

@@ -177,6 +177,20 @@ impl Route {
         }
     }
 
+    /// The policy rules of a family, ours and others', as far as [`Rule`] says what they are.
+    pub(crate) fn rules(&mut self, v6: bool) -> io::Result<Vec<Rule>> {
+        let mut ask = RuleMessage::default();
+        ask.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        let answers = self.0.dump(get(Thing::Rule(ask)))?;
+        Ok(answers
+            .into_iter()
+            .filter_map(|answer| match answer.thing {
+                Thing::Rule(message) => rule_of(&message),
+                _ => None,
+            })
+            .collect())
+    }
+
     /// Adds a policy rule for a family; it may be there already.
     pub(crate) fn add_rule(&mut self, v6: bool, rule: &Rule) -> io::Result<()> {
         let message = new(Thing::Rule(rule_message(v6, rule)));
@@ -294,6 +308,25 @@ fn destination_of(route: &RouteMessage) -> Option<(IpNet, Option<u32>)> {
         _ => Some(0),
     };
     Some((IpNet::new(ip, route.header.destination_prefix_length).ok()?, index))
+}
+
+fn rule_of(message: &RuleMessage) -> Option<Rule> {
+    let (mut priority, mut mark, mut mask, mut table) = (0, None, None, u32::from(message.header.table));
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Priority(number) => priority = *number,
+            RuleAttribute::FwMark(value) => mark = Some(*value),
+            RuleAttribute::FwMask(value) => mask = Some(*value),
+            RuleAttribute::Table(number) => table = *number,
+            _ => {}
+        }
+    }
+    let then = match message.header.action {
+        RuleAction::ToTable => Then::Table(table),
+        RuleAction::Unreachable => Then::Unreachable,
+        _ => return None,
+    };
+    Some(Rule { priority, mark: mark.map(|mark| (mark, mask.unwrap_or(u32::MAX))), then })
 }
 
 fn rule_message(v6: bool, rule: &Rule) -> RuleMessage {
