@@ -9,10 +9,11 @@ use crate::{
     host::{Host, netlink},
     nft::{Batch, NftSocket, Watch},
     said::Said,
+    sysctl,
     via::Via,
 };
 use std::{
-    fs, io,
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -125,7 +126,7 @@ impl Keeper {
             return Err(error);
         }
         if desired.forward {
-            forwarding()?;
+            sysctl::forwarding()?;
         }
         let via = inner.via.as_ref().map(Via::index);
         inner.host.apply(desired, via).and(translator)
@@ -224,18 +225,5 @@ pub(crate) fn clean(interface: &str) -> Result<(), PlaneError> {
     let nft = NftSocket::open().map_err(netlink("nftables socket"))?;
     Host::remove_all(interface)?;
     remove_table(&nft, interface);
-    Ok(())
-}
-
-/// Lets the kernel pass packets on. It is not taken back at the end: others may have come to rely on it.
-fn forwarding() -> Result<(), PlaneError> {
-    for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
-        let path = format!("/proc/sys/{name}");
-        match fs::read_to_string(&path) {
-            Ok(value) if value.trim() == "1" => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // no IPv6
-            _ => fs::write(&path, "1").map_err(|error| PlaneError::Sysctl { name: name.into(), error })?,
-        }
-    }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod netlink;
 mod nft;
 mod port;
 mod said;
+mod sysctl;
 mod userspace;
 mod via;
 
@@ -27,6 +28,7 @@ pub use error::PlaneError;
 pub use gone::gone;
 pub use host::{BYPASS_MARK, ROUTE_TABLE};
 pub use said::Said;
+pub use sysctl::strict_interface;
 pub use via::{is_via, via_address};
 
 use std::sync::Arc;

@@ -78,6 +78,39 @@ fn lan_behind_a_subnet_router() {
     }
 }
 
+/// A kernel that forwards takes no router advertisements, unless it is told to: the box would lose its own IPv6 route.
+#[test]
+fn who_forwards_keeps_its_own_route() {
+    let Some(net) = Net::new("hgr") else { return };
+    net.a.run("sysctl -qw net.ipv6.conf.all.forwarding=0 net.ipv6.conf.eth0.accept_ra=1 net.ipv6.conf.lo.accept_ra=0");
+    let node = Node::start(&net.a, Mode::Userspace, 1);
+    let settings = || {
+        let names = ["all.forwarding", "eth0.accept_ra", "lo.accept_ra"].map(|name| format!("net.ipv6.conf.{name}"));
+        net.a.run(&format!("sysctl -n {}", names.join(" "))).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(settings(), "0 1 0", "who forwards nothing changes nothing");
+    node.change(|desired| desired.forward = true);
+    assert_eq!(settings(), "1 2 0");
+    net.a.run("sysctl -qw net.ipv6.conf.eth0.accept_ra=1");
+    node.change(|desired| desired.snat = false);
+    assert_eq!(settings(), "1 1 0", "what somebody set while it forwards is meant");
+}
+
+#[test]
+fn strict_checks_of_sources_are_seen() {
+    let Some(net) = Net::new("hgt") else { return };
+    let strict = || net.a.enter(|| hearthgate_plane::strict_interface("tailscale0"));
+    let set = |all: u8, one: u8| {
+        net.a.run(&format!("sysctl -qw net.ipv4.conf.all.rp_filter={all} net.ipv4.conf.eth0.rp_filter={one}"));
+    };
+    set(0, 1);
+    assert_eq!(strict().as_deref(), Some("eth0"));
+    for (all, one) in [(0, 0), (0, 2), (2, 1)] {
+        set(all, one);
+        assert_eq!(strict(), None, "{all} {one}");
+    }
+}
+
 #[test]
 fn a_crash_is_cleared_by_a_restart() {
     for mode in [Some(Mode::Userspace), kernel_mode()].into_iter().flatten() {
