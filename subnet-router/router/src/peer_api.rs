@@ -5,7 +5,7 @@
 //! WireGuard has proven.
 
 use crate::{
-    dns::{self, DNS_MESSAGE, Upstream, Verdict, Zone},
+    dns::{self, Asker, DNS_MESSAGE, Upstream, Verdict, Zone},
     taildrop::{DropError, Inbox, Offer},
     wake,
 };
@@ -371,9 +371,9 @@ async fn resolve(question: &[u8], zone: &watch::Receiver<Arc<Zone>>) -> Response
         Verdict::Forward(mut to) => {
             // Not on to another peer: two that use each other as exit nodes would pass it to and fro.
             to.retain(|upstream| matches!(upstream, Upstream::Plain(_)));
-            match dns::forward(question, &to, false).await {
+            match dns::forward(question, &to, false, Asker::Peer).await {
                 // Here is room for all of it.
-                Some(answer) if dns::is_truncated(&answer) => dns::forward(question, &to, true).await,
+                Some(answer) if dns::is_truncated(&answer) => dns::forward(question, &to, true, Asker::Peer).await,
                 answer => answer,
             }
         }
