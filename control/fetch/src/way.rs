@@ -7,11 +7,16 @@ use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::{
+    net::{TcpSocket, TcpStream, lookup_host},
+    time::timeout,
+};
 
 /// Hosts whose addresses are remembered: a control server, and some to spare.
 const REMEMBERED: usize = 4;
 
+/// How long an address may take while there are others.
+const ATTEMPT: Duration = Duration::from_millis(1500);
 /// After how much silence a connection is asked whether it lives, how often, and how many times. One that waits for a person
 /// to log in is silent for hours, and whoever held its other end may be switched off.
 const KEEP_ALIVE: TcpKeepalive =
@@ -56,26 +61,39 @@ impl Way {
         Ok(now)
     }
 
-    /// Connects to the first of these that answers.
+    /// Connects to the first of these that answers. One family alone may lead nowhere, without a word: both are tried in
+    /// turn, and none but the last address has all the time.
     pub(crate) async fn connect(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-        let Some(mark) = self.mark else { return TcpStream::connect(addresses).await };
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
-        for address in addresses {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-            let connected = async {
-                let socket = socket?;
-                // Not allowed without CAP_NET_ADMIN, as in tests: there is no tunnel to pass either.
-                let _ = SockRef::from(&socket).set_mark(mark);
-                SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE)?;
-                socket.connect(*address).await
-            };
-            match connected.await {
-                Ok(tcp) => return Ok(tcp),
-                Err(error) => last = error,
+        let mut error = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+        let in_turn = in_turn(addresses);
+        for (n, address) in in_turn.iter().enumerate() {
+            let limit = if n + 1 < in_turn.len() { ATTEMPT } else { Duration::MAX };
+            match timeout(limit, self.connect_to(*address)).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(failed)) => error = failed,
+                Err(_) => error = io::ErrorKind::TimedOut.into(),
             }
         }
-        Err(last)
+        Err(error)
     }
+
+    async fn connect_to(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if let Some(mark) = self.mark {
+            // Not allowed without CAP_NET_ADMIN, as in tests: there is no tunnel to pass either.
+            let _ = SockRef::from(&socket).set_mark(mark);
+        }
+        SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE)?;
+        socket.connect(address).await
+    }
+}
+
+/// The families in turn, that of the first address first.
+fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.is_ipv4() == first_is_v4);
+    let most = first.len().max(second.len());
+    (0..most).flat_map(|n| [first.get(n), second.get(n)]).flatten().copied().collect()
 }
 
 #[cfg(test)]
@@ -99,6 +117,30 @@ mod tests {
         let unmarked = Way::default();
         unmarked.or_known("a", 443, Ok(vec![one])).unwrap();
         assert!(unmarked.or_known("a", 443, failed()).is_err());
+    }
+
+    #[test]
+    fn families_are_tried_in_turn() {
+        let parse = |text: &str| -> Vec<SocketAddr> { text.split(' ').map(|a| a.parse().unwrap()).collect() };
+        let cdn = parse("[2001:db8::1]:443 [2001:db8::2]:443 [2001:db8::3]:443 192.0.2.1:443 192.0.2.2:443");
+        let order = parse("[2001:db8::1]:443 192.0.2.1:443 [2001:db8::2]:443 192.0.2.2:443 [2001:db8::3]:443");
+        assert_eq!(in_turn(&cdn), order);
+        assert!(in_turn(&[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_holds_up_no_other() {
+        // Its queue is full: what comes more is dropped without a word.
+        let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        silent.listen(0).unwrap();
+        let at = silent.local_addr().unwrap().as_socket().unwrap();
+        let held: Vec<_> =
+            (0..4).map(|_| std::net::TcpStream::connect_timeout(&at, Duration::from_millis(200))).collect();
+        assert!(held.iter().any(Result::is_err), "it answers nobody any more");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connected = timeout(2 * ATTEMPT, Way::default().connect(&[at, listener.local_addr().unwrap()])).await;
+        assert!(connected.is_ok_and(|tcp| tcp.is_ok()));
     }
 
     #[tokio::test]
