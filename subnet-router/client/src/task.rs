@@ -12,7 +12,7 @@ use hearthgate_http::spawn;
 use hearthgate_keys::{NodePrivate, NodePublic, Secret};
 use hearthgate_tailcfg::{MapResponse, PingRequest};
 use http_body_util::BodyExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, watch},
@@ -77,6 +77,7 @@ pub fn start(
     let task = Task {
         server,
         identity,
+        unsaved: false,
         state,
         report,
         shown,
@@ -86,6 +87,7 @@ pub fn start(
         followup: None,
         registered: false,
         backoff: Backoff::default(),
+        ahead: SignedDuration::ZERO,
         saved,
         last_ping: String::new(),
         pings: Arc::new(Semaphore::new(PINGS_MAX)),
@@ -97,6 +99,8 @@ struct Task {
     server: Server,
     identity: Identity,
     state: StateDir,
+    /// The node key is not on flash yet.
+    unsaved: bool,
     report: watch::Receiver<Report>,
     shown: watch::Sender<View>,
     fetch: Arc<Fetch>,
@@ -107,6 +111,8 @@ struct Task {
     followup: Option<(String, Rotation)>,
     registered: bool,
     backoff: Backoff,
+    /// How far the server's clock is ahead of ours.
+    ahead: SignedDuration,
     /// When the map was last known to be on flash.
     saved: Option<Instant>,
     last_ping: String,
@@ -198,18 +204,19 @@ impl Task {
                 followup = Some(answer.auth_url);
             } else {
                 self.followup = None;
-                self.accept(rotation)?;
+                self.accept(rotation);
                 return Ok(());
             }
         }
     }
 
     /// We are in, with this key.
-    fn accept(&mut self, rotation: Rotation) -> Result<(), ControlError> {
+    fn accept(&mut self, rotation: Rotation) {
         if rotation.key.public() != self.identity.node.public() {
             self.identity.node = rotation.key;
-            self.state.store_identity(&self.identity)?;
+            self.unsaved = true;
         }
+        self.save_identity();
         let key = self.identity.node.clone();
         self.shown.send_modify(|view| {
             view.node_key = key;
@@ -217,7 +224,20 @@ impl Task {
         });
         self.auth_key = None;
         self.registered = true;
-        Ok(())
+    }
+
+    /// Stores a new key. The server knows it already, and may not take another: with a full disk it is kept in memory, and
+    /// tried again with each map.
+    fn save_identity(&mut self) {
+        if !self.unsaved {
+            return;
+        }
+        match self.state.store_identity(&self.identity) {
+            Ok(()) => self.unsaved = false,
+            Err(error) => {
+                tracing::error!(%error, "the new node key is not stored: after a restart somebody has to log in")
+            }
+        }
     }
 
     async fn update(&mut self, session: &Session) -> Result<(), ControlError> {
@@ -237,6 +257,7 @@ impl Task {
         let (mut frames, mut netmap) = (Frames::default(), Netmap::default());
         let mut open = true;
         loop {
+            let now = self.now();
             tokio::select! {
                 frame = timeout(WATCHDOG, body.frame()) => {
                     let frame = frame.map_err(|_| ControlError::Silent)?;
@@ -250,7 +271,7 @@ impl Task {
                     open = changed.is_ok();
                     self.update(session).await?;
                 }
-                () = expiry(&netmap) => return Err(self.expired()),
+                () = expiry(&netmap, now) => return Err(self.expired()),
             }
         }
     }
@@ -260,20 +281,30 @@ impl Task {
         let (mut changed, mut heard) = (false, false);
         while let Some(message) = frames.next()? {
             heard = true;
+            if let Some(at) = message.control_time.get() {
+                self.ahead = at.duration_since(Timestamp::now());
+            }
             if let Some(ping) = &message.ping_request {
                 self.ping(ping, session);
             }
             changed |= netmap_changed(netmap, message)?;
         }
-        if heard && netmap.own.is_some() {
+        if heard { self.heard(netmap, changed) } else { Ok(()) }
+    }
+
+    /// Something was heard; `changed` tells whether the map is another one by it.
+    fn heard(&mut self, netmap: &Netmap, changed: bool) -> Result<(), ControlError> {
+        // Who is out does not hurry to hear the same again.
+        if changed && remaining(netmap, self.now()).is_some_and(|left| left.is_zero()) {
+            return Err(self.expired());
+        }
+        if netmap.own.is_some() {
             self.backoff.succeeded();
         }
         if !changed {
             return Ok(());
         }
-        if remaining(netmap).is_some_and(|left| left.is_zero()) {
-            return Err(self.expired());
-        }
+        self.save_identity();
         let authorized = netmap.own.as_ref().is_some_and(|own| own.machine_authorized);
         self.save(netmap);
         self.shown.send_modify(|view| {
@@ -283,6 +314,12 @@ impl Task {
             view.problem = None;
         });
         Ok(())
+    }
+
+    /// The time, as far as the server knows it: keys end by its clock, and a box without a battery has none.
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        now.checked_add(self.ahead).unwrap_or(now)
     }
 
     /// Our key has come to its end: out of the network until somebody logs in.
@@ -341,13 +378,13 @@ fn netmap_changed(netmap: &mut Netmap, message: MapResponse) -> Result<bool, Con
 }
 
 /// Time to the end of our key; `None` if it has none.
-fn remaining(netmap: &Netmap) -> Option<Duration> {
+fn remaining(netmap: &Netmap, now: Timestamp) -> Option<Duration> {
     let at = netmap.own.as_ref()?.key_expiry.get()?;
-    Some(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default())
+    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
 }
 
-async fn expiry(netmap: &Netmap) {
-    match remaining(netmap) {
+async fn expiry(netmap: &Netmap, now: Timestamp) {
+    match remaining(netmap, now) {
         Some(left) => sleep(left).await,
         None => pending().await,
     }
@@ -355,4 +392,84 @@ async fn expiry(netmap: &Netmap) {
 
 async fn limited<T>(work: impl Future<Output = Result<T, ControlError>>) -> Result<T, ControlError> {
     timeout(REQUEST, work).await.unwrap_or(Err(ControlError::Silent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearthgate_tailcfg::Node;
+    use std::fs;
+
+    fn task(state: &StateDir) -> (Task, watch::Receiver<View>) {
+        let identity = state.identity().unwrap();
+        let node_key = identity.node.clone();
+        let view = View { phase: Phase::Starting, netmap: None, node_key, live: false, problem: None };
+        let (shown, seen) = watch::channel(view);
+        let hostinfo = requests::hostinfo(&Prefs::default(), "gw", &identity.log_id);
+        let report = Report { hostinfo, disco: identity.disco.public(), endpoints: Vec::new() };
+        let task = Task {
+            server: Server::parse("http://192.0.2.1").unwrap(),
+            identity,
+            unsaved: false,
+            state: state.clone(),
+            report: watch::channel(report).1,
+            shown,
+            fetch: Arc::default(),
+            auth_key: None,
+            prefs: serde_json::Value::Null,
+            followup: None,
+            registered: false,
+            backoff: Backoff::default(),
+            ahead: SignedDuration::ZERO,
+            saved: Some(Instant::now()),
+            last_ping: String::new(),
+            pings: Arc::new(Semaphore::new(PINGS_MAX)),
+        };
+        (task, seen)
+    }
+
+    #[tokio::test]
+    async fn keys_end_by_the_servers_clock_and_who_is_out_does_not_hurry() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut task, seen) = task(&StateDir::open(folder.path()).unwrap());
+        let hour = SignedDuration::from_hours(1);
+        let end = Timestamp::now().checked_add(hour).unwrap();
+        let own = Node { key_expiry: Some(end).into(), machine_authorized: true, ..Default::default() };
+        let map = Netmap { own: Some(own), ..Default::default() };
+        let waits = |task: &mut Task| (0..20).map(|_| task.backoff.failed(0)).last().unwrap();
+        let before = waits(&mut task);
+        // Our clock says that an hour is left, the server's that it has gone.
+        task.ahead = hour * 2;
+        assert!(task.heard(&map, true).is_err());
+        assert_eq!(seen.borrow().phase, Phase::NeedsLogin(None));
+        assert!(waits(&mut task) > before, "the next try waits longer");
+        // Ours says that it has gone, and is wrong.
+        task.ahead = -hour * 9;
+        let ended = Timestamp::now().checked_sub(hour).unwrap();
+        let own = Node { key_expiry: Some(ended).into(), machine_authorized: true, ..Default::default() };
+        task.heard(&Netmap { own: Some(own), ..Default::default() }, true).unwrap();
+        assert_eq!(seen.borrow().phase, Phase::Running);
+        assert_eq!(waits(&mut task), before);
+    }
+
+    #[tokio::test]
+    async fn a_new_key_that_cannot_be_stored_serves_and_is_stored_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let (mut task, seen) = task(&state);
+        let old = task.identity.node.public();
+        // Nothing can be put in the place of a folder.
+        let file = folder.path().join("identity.json");
+        fs::rename(&file, folder.path().join("aside")).unwrap();
+        fs::create_dir(&file).unwrap();
+        let key = NodePrivate::from_random([7; 32]);
+        task.accept(Rotation { key: key.clone(), old: Some(old) });
+        assert!(task.registered, "the server has taken the key");
+        assert_eq!(seen.borrow().node_key.public(), key.public());
+        fs::remove_dir(&file).unwrap();
+        fs::rename(folder.path().join("aside"), &file).unwrap();
+        assert_eq!(state.identity().unwrap().node.public(), old);
+        task.save_identity();
+        assert_eq!(state.identity().unwrap().node.public(), key.public());
+    }
 }
