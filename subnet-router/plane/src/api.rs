@@ -105,7 +105,8 @@ pub struct Desired {
     pub private_key: NodePrivate,
     /// Our own addresses (`/32` and `/128`).
     pub addresses: Vec<IpNet>,
-    /// Addresses that services of this host have for this host alone, such as MagicDNS's; never a packet's source.
+    /// Addresses at which services of this host answer this host and its LAN, such as MagicDNS's. Packets to them end
+    /// here, but the interface does not have them: who wants to be asked there binds with `IP_FREEBIND`.
     pub service_addresses: Vec<IpAddr>,
     /// Own addresses and TCP ports that every peer may reach, whatever the filter says: the peer API, which decides
     /// for itself.

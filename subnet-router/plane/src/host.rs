@@ -93,15 +93,25 @@ impl Host {
         let (route, index) = (&mut self.route, self.index);
 
         let have = route.addresses(index).unwrap_or_default();
-        let services: Vec<IpNet> = desired.service_addresses.iter().map(|ip| IpNet::from(*ip)).collect();
-        for net in have.iter().filter(|net| !desired.addresses.contains(net) && !services.contains(net)) {
+        for net in have.iter().filter(|net| !desired.addresses.contains(net)) {
             note(format!("remove address {net}"), route.remove_address(index, *net));
         }
         for net in desired.addresses.iter().filter(|net| !have.contains(net)) {
-            note(format!("add address {net}"), route.add_address(index, *net, false));
+            note(format!("add address {net}"), route.add_address(index, *net));
         }
-        for net in services.iter().filter(|net| !have.contains(net)) {
-            note(format!("add address {net}"), route.add_address(index, *net, true));
+        // No addresses: dnsmasq passes nothing on to an address of its own machine, and binds to each (its man page,
+        // `--bind-dynamic`; "ignoring nameserver ... - local interface" in its log).
+        let services: Vec<IpNet> = desired.service_addresses.iter().map(|ip| IpNet::from(*ip)).collect();
+        match route.services(index) {
+            Ok(have) => {
+                for net in have.iter().filter(|net| !services.contains(net)) {
+                    note(format!("remove {net}"), route.remove_service(index, *net));
+                }
+                for net in services.iter().filter(|net| !have.contains(net)) {
+                    note(format!("add {net}"), route.add_service(index, *net));
+                }
+            }
+            Err(error) => note("services".into(), Err(error)),
         }
 
         if self.plain {

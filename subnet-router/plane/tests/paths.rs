@@ -7,7 +7,10 @@ mod common;
 
 use common::{Net, Node, eventually, kernel_mode};
 use hearthgate_plane::{Endpoint, Kind, Mode, PlaneEvent};
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 #[test]
 fn userspace() {
@@ -142,6 +145,48 @@ fn healing() {
     }
 }
 
+/// What asks another service of this machine must not find that address among the machine's own: dnsmasq would ask nobody.
+#[test]
+fn a_service_answers_at_an_address_that_no_interface_has() {
+    let Some(net) = Net::new("hgv") else { return };
+    let node = Node::start(&net.a, Mode::Userspace, 1);
+    let services = ["100.100.100.100", "fd7a:115c:a1e0::53"];
+    let answers = |to: &'static str| {
+        net.a.enter(move || {
+            let at = SocketAddr::new(to.parse().expect("address"), 5300);
+            let domain = socket2::Domain::for_address(at);
+            let server = socket2::Socket::new(domain, socket2::Type::DGRAM, None).expect("socket");
+            if at.is_ipv4() { server.set_freebind_v4(true) } else { server.set_freebind_v6(true) }.expect("freebind");
+            server.bind(&at.into()).expect("bind");
+            let (server, client) =
+                (UdpSocket::from(server), UdpSocket::bind(if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }));
+            let client = client.expect("client");
+            for socket in [&server, &client] {
+                socket.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
+            }
+            let mut buffer = [0; 8];
+            let mut exchange = || -> std::io::Result<SocketAddr> {
+                client.send_to(b"question", at)?;
+                let (_, from) = server.recv_from(&mut buffer)?;
+                server.send_to(b"answer", from)?;
+                Ok(client.recv_from(&mut [0; 8])?.1)
+            };
+            exchange().is_ok_and(|from| from == at)
+        })
+    };
+    node.change(|desired| desired.service_addresses = services.map(|ip| ip.parse().expect("address")).to_vec());
+    for service in services {
+        assert!(answers(service), "{service}");
+    }
+    let addresses = net.a.run("ip addr");
+    assert!(!services.iter().any(|service| addresses.contains(service)), "{addresses}");
+    net.a.run("ip route del local 100.100.100.100 table local");
+    let limit = if std::env::var_os("HEARTHGATE_SLOW_MACHINE").is_some() { 10 } else { 1 };
+    eventually("it is there again", Duration::from_secs(limit), || answers(services[0]));
+    node.change(|desired| desired.service_addresses.clear());
+    assert!(!net.a.run("ip route show table local; ip -6 route show table local").contains("100.100.100.100"));
+}
+
 /// mwan3 sends marked packets to its own tables from rule 2001 on: ours go before them while it is there.
 #[test]
 fn rules_go_before_those_of_mwan3() {
@@ -190,7 +235,6 @@ fn peers_that_were_changed_by_hand() {
         format!("peer {stranger} allowed-ips 100.64.0.2/32"),
         format!("peer {stranger}"),
     ] {
-        a.plane.counters().expect("a look before");
         net.a.run(&format!("wg set tailscale0 {damage}"));
         assert_ne!(shown(), whole, "{damage}");
         a.plane.counters().expect("a look after");

@@ -159,6 +159,11 @@ impl Kernel {
             state.changes(&wanted, |index, peer| (!self.plain).then(|| self.shared.target(index, peer.endpoint)))?;
         let result = wireguard.set_peers(&changes).map_err(netlink("peers"));
         state.told(&changes, &fresh, result.is_ok());
+        if result.is_ok() && !changes.is_empty() {
+            // What is shown first after a change counts as ours: before anybody else changes it.
+            let (_, shown) = wireguard.status().map_err(netlink("WireGuard's state"))?;
+            let _ = state.drift(&shown);
+        }
         result
     }
 }

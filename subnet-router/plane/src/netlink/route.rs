@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily,
-    address::{AddressAttribute, AddressMessage, AddressScope, CacheInfo},
+    address::{AddressAttribute, AddressMessage},
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType},
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
@@ -20,6 +20,9 @@ use std::{
 
 /// Copies of a rule that are removed: the kernel keeps two apart that differ by their maker alone.
 const MAX_COPIES: usize = 8;
+
+/// The kernel's table of what is this machine's own (`RT_TABLE_LOCAL`).
+const LOCAL: u32 = 255;
 
 /// Kinds of interfaces that this program makes.
 const KINDS: [&str; 2] = ["wireguard", "tun"];
@@ -115,19 +118,9 @@ impl Route {
             .collect())
     }
 
-    /// Adds an address to an interface; it may be there already. A `service` is no packet's source unless a program
-    /// asks for it.
-    pub(crate) fn add_address(&mut self, index: u32, net: IpNet, service: bool) -> io::Result<()> {
-        let mut message = address_message(index, net);
-        if service && net.addr().is_ipv4() {
-            message.header.scope = AddressScope::Host;
-        } else if service {
-            // IPv6 has no such scope, but it avoids addresses that are deprecated (RFC 6724, rule 3).
-            let mut life = CacheInfo::default();
-            (life.ifa_preferred, life.ifa_valid) = (0, u32::MAX);
-            message.attributes.push(AddressAttribute::CacheInfo(life));
-        }
-        let message = new(Thing::Address(message));
+    /// Adds an address to an interface; it may be there already.
+    pub(crate) fn add_address(&mut self, index: u32, net: IpNet) -> io::Result<()> {
+        let message = new(Thing::Address(address_message(index, net)));
         unless(self.0.change(message, NLM_F_CREATE | NLM_F_EXCL), io::ErrorKind::AlreadyExists)
     }
 
@@ -136,22 +129,47 @@ impl Route {
         self.0.change(del(Thing::Address(address_message(index, net))), 0)
     }
 
-    /// All routes of a table: destination, and the interface's index or `None` for `throw`. Kinds that are never ours
-    /// have index 0.
-    pub(crate) fn routes(&mut self, table: u32) -> io::Result<Vec<(IpNet, Option<u32>)>> {
+    /// Destinations that are this machine's own by a route of ours to an interface, without being its addresses.
+    pub(crate) fn services(&mut self, index: u32) -> io::Result<Vec<IpNet>> {
+        let ours = |route: &RouteMessage| {
+            table_of(route) == LOCAL
+                && route.header.kind == RouteType::Local
+                && route.header.protocol == RouteProtocol::Static
+                && route.attributes.contains(&RouteAttribute::Oif(index))
+        };
+        let routes = self.all_routes()?.into_iter().filter(ours);
+        Ok(routes.filter_map(|route| destination_of(&route)).map(|(net, _)| net).collect())
+    }
+
+    /// Makes a destination this machine's own, through an interface and as long as that lasts; it may be so already.
+    pub(crate) fn add_service(&mut self, index: u32, net: IpNet) -> io::Result<()> {
+        self.0.change(new(Thing::Route(service_message(index, net))), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Undoes [`Self::add_service`]; it may be undone already.
+    pub(crate) fn remove_service(&mut self, index: u32, net: IpNet) -> io::Result<()> {
+        no_route(self.0.change(del(Thing::Route(service_message(index, net))), 0))
+    }
+
+    fn all_routes(&mut self) -> io::Result<Vec<RouteMessage>> {
         let mut all = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut ask = RouteMessage::default();
             ask.header.address_family = family;
-            for answer in self.0.dump(get(Thing::Route(ask)))? {
-                if let Thing::Route(route) = answer.thing
-                    && table_of(&route) == table
-                {
-                    all.extend(destination_of(&route));
-                }
-            }
+            let answers = self.0.dump(get(Thing::Route(ask)))?;
+            all.extend(answers.into_iter().filter_map(|answer| match answer.thing {
+                Thing::Route(route) => Some(route),
+                _ => None,
+            }));
         }
         Ok(all)
+    }
+
+    /// All routes of a table: destination, and the interface's index or `None` for `throw`. Kinds that are never ours
+    /// have index 0.
+    pub(crate) fn routes(&mut self, table: u32) -> io::Result<Vec<(IpNet, Option<u32>)>> {
+        let routes = self.all_routes()?.into_iter().filter(|route| table_of(route) == table);
+        Ok(routes.filter_map(|route| destination_of(&route)).collect())
     }
 
     /// Puts a route into a table: to an interface, or `throw` (go on with the next rule) without one. An `mtu` in bytes
@@ -170,11 +188,7 @@ impl Route {
         message.header.kind = RouteType::Unspec;
         message.header.scope = RouteScope::NoWhere;
         message.header.protocol = RouteProtocol::Unspec;
-        let removed = self.0.change(del(Thing::Route(message)), 0);
-        match removed {
-            Err(error) if error.raw_os_error() == Some(3) => Ok(()), // ESRCH
-            other => other,
-        }
+        no_route(self.0.change(del(Thing::Route(message)), 0))
     }
 
     /// The policy rules of a family, ours and others', as far as [`Rule`] says what they are.
@@ -255,6 +269,23 @@ fn address_of(message: &AddressMessage) -> Option<IpNet> {
         }
     }
     IpNet::new(found?, message.header.prefix_len).ok()
+}
+
+/// Takes for success that there is no such route.
+fn no_route(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.raw_os_error() == Some(3) => Ok(()), // ESRCH
+        other => other,
+    }
+}
+
+fn service_message(index: u32, net: IpNet) -> RouteMessage {
+    let mut message = route_message(LOCAL, net, Some(index));
+    message.header.kind = RouteType::Local;
+    if net.addr().is_ipv4() {
+        message.header.scope = RouteScope::Host;
+    }
+    message
 }
 
 fn route_message(table: u32, net: IpNet, index: Option<u32>) -> RouteMessage {

@@ -73,13 +73,20 @@ pub fn start(zone: &watch::Receiver<Arc<Zone>>) -> io::Result<Resolver> {
 
 fn listen(addr: SocketAddr, zone: &watch::Receiver<Arc<Zone>>, tasks: &mut Vec<AbortHandle>) -> io::Result<()> {
     let udp = UdpSocket::from_std(socket(addr, Type::DGRAM, Protocol::UDP)?.into())?;
-    let tcp = socket(addr, Type::STREAM, Protocol::TCP)?;
-    tcp.listen(CONNECTIONS as i32)?;
-    let tcp = TcpListener::from_std(tcp.into())?;
     let waiting = Arc::new(Semaphore::new(WAITING));
     tasks.push(spawn(serve_udp(Arc::new(udp), zone.clone(), waiting)).abort_handle());
-    tasks.push(spawn(serve_tcp(tcp, zone.clone())).abort_handle());
+    match listen_tcp(addr) {
+        Ok(tcp) => tasks.push(spawn(serve_tcp(tcp, zone.clone())).abort_handle()),
+        // A forwarder that listens at all addresses at once has this port: long answers are cut short then.
+        Err(error) => tracing::warn!(%addr, %error, "the resolver answers over UDP alone"),
+    }
     Ok(())
+}
+
+fn listen_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
+    let tcp = socket(addr, Type::STREAM, Protocol::TCP)?;
+    tcp.listen(CONNECTIONS as i32)?;
+    TcpListener::from_std(tcp.into())
 }
 
 /// A socket at an address that the interface may get later.
@@ -149,5 +156,30 @@ async fn serve_tcp(listener: TcpListener, zone: watch::Receiver<Arc<Zone>>) {
             }
             drop(permit);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_forwarder_that_has_the_port_over_tcp_leaves_udp() {
+        let forwarder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = forwarder.local_addr().unwrap();
+        let mut resolver = Resolver(Vec::new());
+        let (_zone, zone) = watch::channel(Arc::default());
+        listen(addr, &zone, &mut resolver.0).unwrap();
+        assert_eq!(resolver.0.len(), 1);
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // A name of sites with the same network is answered without asking anybody.
+        let name = b"\x0e10-0-0-5-via-7\0";
+        client
+            .send_to(&[b"id\x01\0\0\x01\0\0\0\0\0\0".as_slice(), name, b"\0\x1c\0\x01"].concat(), addr)
+            .await
+            .unwrap();
+        let mut answer = [0; 512];
+        let (length, _) = timeout(IDLE, client.recv_from(&mut answer)).await.unwrap().unwrap();
+        assert!(length > 40 && answer.starts_with(b"id\x85\x80"), "{:?}", &answer[..length]);
     }
 }
