@@ -56,13 +56,26 @@ impl Router {
     fn up(&mut self, changes: &Map<String, Value>) -> Result<(), String> {
         let prefs = merge(&self.prefs, changes)?;
         let fresh = prefs.login_server != self.prefs.login_server || prefs.auth_key.is_some();
+        if !fresh
+            && prefs.exit_node != self.prefs.exit_node
+            && let Some(map) = self.member_map().filter(|_| self.shown.live)
+            // Who is offline comes back; a name that is nobody's is a mistake.
+            && plan::exit_node(&map, &prefs).is_none()
+            && let Some(problem) = plan::exit_node_problem(&map, &prefs.exit_node)
+        {
+            return Err(problem);
+        }
+        // What makes no sense changes nothing, on flash neither.
+        let control = fresh.then(|| {
+            let report = self.report.subscribe();
+            hearthgate_client::start(&prefs, self.state.clone(), report, self.fetch.clone())
+        });
+        let control = control.transpose().map_err(|e| e.to_string())?;
         self.state.store_prefs(&prefs).map_err(|e| e.to_string())?;
         self.prefs = prefs;
         self.describe();
-        if fresh {
-            let report = self.report.subscribe();
-            let control = hearthgate_client::start(&self.prefs, self.state.clone(), report, self.fetch.clone());
-            self.control = control.map_err(|e| e.to_string())?;
+        if let Some(control) = control {
+            self.control = control;
             self.view = self.control.view();
             self.prefs.auth_key = None;
         }
@@ -85,6 +98,12 @@ pub fn merge(prefs: &Prefs, changes: &Map<String, Value>) -> Result<Prefs, Strin
         } else if fields.insert(name.clone(), value.clone()).is_none() {
             return Err(format!("there is no preference {name:?}"));
         }
+    }
+    let routes = changes.get("advertise-routes").and_then(Value::as_array).into_iter().flatten();
+    if let Some(bad) = routes.filter_map(Value::as_str).find(|text| text.parse::<ipnet::IpNet>().is_err()) {
+        return Err(format!(
+            "{bad:?} is no network such as 192.168.1.0/24 or fd00::/64; a single address ends in /32 or /128"
+        ));
     }
     let mut merged: Prefs = serde_json::from_value(all).map_err(|e| e.to_string())?;
     if changes.contains_key("advertise-routes")
@@ -109,6 +128,13 @@ mod tests {
         assert_eq!((after.hostname.as_str(), after.accept_routes), ("gw", true));
         assert_eq!(after.advertise_routes, ["192.168.1.0/24".parse().unwrap()]);
         assert_eq!(after.auth_key.unwrap().reveal(), "k");
+    }
+
+    #[test]
+    fn a_route_that_is_none_is_named() {
+        let changes = json!({ "advertise-routes": ["192.168.1.0/24", "192.168.2.1"] });
+        let error = merge(&Prefs::default(), changes.as_object().unwrap()).unwrap_err();
+        assert!(error.contains("\"192.168.2.1\" is no network such as"), "{error}");
     }
 
     #[test]

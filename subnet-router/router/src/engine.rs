@@ -11,6 +11,7 @@ use crate::{
     rules::Rules,
     services::Services,
     status,
+    suspend::Suspension,
     traffic::endpoint,
     tsmp,
 };
@@ -105,6 +106,8 @@ pub struct Router {
     pub(crate) plane_said: Said,
     /// What people should know of a data plane that works.
     pub(crate) plane_note: Option<String>,
+    /// Why nothing leaves through the exit node.
+    pub(crate) exit_problem: Option<String>,
     pub(crate) services: Services,
     pub(crate) port_map: Option<hearthgate_gateway::PortMap>,
     pub(crate) port_mapped: mpsc::Receiver<Option<std::net::SocketAddr>>,
@@ -112,6 +115,7 @@ pub struct Router {
     pub(crate) rules: Rules,
     /// When pages of the program are given back next.
     pub(crate) release_at: Instant,
+    suspension: Suspension,
 }
 
 impl Router {
@@ -181,12 +185,14 @@ impl Router {
             plane_problem: None,
             plane_said: Said::default(),
             plane_note: None,
+            exit_problem: None,
             services,
             port_map,
             port_mapped,
             tunnel_disco,
             rules: Rules::default(),
             release_at: Instant::now() + resident::FIRST,
+            suspension: Suspension::default(),
         })
     }
 
@@ -262,7 +268,7 @@ impl Router {
         self.paths.handle(self.start.elapsed(), event);
     }
 
-    /// Looks at the interfaces; a change makes everything measured worthless.
+    /// Looks at the interfaces; who is somewhere else finds everything measured worthless.
     fn look(&mut self) {
         let Ok(local) = network::look(self.plane.interface()) else { return };
         if local == self.local {
@@ -270,16 +276,25 @@ impl Router {
         }
         let first = self.local == LocalNetwork::default();
         tracing::debug!(addresses = ?local.addresses, "interfaces");
+        let moved = !local.same_place(&self.local);
         self.local = local;
         let own: SortedSet<_> = self.own_addresses().into_iter().collect();
         let addresses = self.local.addresses.iter().filter(|ip| !own.contains(*ip)).copied().collect();
         self.tell(Event::LocalAddresses(addresses));
-        if !first {
-            self.tell(Event::LinkChanged);
-            self.map_port();
-            self.relays.reconnect();
-            self.apply();
+        if first {
+            return;
         }
+        if moved {
+            self.begin_anew();
+        }
+        self.apply();
+    }
+
+    /// Nothing measured counts, and no connection is known to live: we are somewhere else, or were suspended.
+    fn begin_anew(&mut self) {
+        self.tell(Event::LinkChanged);
+        self.map_port();
+        self.relays.reconnect();
     }
 
     /// Asks the router in front of us for a port, or renews what it gave.
@@ -370,6 +385,7 @@ impl Router {
             }
         };
         self.describe();
+        self.see_exit_node();
         // For those that are new to the data plane; the others keep what they have.
         for peer in &mut desired.peers {
             peer.endpoint = self.routes.get(&peer.key).map_or(Endpoint::Relayed, |path| endpoint(*path));
@@ -380,6 +396,15 @@ impl Router {
             Err(PlaneError::Gone) => {}
             Err(error) => self.plane_fails(error.to_string()),
         }
+    }
+
+    /// Notes whether the exit node is there, and tells a change: without it nothing leaves.
+    fn see_exit_node(&mut self) {
+        let problem = self.member_map().and_then(|map| plan::exit_node_problem(&map, &self.prefs.exit_node));
+        if let Some(problem) = problem.as_deref().filter(|_| problem != self.exit_problem) {
+            tracing::warn!("{problem}");
+        }
+        self.exit_problem = problem;
     }
 
     fn plane_works(&mut self) {
@@ -408,6 +433,10 @@ impl Router {
             return;
         }
         self.look();
+        if self.suspension.look() {
+            tracing::info!("the machine was suspended");
+            self.begin_anew();
+        }
         self.relays.close_idle();
         self.checks.retain(|check| !check.is_closed());
         self.pings.retain(|_, ping| !ping.is_closed());

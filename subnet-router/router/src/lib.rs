@@ -27,6 +27,7 @@ mod rules;
 mod services;
 mod socket;
 mod status;
+mod suspend;
 mod taildrop;
 mod traffic;
 mod tsmp;

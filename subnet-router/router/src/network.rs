@@ -19,6 +19,23 @@ pub struct LocalNetwork {
     pub attached: Vec<IpNet>,
 }
 
+impl LocalNetwork {
+    /// Whether we are where we were: packets to others go out as before. Link-local addresses come and go with devices
+    /// of containers, access points and bridges, through which no peer is reached.
+    #[must_use]
+    pub fn same_place(&self, other: &Self) -> bool {
+        let outside = |ip: &&IpAddr| !ip.is_loopback() && !is_link_local(**ip);
+        self.addresses.iter().filter(outside).eq(other.addresses.iter().filter(outside))
+    }
+}
+
+const fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 /// Looks. `tunnel` is the interface to leave out.
 ///
 /// # Errors
@@ -36,7 +53,7 @@ pub fn look(tunnel: &str) -> io::Result<LocalNetwork> {
         };
         let Some(address) = ip(interface.address) else { continue };
         found.addresses.push(address);
-        let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let link_local = address.is_ipv6() && is_link_local(address);
         if let Some(mask) = ip(interface.netmask)
             && !address.is_loopback()
             && !link_local
@@ -142,6 +159,26 @@ mod tests {
         let run = Command::new("sh").args(["-c", &script]).arg(env::current_exe().unwrap()).output().unwrap();
         let said = String::from_utf8_lossy(&run.stdout);
         assert!(run.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    fn link_local_addresses_are_no_other_place() {
+        let at = |addresses: &[&str]| LocalNetwork {
+            addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+            attached: Vec::new(),
+        };
+        let before = at(&["127.0.0.1", "192.0.2.7", "2001:db8::7", "fe80::1"]);
+        assert!(before.same_place(&at(&[
+            "127.0.0.1",
+            "169.254.3.4",
+            "192.0.2.7",
+            "2001:db8::7",
+            "fe80::1",
+            "fe80::2"
+        ])));
+        assert!(before.same_place(&at(&["192.0.2.7", "2001:db8::7"])));
+        assert!(!before.same_place(&at(&["127.0.0.1", "192.0.2.8", "2001:db8::7", "fe80::1"])));
+        assert!(!before.same_place(&at(&["127.0.0.1", "192.0.2.7", "fe80::1"])));
     }
 
     #[test]

@@ -24,6 +24,21 @@ pub fn exit_node<'a>(map: &'a Netmap, prefs: &Prefs) -> Option<&'a Node> {
     find_peer(map, wish).filter(|peer| offers_exit(peer))
 }
 
+/// Why nothing leaves to the Internet although an exit node was chosen, in words for people.
+#[must_use]
+pub fn exit_node_problem(map: &Netmap, wish: &str) -> Option<String> {
+    let why = match find_peer(map, wish) {
+        _ if wish.is_empty() => return None,
+        None => "is not in the network",
+        Some(peer) if !offers_exit(peer) => "offers no way to the Internet, or nobody has approved it",
+        Some(peer) if peer.online == Some(false) => "is offline",
+        Some(_) => return None,
+    };
+    Some(format!(
+        "the exit node {wish:?} {why}: nothing goes to the Internet meanwhile; `--exit-node=` switches it off"
+    ))
+}
+
 /// Whether a peer carries others' Internet traffic.
 #[must_use]
 pub fn offers_exit(peer: &Node) -> bool {
@@ -203,6 +218,17 @@ mod tests {
             assert!(plan.routes.contains(&net("0.0.0.0/0")) && plan.routes.contains(&net("::/0")), "{:?}", plan.routes);
             assert!(plan.peers.iter().all(|p| !p.allowed_ips.contains(&net("::/0"))) && plan.masquerade_lan);
         }
+    }
+
+    #[test]
+    fn people_hear_why_nothing_leaves() {
+        let mut map = map(vec![node(2, &["0.0.0.0/0"]), node(3, &[])]);
+        let says = |map: &Netmap, wish: &str| exit_node_problem(map, wish).unwrap_or_default();
+        assert_eq!((says(&map, ""), says(&map, "p2")), (String::new(), String::new()));
+        assert!(says(&map, "p4").contains("\"p4\" is not in the network"));
+        assert!(says(&map, "p3").contains("offers no way"));
+        Arc::make_mut(map.peers.get_mut(&2).unwrap()).online = Some(false);
+        assert!(says(&map, "100.64.0.2").contains("is offline"));
     }
 
     #[test]

@@ -29,12 +29,28 @@ pub fn status(router: &Router) -> Value {
             (user.id.to_string(), json)
         })
         .collect();
-    let mut health: Vec<String> =
-        view.problem.iter().chain(&router.plane_problem).chain(&router.plane_note).cloned().collect();
+    let mut health: Vec<String> = view
+        .problem
+        .iter()
+        .chain(&router.plane_problem)
+        .chain(&router.plane_note)
+        .chain(&router.exit_problem)
+        .cloned()
+        .collect();
     health.extend(map.iter().flat_map(|map| map.messages.values()).map(|message| message.text.clone()));
+    let leaves = !router.prefs.exit_node.is_empty();
+    if let Some(interface) = leaves.then(|| hearthgate_plane::strict_interface(router.plane.interface())).flatten() {
+        health.push(format!(
+            "{interface} drops what comes from where an exit node leads (strict rp_filter): sysctl -w net.ipv4.conf.{interface}.rp_filter=2"
+        ));
+    }
     if own.is_some() && router.paths.home().is_none() {
         health.push("no home relay was found yet".into());
     }
+    let exit = map.and_then(|map| plan::exit_node(map, &router.prefs));
+    let exit = exit.map(|peer| {
+        json!({ "ID": peer.stable_id, "Online": peer.online.unwrap_or(false), "TailscaleIPs": json!(peer.addresses) })
+    });
     let auth_url = match &view.phase {
         Phase::NeedsLogin(Some(url)) => url.as_str(),
         _ => "",
@@ -46,6 +62,7 @@ pub fn status(router: &Router) -> Value {
         "AuthURL": auth_url,
         "TailscaleIPs": own.map(addresses).unwrap_or_default(),
         "Self": own.map(|own| own_status(router, own)),
+        "ExitNodeStatus": exit,
         "Health": health,
         "MagicDNSSuffix": map.map_or("", Netmap::magic_suffix),
         "CurrentTailnet": map.map(|map| json!({ "Name": map.domain, "MagicDNSSuffix": map.magic_suffix(), "MagicDNSEnabled": map.dns.proxied })),
