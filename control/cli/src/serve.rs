@@ -111,6 +111,7 @@ async fn run(args: &Args, mut config: Config, options: Options) -> Result<End, F
 #[cfg(feature = "router")]
 async fn own_router(config: &Config, options: &Options, running: &Running) -> Option<OwnRouter> {
     if !config.router.enabled {
+        OwnRouter::none(&options.state_dir);
         return None;
     }
     match OwnRouter::start(&offering(config, running), beside(options, running), running.plain_devices()).await {

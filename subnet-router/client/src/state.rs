@@ -22,6 +22,7 @@ const FILE_MAX: u64 = 256 * 1024;
 const IDENTITY: &str = "identity.json";
 const PREFS: &str = "prefs.json";
 const NETMAP: &str = "netmap.json.zst";
+const INTERFACES: &str = "interfaces.json";
 
 /// State could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +204,22 @@ impl StateDir {
         let _ = fs::remove_file(self.0.join(NETMAP));
     }
 
+    /// Interfaces that a process with this folder made last; none if that is not known.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<String> {
+        let text = read(&self.0.join(INTERFACES)).ok().flatten().unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Notes which interfaces are made from now on, if they are others: so that they are taken away after a crash, even by
+    /// a process that makes others, or none.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn store_interfaces(&self, names: &[&str]) -> Result<(), StateError> {
+        if self.interfaces() == names { Ok(()) } else { self.write_json(INTERFACES, &names) }
+    }
+
     fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
         let path = self.0.join(name);
         let text = serde_json::to_vec_pretty(value)
@@ -265,6 +282,21 @@ mod tests {
         state.store_prefs(&Prefs { auth_key, hostname: "gw".into(), ..Default::default() }).unwrap();
         assert!(!fs::read_to_string(folder.path().join(PREFS)).unwrap().contains("secret"));
         assert_eq!(state.prefs().unwrap().unwrap().hostname, "gw");
+    }
+
+    #[test]
+    fn interfaces_are_noted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        assert!(state.interfaces().is_empty());
+        state.store_interfaces(&["tailscale0", "hearthgate0"]).unwrap();
+        assert_eq!(state.interfaces(), ["tailscale0", "hearthgate0"]);
+        let written = || fs::metadata(folder.path().join(INTERFACES)).unwrap().modified().unwrap();
+        let before = written();
+        state.store_interfaces(&["tailscale0", "hearthgate0"]).unwrap();
+        assert_eq!(written(), before, "flash is written for news alone");
+        fs::write(folder.path().join(INTERFACES), "nonsense").unwrap();
+        assert!(state.interfaces().is_empty());
     }
 
     #[test]

@@ -220,6 +220,12 @@ fn remove_table(nft: &NftSocket, interface: &str) {
     }
 }
 
+/// Whether a process left a table of ours for this interface.
+pub(crate) fn is_left(interface: &str) -> Result<bool, PlaneError> {
+    let nft = NftSocket::open().map_err(netlink("nftables socket"))?;
+    Ok(nft.count_rules(&firewall::table(interface)).map_err(netlink("nftables"))? > 0)
+}
+
 /// Removes what a crash may have left.
 pub(crate) fn clean(interface: &str) -> Result<(), PlaneError> {
     let nft = NftSocket::open().map_err(netlink("nftables socket"))?;

@@ -54,6 +54,19 @@ pub fn start(config: &Config) -> Result<(Arc<dyn DataPlane>, Events), PlaneError
     Ok((Arc::new(plane), events))
 }
 
+/// Removes what a crashed process left of a data plane, if it did, as [`clean`] does. What is not known as ours, by a
+/// table of our name, stays: routes and rules have the official client's numbers, and may be its own.
+///
+/// # Errors
+/// As [`clean`].
+pub fn clean_left(interface: &str) -> Result<bool, PlaneError> {
+    let left = keeper::is_left(interface)?;
+    if left {
+        keeper::clean(interface)?;
+    }
+    Ok(left)
+}
+
 /// Removes what a crashed process may have left of a data plane: interface, routes, rules, table.
 ///
 /// # Errors

@@ -137,6 +137,19 @@ fn a_crash_is_cleared_by_a_restart() {
 }
 
 #[test]
+fn only_what_is_known_as_ours_is_cleaned_without_being_asked() {
+    let Some(net) = Net::new("hgk") else { return };
+    let clean = || net.a.enter(|| hearthgate_plane::clean_left("tailscale0")).expect("asked");
+    net.a.run("ip rule add pref 5270 lookup 52; ip tuntap add tailscale0 mode tun");
+    assert!(!clean());
+    assert!(net.a.has_interface("tailscale0") && net.a.run("ip rule").contains("5270:"), "the official client's");
+    net.a.run("nft 'add table inet hearthgate-tailscale0; add chain inet hearthgate-tailscale0 c; add rule inet hearthgate-tailscale0 c drop'");
+    assert!(clean());
+    assert!(!net.a.has_interface("tailscale0") && !net.a.run("ip rule").contains("5270:"));
+    assert!(!clean());
+}
+
+#[test]
 fn an_interface_of_somebody_else_is_left_alone() {
     let Some(net) = Net::new("hgo") else { return };
     net.a.run("ip link add br-lan type veth peer name lan1");

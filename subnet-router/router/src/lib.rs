@@ -29,6 +29,7 @@ mod socket;
 mod status;
 mod suspend;
 mod taildrop;
+mod tidy;
 mod traffic;
 mod tsmp;
 mod wake;
@@ -38,6 +39,7 @@ pub use engine::{Router, RouterError, Settings};
 pub use network::LocalNetwork;
 pub use requests::{PingAnswer, Request};
 pub use socket::serve as serve_socket;
+pub use tidy::tidy;
 
 /// Where `hearthgate status` and others find the router.
 pub const SOCKET: &str = "/var/run/hearthgate/router.sock";

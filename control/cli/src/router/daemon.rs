@@ -9,7 +9,7 @@ use crate::{Failure, logging};
 use hearthgate_client::{Prefs, StateDir};
 use hearthgate_http::spawn;
 use hearthgate_plane::Config;
-use hearthgate_router::{Router, Settings, merge, serve_socket};
+use hearthgate_router::{Router, Settings, merge, serve_socket, tidy};
 use serde_json::Value;
 use std::{path::PathBuf, time::Duration};
 use tokio::{
@@ -76,6 +76,7 @@ async fn run(line: &Line, settings: Settings) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, requests) = mpsc::channel(REQUESTS);
+    tidy(&settings.state, &[&settings.plane.interface]);
     let router = Router::start(settings, requests)?;
     let socket = serve_socket(&socket(line), sender).await?;
     let mut view = router.view();

@@ -9,9 +9,9 @@ use crate::{Failure, client};
 use hearthgate_client::{Phase, Prefs, StateDir, View};
 use hearthgate_config::RouterConfig;
 use hearthgate_http::spawn;
-use hearthgate_plane::Config as PlaneConfig;
+use hearthgate_plane::{Config as PlaneConfig, Said};
 use hearthgate_read::json;
-use hearthgate_router::{Request, Router, Settings, plain, serve_socket};
+use hearthgate_router::{Request, Router, Settings, plain, serve_socket, tidy};
 use serde_json::{Map, Value};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -21,10 +21,15 @@ use std::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
+    time::sleep,
 };
 
+/// Its folder in that of the server.
+const STATE: &str = "router";
 /// Requests that wait for the router.
 const REQUESTS: usize = 16;
+/// When a request to the server that failed is made again.
+const AGAIN: Duration = Duration::from_secs(30);
 /// Longest time for taking away what the router made in the system.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -59,7 +64,10 @@ impl OwnRouter {
     /// # Errors
     /// The interface cannot be made, or the state is damaged. The server goes on without a router.
     pub(crate) async fn start(config: &RouterConfig, server: Server, devices: PlainDevices) -> Result<Self, Failure> {
-        let state = StateDir::open(&server.state_dir.join("router"))?;
+        let state = StateDir::open(&server.state_dir.join(STATE))?;
+        let plain = config.wireguard.enabled.then_some(config.wireguard.interface.as_str());
+        let interfaces: Vec<&str> = [config.interface.as_str()].into_iter().chain(plain).collect();
+        tidy(&state, &interfaces);
         let prefs = prefs(config, &server);
         let plane = PlaneConfig {
             mode: kind(&config.data_plane)?,
@@ -88,6 +96,16 @@ impl OwnRouter {
         let plain = config.wireguard.enabled.then(|| kind(&config.data_plane)).transpose()?;
         let plain = plain.map(|mode| start_plain(mode, config, devices));
         Ok(Self { requests, stop: Some(stop), wanted, task, follower, plain })
+    }
+
+    /// There is to be none: takes away what one of earlier left.
+    pub(crate) fn none(state_dir: &Path) {
+        let dir = state_dir.join(STATE);
+        if dir.is_dir()
+            && let Ok(state) = StateDir::open(&dir)
+        {
+            tidy(&state, &[]);
+        }
     }
 
     /// How it is asked for its status; it takes no question while many wait.
@@ -211,13 +229,15 @@ async fn follow(
     // Once: an administrator who removes the machine from the network shall not see it come back at once.
     let mut joined = false;
     let mut approved = false;
+    let mut said = Said::default();
     loop {
         let now = view.borrow_and_update().clone();
+        let mut failed = None;
         match now.phase {
             Phase::NeedsLogin(_) if !joined => {
-                joined = true;
                 match new_key(&server, &tags).await {
                     Ok(key) => {
+                        joined = true;
                         let changes: Map<String, Value> =
                             [("auth-key".to_owned(), Value::from(key))].into_iter().collect();
                         let (answer, answered) = oneshot::channel();
@@ -235,23 +255,34 @@ async fn follow(
                         }
                         continue;
                     }
-                    Err(error) => tracing::error!(%error, "no key for the router"),
+                    Err(error) => failed = Some(format!("no key for the router: {error}")),
                 }
             }
             Phase::Running if !approved => {
                 let id = now.netmap.as_ref().and_then(|map| map.own.as_ref()).map(|own| own.id);
                 if let Some(id) = id {
-                    approved = true;
                     let routes: Vec<String> =
                         wanted.borrow_and_update().routable().iter().map(ToString::to_string).collect();
-                    if let Err(error) = approve(&server, id, routes).await {
-                        tracing::error!(%error, "the router's routes are not approved");
+                    match approve(&server, id, routes).await {
+                        Ok(()) => approved = true,
+                        Err(error) => failed = Some(format!("the router's routes are not approved: {error}")),
                     }
                 }
             }
             _ => {}
         }
+        if let Some(error) = failed.as_ref().filter(|error| said.is_news(*error)) {
+            tracing::error!("{error}");
+        }
+        // A full disk, say: it may have room later, and nothing else would tell.
+        let again = async {
+            match failed {
+                Some(_) => sleep(AGAIN).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = again => {}
             changed = view.changed() => if changed.is_err() {
                 return;
             },
