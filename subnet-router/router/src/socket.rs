@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /status` | as the official client's `status --json` |
-//! | `POST /ping?target=NAME` | a [`crate::PingAnswer`]; 504 if the peer is silent |
+//! | `POST /ping?target=NAME&timeout_ms=N` | a [`crate::PingAnswer`]; 504 if the peer is silent so long, or for five seconds |
 //! | `POST /netcheck` | as the official client's `netcheck --format=json` |
 //! | `GET /prefs` | the preferences |
 //! | `POST /up` | takes an object of changed preferences |
@@ -41,8 +41,9 @@ const BODY_MAX: usize = 64 * 1024;
 const WAIT: Duration = Duration::from_secs(15);
 /// What is put up with on a connection.
 const HTTP: Http1 = Http1 { head_within: Duration::from_secs(30), head_max: 16 * 1024, keep_alive: true };
-/// How long a peer may take for a ping, as with the official client.
+/// How long a peer may take for a ping if nothing else is asked for, as with the official client; and at most.
 const PING: Duration = Duration::from_secs(5);
+const PING_MAX: Duration = Duration::from_secs(25);
 
 /// The listening socket; the file goes away with it.
 #[derive(Debug)]
@@ -101,7 +102,11 @@ pub async fn serve(path: &Path, requests: mpsc::Sender<Request>) -> io::Result<L
 
 async fn answer(request: http::Request<Incoming>, requests: &mpsc::Sender<Request>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let target = parts.uri.query().and_then(|query| query.strip_prefix("target=")).map(decode);
+    let asked = |name: &str| {
+        let mut pairs = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| decode(value))
+    };
+    let (target, limit) = (asked("target"), asked("timeout_ms"));
     let result = match (parts.method, parts.uri.path()) {
         (Method::GET, "/status") => ask(requests, Request::Status, WAIT).await,
         (Method::GET, "/prefs") => ask(requests, Request::Prefs, WAIT).await,
@@ -109,7 +114,8 @@ async fn answer(request: http::Request<Incoming>, requests: &mpsc::Sender<Reques
         (Method::POST, "/down") => ask(requests, Request::Down, WAIT).await.map(|()| json!({})),
         (Method::POST, "/ping") => {
             let target = target.unwrap_or_default();
-            let answer = ask(requests, |answer| Request::Ping { target, answer }, PING).await;
+            let limit = limit.and_then(|text| text.parse().ok()).map_or(PING, Duration::from_millis).min(PING_MAX);
+            let answer = ask(requests, |answer| Request::Ping { target, answer }, limit).await;
             answer.and_then(|answer| match answer {
                 Ok(pong) => Ok(serde_json::to_value(pong).unwrap_or_default()),
                 Err(text) => Err((StatusCode::NOT_FOUND, text)),
@@ -199,9 +205,11 @@ mod tests {
         let listener = serve(&path, sender.clone()).await.unwrap();
         assert!(serve(&path, sender).await.is_err(), "two routers on one socket");
         let router = tokio::spawn(async move {
+            let mut unanswered = Vec::new();
             while let Some(request) = requests.recv().await {
                 match request {
                     Request::Status(answer) => answer.send(json!({ "BackendState": "Running" })).unwrap(),
+                    Request::Ping { target, answer } if target == "silent" => unanswered.push(answer),
                     Request::Ping { target, answer } => answer.send(Err(format!("no {target}"))).unwrap(),
                     _ => return,
                 }
@@ -211,6 +219,10 @@ mod tests {
         assert!(status.starts_with("HTTP/1.1 200 ") && status.ends_with("{\"BackendState\":\"Running\"}"), "{status}");
         let ping = exchange(&path, "POST /ping?target=a%20b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
         assert!(ping.starts_with("HTTP/1.1 404 ") && ping.contains("no a b"), "{ping}");
+        let begin = std::time::Instant::now();
+        let words = "POST /ping?timeout_ms=50&target=silent HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        assert!(exchange(&path, words).await.starts_with("HTTP/1.1 504 "));
+        assert!(begin.elapsed() < PING);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(listener);
         assert!(!path.exists());

@@ -3,10 +3,10 @@
 use crate::Failure;
 use hearthgate_sorted::SortedMap;
 use serde_json::{Map, Value};
-use std::{ffi::OsString, fs};
+use std::{ffi::OsString, fs, time::Duration};
 
 /// Flags with a value.
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 15] = [
     "login-server",
     "authkey",
     "auth-key",
@@ -21,6 +21,7 @@ const VALUES: [&str; 14] = [
     "data-plane",
     "socket",
     "format",
+    "timeout",
 ];
 /// Flags that are on or off.
 const SWITCHES: [&str; 11] = [
@@ -77,6 +78,23 @@ impl Line {
         matches!(self.switch(name), Ok(Some(true)))
     }
 
+    /// A time such as `5s` or `500ms`, if it was given.
+    pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>, Failure> {
+        let Some(text) = self.value(name) else { return Ok(None) };
+        let read = |digits: &str, unit: f64| digits.parse().ok().map(|n: f64| n * unit);
+        let seconds = match text.trim_end_matches(|c: char| c.is_ascii_alphabetic()) {
+            digits if text.len() == digits.len() => None,
+            digits => match text.strip_prefix(digits) {
+                Some("ms") => read(digits, 1e-3),
+                Some("s") => read(digits, 1.0),
+                Some("m") => read(digits, 60.0),
+                _ => None,
+            },
+        };
+        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|time| !time.is_zero());
+        time.map(Some).ok_or_else(|| Failure::Usage(format!("--{name}={text}: a time such as 5s or 500ms")))
+    }
+
     /// The preferences that were given, by name.
     pub(super) fn changes(&self) -> Result<Map<String, Value>, Failure> {
         let mut changes = Map::new();
@@ -125,7 +143,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Fa
             lexopt::Arg::Short(other) => return Err(Failure::Usage(format!("unknown flag -{other}"))),
             lexopt::Arg::Long(name) => {
                 let name = name.to_owned();
-                let value = if VALUES.contains(&name.as_str()) || name == "timeout" {
+                let value = if VALUES.contains(&name.as_str()) {
                     parser.value().map_err(usage)?
                 } else if SWITCHES.contains(&name.as_str()) {
                     parser.optional_value().unwrap_or_default()
@@ -164,6 +182,18 @@ mod tests {
     fn empty_values_clear() {
         let line = line("router up --advertise-routes= --exit-node=").unwrap();
         assert_eq!(Value::Object(line.changes().unwrap()), json!({ "advertise-routes": [], "exit-node": "" }));
+    }
+
+    #[test]
+    fn times_are_read() {
+        let time = |text: &str| line(&format!("ping a --timeout {text}")).unwrap().duration("timeout").ok().flatten();
+        for (text, milliseconds) in [("5s", 5000), ("500ms", 500), ("1.5s", 1500), ("2m", 120_000)] {
+            assert_eq!(time(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for bad in ["5", "s", "0s", "5h", "-1s", "1e400s", "s5"] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+        assert_eq!(line("ping a").unwrap().duration("timeout").unwrap(), None);
     }
 
     #[test]

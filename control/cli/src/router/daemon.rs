@@ -36,6 +36,11 @@ pub(super) fn up(line: &Line) -> Result<(), Failure> {
 
 /// Changes the preferences of a running router, and waits until it is in.
 fn change(line: &Line) -> Result<(), Failure> {
+    if let Some(flag) = wants_another(line, &ask::call(line, "GET", "/status", None)?) {
+        return Err(Failure::Usage(format!(
+            "--{flag} holds from the start on: stop the router that runs (`hearthgate router down`), then start it with this"
+        )));
+    }
     ask::call(line, "POST", "/up", Some(&Value::Object(line.changes()?)))?;
     let start = std::time::Instant::now();
     while start.elapsed() < SETTLE {
@@ -49,7 +54,20 @@ fn change(line: &Line) -> Result<(), Failure> {
         }
         std::thread::sleep(POLL);
     }
-    Err(Failure::Failed("the control server was not reached yet; see `hearthgate status`".into()))
+    let status = ask::call(line, "GET", "/status", None)?;
+    let why = status["Health"][0].as_str().unwrap_or("the control server was not reached yet");
+    Err(Failure::Failed(format!("the settings are taken, but the router is not in: {why} (`hearthgate status`)")))
+}
+
+/// The flag that names something else than what the router that runs was started with.
+fn wants_another(line: &Line, status: &Value) -> Option<&'static str> {
+    let other = |flag: &&str, has: &str| line.value(flag).is_some_and(|wanted| wanted != has);
+    let port = status["Port"].to_string();
+    let has = |name: &str| status[name].as_str().unwrap_or_default();
+    // Any port, and any data plane, are those that it has.
+    let chosen = |flag: &&str| !matches!(line.value(flag), Some("0" | "auto"));
+    let flags = [("interface", has("Interface")), ("port", port.as_str()), ("data-plane", has("DataPlane"))];
+    flags.into_iter().find(|(flag, has)| chosen(flag) && other(flag, has)).map(|(flag, _)| flag)
 }
 
 /// What was stored, changed by what was given.
@@ -107,4 +125,26 @@ async fn run(line: &Line, settings: Settings) -> Result<(), Failure> {
     announcer.abort();
     drop(socket);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_running_router_cannot_change_is_refused() {
+        let status = json!({ "Interface": "tailscale0", "Port": 41641, "DataPlane": "userspace" });
+        let flag = |words: &str| {
+            let words = format!("router up {words}");
+            let line = super::super::args::parse(words.split_whitespace().map(std::ffi::OsString::from)).unwrap();
+            wants_another(&line, &status)
+        };
+        for same in ["", "--interface tailscale0 --port 41641 --data-plane userspace", "--port 0 --data-plane auto"] {
+            assert_eq!(flag(same), None, "{same}");
+        }
+        assert_eq!(flag("--interface ts1"), Some("interface"));
+        assert_eq!(flag("--accept-routes --port 41642"), Some("port"));
+        assert_eq!(flag("--data-plane kernel"), Some("data-plane"));
+    }
 }

@@ -20,7 +20,7 @@ hearthgate router: this machine as a member of a network, subnet router and exit
   router up       join a network and stay in it; changes the preferences of a router that runs already
   router down     leave it for now: everything the router made in the system is gone
   status          the router and its peers [--json]
-  ping PEER       how a peer is reached [-c COUNT] [--until-direct] [--timeout 5s]
+  ping PEER       how a peer is reached [-c COUNT] [--until-direct=false] [--timeout 5s]
   netcheck        our place in the network [--format json]
   router via SITE NET
                   the route to advertise for an IPv4 network that other sites have too (4via6)
@@ -45,7 +45,7 @@ hearthgate router: this machine as a member of a network, subnet router and exit
   --data-plane KIND             kernel, userspace or auto
   --socket PATH                 where a running router is asked
 
-Flags that are not given keep their values.
+Flags that are not given keep their values, but those from --state-dir on: they hold for one run.
 ";
 
 /// The data plane of this name.
@@ -128,6 +128,10 @@ fn ping(line: &Line, peer: &str) -> Result<(), Failure> {
         Some(text) => text.parse().map_err(|_| Failure::Usage(format!("{text:?} is no count")))?,
     };
     let until_direct = line.switch("until-direct")?.unwrap_or(true);
+    let mut path = format!("/ping?target={}", crate::client::encode(peer));
+    if let Some(time) = line.duration("timeout")? {
+        path.push_str(&format!("&timeout_ms={}", time.as_millis()));
+    }
     let (mut heard, mut direct) = (false, false);
     for n in 0.. {
         if count != 0 && n >= count {
@@ -136,7 +140,7 @@ fn ping(line: &Line, peer: &str) -> Result<(), Failure> {
         if n > 0 {
             std::thread::sleep(PING_EVERY);
         }
-        match ask::call(line, "POST", &format!("/ping?target={}", crate::client::encode(peer)), None) {
+        match ask::call(line, "POST", &path, None) {
             Ok(pong) => {
                 heard = true;
                 direct = pong["relay"].as_str().is_none_or(str::is_empty);
