@@ -21,6 +21,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("named", "scenario cert: a name server", "bind9"),
     ("dig", "scenario cert: questions to it", "bind9-dnsutils"),
     ("miniupnpd", "scenario portmap: a home router", "miniupnpd-nftables"),
+    ("dnsmasq", "scenario router-exit-dns: a forwarder", "dnsmasq-base"),
     ("iperf3", "scenarios router-4via6 and router-userspace: load", "iperf3"),
     ("wg", "scenario router-plain: a device without a client", "wireguard-tools"),
 ];

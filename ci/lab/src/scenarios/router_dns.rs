@@ -27,7 +27,7 @@ use crate::server_config::{self, BASE_DOMAIN, EXTRA_RECORD};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "router-exit-dns",
     summary: "names of our router and its LAN are looked up at the official exit node it uses, the network's own are not",
-    programs: &["getent"],
+    programs: &["getent", "dnsmasq"],
     run,
     ..Scenario::BASE
 };
@@ -74,6 +74,18 @@ fn run(lab: &mut Lab) -> Outcome {
     ensure!(!unknown.success(), "an unknown name of the network was asked elsewhere: {}", unknown.stdout.trim());
     gw.hearthgate(&["router", "up", "--exit-node="], SOON)?.ok()?;
     resolves(&gw.host, "www.example.org", SEEN_AT_HOME)?;
+
+    // A device without the network's resolver asks the router's forwarder, set up as the documentation has it. It listens at
+    // each address of the machine, and asks none of them.
+    let mut command = gw.host.ns.command("dnsmasq");
+    let rebind = format!("--rebind-domain-ok=/{BASE_DOMAIN}/");
+    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root", "--no-resolv"]);
+    command.args(["--bind-dynamic", "--stop-dns-rebind", &rebind, &format!("--server=/{BASE_DOMAIN}/100.100.100.100")]);
+    let mut forwarder = gw.host.ns.spawn("dnsmasq", &mut command)?;
+    printer.ns.resolver("nameserver 192.168.1.1\n")?;
+    resolves(&printer, &format!("y.{BASE_DOMAIN}"), &y.ip()?)?;
+    forwarder.check()?;
+    forwarder.stop()?;
 
     // The other way round: an official client's questions are answered by our router.
     gw.hearthgate(&["router", "up", "--advertise-exit-node"], SOON)?.ok()?;
