@@ -160,12 +160,18 @@ impl Kernel {
         let result = wireguard.set_peers(&changes).map_err(netlink("peers"));
         state.told(&changes, &fresh, result.is_ok());
         if result.is_ok() && !changes.is_empty() {
-            // What is shown first after a change counts as ours: before anybody else changes it.
-            let (_, shown) = wireguard.status().map_err(netlink("WireGuard's state"))?;
-            let _ = state.drift(&shown);
+            learn(&mut wireguard, &mut state).map_err(netlink("WireGuard's state"))?;
         }
         result
     }
+}
+
+/// What is shown first after we told something counts as ours: looks before anybody else changes it.
+fn learn(wireguard: &mut Wireguard, state: &mut State) -> io::Result<()> {
+    let (_, shown) = wireguard.status()?;
+    // What differs already is seen again with the next look at the counters.
+    let _ = state.drift(&shown);
+    Ok(())
 }
 
 impl Kernel {
@@ -186,10 +192,12 @@ impl Kernel {
             })
             .collect();
         let foreign: Vec<[u8; 32]> = foreign.iter().map(|key| *key.as_bytes()).collect();
-        let healed = wireguard.remove_peers(&foreign).and_then(|()| wireguard.set_peers(&changes));
-        match healed {
-            Ok(()) => state.look_anew(),
-            Err(error) => tracing::debug!(%error, "peers"),
+        let healed = wireguard.remove_peers(&foreign).and_then(|()| wireguard.set_peers(&changes)).and_then(|()| {
+            state.look_anew();
+            learn(wireguard, state)
+        });
+        if let Err(error) = healed {
+            tracing::debug!(%error, "peers");
         }
     }
 }
