@@ -9,8 +9,10 @@
 //! ```
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
+use super::router_userspace::memory;
 use crate::client::{Client, MEET, Relay};
 use crate::internet::Host;
 use crate::lab::Lab;
@@ -40,7 +42,7 @@ struct Row {
     megabits: f64,
     /// CPU seconds of the whole machine, both ends and the relay, per gigabit.
     cost: f64,
-    /// Resident kB of the sender's process before and after the stream.
+    /// Resident kB of the sender's process after the stream, and the part of it that is not of the program's file.
     memory: Option<(u64, u64)>,
 }
 
@@ -67,14 +69,16 @@ fn run(lab: &mut Lab) -> Outcome {
             None => official(lab, name, &key, relayed)?,
         });
     }
-    println!("\n| | Mbit/s | of the first | CPU s per Gbit | of the first | resident kB, idle | after the stream |");
+    println!(
+        "\n| | Mbit/s | of the first | CPU s per Gbit | of the first | resident kB after | without the program's file |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let first = rows.first().map_or((1.0, 1.0), |row| (row.megabits, row.cost));
     for row in &rows {
         let (speed, cost) = (row.megabits / first.0, row.cost / first.1);
-        let (idle, loaded) = row.memory.map_or(("–".into(), "–".into()), |(a, b)| (a.to_string(), b.to_string()));
+        let (whole, data) = row.memory.map_or(("–".into(), "–".into()), |(a, b)| (a.to_string(), b.to_string()));
         println!(
-            "| {} | {:.1} | {speed:.2} | {:.1} | {cost:.2} | {idle} | {loaded} |",
+            "| {} | {:.1} | {speed:.2} | {:.1} | {cost:.2} | {whole} | {data} |",
             row.name, row.megabits, row.cost
         );
     }
@@ -168,13 +172,12 @@ fn measure(lab: &Lab, name: &'static str, hosts: [&Host; 2], target: &str, progr
     let [a, b] = hosts;
     b.ns.run(&["iperf3", "-s", "-1", "-D"], SOON)?.ok()?;
     lab.pause(Duration::from_secs(1));
-    let before = program.map(|program| resident(a, program));
     let busy = busy()?;
     let seconds = STREAM.to_string();
     let words = ["iperf3", "-c", target, "-t", &seconds, "-J"];
     let out = a.ns.run(&words, Duration::from_secs(STREAM) + SOON)?.ok()?.stdout;
     let cpu = self::busy()? - busy;
-    let memory = before.zip(program.map(|program| resident(a, program)));
+    let memory = program.map(|program| resident(a, program)).transpose()?;
     let report: serde_json::Value = serde_json::from_str(&out).map_err(|e| Failure(format!("{e}: {out}")))?;
     let received = &report["end"]["sum_received"];
     let number = |name: &str| received[name].as_f64().ok_or_else(|| Failure(format!("no {name} in {out}")));
@@ -192,13 +195,11 @@ fn busy() -> Outcome<f64> {
     Ok(ticks.enumerate().filter(|(at, _)| ![3, 4, 8, 9].contains(at)).map(|(_, t)| t).sum::<f64>() / TICKS)
 }
 
-/// Resident kB of a machine's largest process whose name begins so.
-fn resident(host: &Host, program: &str) -> u64 {
-    let words = format!(
-        "for p in $(ip netns pids {}); do case $(cat /proc/$p/comm) in {program}*) sed -n 's/VmRSS:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status;; esac; done",
-        host.ns.name
-    );
-    let out = std::process::Command::new("sh").args(["-c", &words]).output();
-    let text = out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
-    text.lines().filter_map(|line| line.trim().parse().ok()).max().unwrap_or(0)
+/// Resident kB of the largest process on a machine whose name begins so, and how much of it is not of the program's file.
+fn resident(host: &Host, program: &str) -> Outcome<(u64, u64)> {
+    let pids = host.ns.context().run(Command::new("ip").args(["netns", "pids", &host.ns.name]), SOON)?.ok()?.stdout;
+    let named = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(program));
+    let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(named);
+    let largest = pids.filter_map(|pid| memory(pid).ok()).max();
+    largest.ok_or_else(|| Failure(format!("no {program} on {}", host.ns.name)))
 }

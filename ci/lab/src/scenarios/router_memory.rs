@@ -4,6 +4,9 @@
 //!     cargo build -p hearthgate-lab -p hearthgate-bench
 //!     target/debug/hearthgate-lab router-memory --hearthgate dist/x86_64/hearthgate --client 1.102.5
 //!
+//! A slow machine begins with a state that knows the peers, as in `router_thousand`; they are offline then, and one number
+//! of them is looked at: `ci/vm/figures memory`.
+//!
 //! ```text
 //!        internet
 //!    ____|____|___________________
@@ -13,11 +16,12 @@
 
 use std::time::Duration;
 
+use super::router_thousand::{PREPARED, peopled};
 use super::router_userspace::memory;
 use crate::client::MEET;
 use crate::ensure;
 use crate::lab::Lab;
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::router::Router;
 use crate::scenario::Scenario;
 use crate::server_config;
@@ -38,6 +42,9 @@ const STEPS: [(usize, u64, u64); 2] = [(50, 6_000_000 >> 10, 2 << 10), (1000, 12
 const SETTLE: Duration = Duration::from_secs(10);
 
 fn run(lab: &mut Lab) -> Outcome {
+    if std::env::var_os(PREPARED).is_some() {
+        return run_prepared(lab);
+    }
     // All simulated peers come from one address.
     let socket = lab.context.folder("box")?.join("r.sock");
     let section = format!("[router]\nenabled = true\nhostname = \"box\"\nsocket = {socket:?}\n");
@@ -73,6 +80,28 @@ fn run(lab: &mut Lab) -> Outcome {
         crowd.kill()?;
     }
     ensure!(above.is_empty(), "{}", above.join("; "));
+    Ok(())
+}
+
+/// The same beside the peers that the server's state knows.
+fn run_prepared(lab: &mut Lab) -> Outcome {
+    let (key, _) = peopled(lab)?;
+    let (url, peers) = (lab.url()?, lab.server()?.nodes()?.len());
+    let r = Router::join(lab.internet()?.host("r")?, "r", &url, &key, &[])?;
+    lab.context.eventually("the router knows them", MEET, || {
+        let count = r.status()?.peer_names().len();
+        ensure!(count >= peers, "{count} peers");
+        Ok(())
+    })?;
+    lab.pause(SETTLE);
+    let (whole, data) = memory(r.pid()?)?;
+    let plane = r.status()?.text("DataPlane");
+    println!("  {peers} peers, {plane}: {whole} KiB resident, {data} of them not pages of the program's own file");
+    println!("    {}", parts(r.pid()?)?);
+    println!("    the server: {} KiB resident", memory(lab.server()?.pid()?)?.0);
+    let step = STEPS.iter().find(|(most, _, _)| peers <= *most);
+    let (_, most, limit) = step.ok_or_else(|| Failure(format!("{peers} peers are too many")))?;
+    ensure!(whole <= *most && data <= *limit, "{most} and {limit} may be");
     Ok(())
 }
 

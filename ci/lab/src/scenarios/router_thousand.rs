@@ -35,7 +35,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const SOON: Duration = Duration::from_secs(20);
 const CROWD: usize = 1000;
 /// Names the folder of a server's state with so many nodes.
-const PREPARED: &str = "HEARTHGATE_LAB_CROWD";
+pub(super) const PREPARED: &str = "HEARTHGATE_LAB_CROWD";
 /// Most resident memory of a build without optimisation, without the program's own file, in KiB: of itself, and for each
 /// peer, with WireGuard in the kernel and in the program. What is delivered needs half: `router-memory`.
 const MEMORY: u64 = 4 << 10;
@@ -102,8 +102,8 @@ fn run(lab: &mut Lab) -> Outcome {
     r.check()
 }
 
-/// A server with a thousand nodes: a key for others, and the program that plays the nodes, if they are online.
-fn peopled(lab: &mut Lab) -> Outcome<(String, Option<Daemon>)> {
+/// A server with a thousand nodes, or those of a prepared state: a key for others, and the program that plays the nodes, if they are online.
+pub(super) fn peopled(lab: &mut Lab) -> Outcome<(String, Option<Daemon>)> {
     // The crowd is one machine.
     let config = format!("connections_per_address = 0\n{}", server_config::PLAIN);
     if let Some(prepared) = std::env::var_os(PREPARED) {
