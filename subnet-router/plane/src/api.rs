@@ -229,6 +229,14 @@ pub trait DataPlane: Send + Sync {
     /// [`PlaneError::UnknownPeer`], or what the kernel said.
     fn deliver(&self, peer: &NodePublic, bytes: &[u8]) -> Result<(), PlaneError>;
 
+    /// The same for several that came one after another.
+    ///
+    /// # Errors
+    /// As for one; the others were handed in.
+    fn deliver_all(&self, peer: &NodePublic, packets: &[Vec<u8>]) -> Result<(), PlaneError> {
+        packets.iter().fold(Ok(()), |result, bytes| self.deliver(peer, bytes).and(result))
+    }
+
     /// Counters of all peers. The kernel's are compared with what it was told: who was removed or changed by somebody
     /// else is put back, who was added is removed.
     ///

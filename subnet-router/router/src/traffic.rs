@@ -3,7 +3,7 @@
 use crate::{PingAnswer, Router, relay::RelayEvent, status};
 use hearthgate_disco::geneve::{Header, Protocol};
 use hearthgate_keys::NodePublic;
-use hearthgate_paths::{Action, Event, Hop, Path, Via};
+use hearthgate_paths::{Action, Event, Hop, Path, RegionId, Via};
 use hearthgate_plane::{Endpoint, PlaneEvent, buffer};
 
 /// Packets taken from one source before the others get their turn.
@@ -12,10 +12,17 @@ const BURST: usize = 64;
 impl Router {
     pub(crate) fn plane_burst(&mut self, first: PlaneEvent) {
         let mut next = Some(first);
+        // Who was the path machine told of last: once in a burst is enough.
+        let mut told = None;
         for _ in 0..BURST {
             match next {
                 Some(PlaneEvent::Side { from, bytes }) => self.tell(Event::Udp { from, bytes: &bytes }),
-                Some(PlaneEvent::Relayed { peer, bytes }) => self.send_relayed(peer, bytes),
+                Some(PlaneEvent::Relayed { peer, bytes }) => {
+                    if told.replace(peer) != Some(peer) {
+                        self.tell(Event::Traffic { peer, sent: true, received: false });
+                    }
+                    self.send_relayed(peer, bytes);
+                }
                 Some(_) => {}
                 None => return,
             }
@@ -25,7 +32,6 @@ impl Router {
 
     /// A WireGuard message for a peer that has no direct path.
     fn send_relayed(&mut self, peer: NodePublic, bytes: Vec<u8>) {
-        self.tell(Event::Traffic { peer, sent: true, received: false });
         let (hop, region) = match self.routes.get(&peer) {
             Some(Path::PeerRelay { addr, vni }) => (Some(Hop { addr: *addr, vni: Some(*vni) }), None),
             Some(Path::Both { hop, relay }) => (Some(*hop), *relay),
@@ -58,24 +64,43 @@ impl Router {
 
     pub(crate) fn relay_burst(&mut self, first: RelayEvent) {
         let mut next = Some(first);
+        // Packets of one peer, one after another: they are handed in together, and the path machine hears of the first.
+        let (mut run, mut of) = (Vec::new(), None);
         for _ in 0..BURST {
             match next {
                 Some(RelayEvent::Packet { region, from, bytes }) => {
-                    self.tell(Event::RelayHeard(region));
-                    self.tell(Event::Relayed { region, from, bytes: &bytes });
-                    if !hearthgate_derp_frame::is_disco(&bytes) && self.known.contains(&from) {
-                        self.tell(Event::Traffic { peer: from, sent: false, received: true });
-                        // A peer that left meanwhile, or a message WireGuard does not want.
-                        let _ = self.plane.deliver(&from, &bytes);
+                    let is_disco = hearthgate_derp_frame::is_disco(&bytes);
+                    if is_disco || of != Some((region, from)) {
+                        self.deliver(of, &mut run);
+                        of = (!is_disco && self.known.contains(&from)).then_some((region, from));
+                        self.tell(Event::Relayed { region, from, bytes: &bytes });
+                        if of.is_some() {
+                            self.tell(Event::Traffic { peer: from, sent: false, received: true });
+                        }
                     }
-                    buffer::give(bytes);
+                    if of.is_some() {
+                        run.push(bytes);
+                    } else {
+                        buffer::give(bytes);
+                    }
                 }
                 Some(RelayEvent::PeerGone { region, peer }) => self.tell(Event::RelayLost { region, peer }),
                 Some(RelayEvent::Heard(region)) => self.tell(Event::RelayHeard(region)),
-                None => return,
+                None => break,
             }
             next = self.relay_events.try_recv().ok();
         }
+        self.deliver(of, &mut run);
+    }
+
+    fn deliver(&self, from: Option<(RegionId, NodePublic)>, run: &mut Vec<Vec<u8>>) {
+        if let Some((_, from)) = from
+            && !run.is_empty()
+        {
+            // A peer that left meanwhile, or a message WireGuard does not want.
+            let _ = self.plane.deliver_all(&from, run);
+        }
+        run.drain(..).for_each(buffer::give);
     }
 
     /// Carries out what the path machine wants.

@@ -202,6 +202,26 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Hands in what came for a peer through a relay.
+    fn hand_in(&self, peer: &NodePublic, packets: &[&[u8]]) -> Result<(), PlaneError> {
+        let state = self.shared.state();
+        let known = state.peers.get(peer).ok_or(PlaneError::UnknownPeer)?;
+        let (index, endpoint, local) = (known.index, known.endpoint, known.local);
+        drop(state);
+        let sent = match endpoint {
+            Endpoint::Direct(addr) => packets
+                .iter()
+                .fold(Ok(()), |result, bytes| self.shared.loopback.send_as(addr, local, bytes).and(result)),
+            Endpoint::Relayed | Endpoint::Both(_) => self.shared.loopback.send_all(index, packets),
+        };
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            other => other.map_err(PlaneError::Send),
+        }
+    }
+}
+
 impl DataPlane for Kernel {
     fn kind(&self) -> Kind {
         Kind::Kernel
@@ -246,18 +266,12 @@ impl DataPlane for Kernel {
     }
 
     fn deliver(&self, peer: &NodePublic, bytes: &[u8]) -> Result<(), PlaneError> {
-        let state = self.shared.state();
-        let known = state.peers.get(peer).ok_or(PlaneError::UnknownPeer)?;
-        let (index, endpoint, local) = (known.index, known.endpoint, known.local);
-        drop(state);
-        let sent = match endpoint {
-            Endpoint::Direct(addr) => self.shared.loopback.send_as(addr, local, bytes),
-            Endpoint::Relayed | Endpoint::Both(_) => self.shared.loopback.send(index, bytes),
-        };
-        match sent {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            other => other.map_err(PlaneError::Send),
-        }
+        self.hand_in(peer, &[bytes])
+    }
+
+    fn deliver_all(&self, peer: &NodePublic, packets: &[Vec<u8>]) -> Result<(), PlaneError> {
+        let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+        self.hand_in(peer, &packets)
     }
 
     fn counters(&self) -> Result<Vec<PeerCounters>, PlaneError> {

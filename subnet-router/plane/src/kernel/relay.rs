@@ -10,6 +10,7 @@
 use crate::port::roomy;
 use nix::{
     cmsg_space,
+    errno::Errno,
     libc::{in_addr, in_pktinfo},
     sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt},
 };
@@ -18,6 +19,7 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
     os::fd::AsRawFd,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -28,6 +30,10 @@ const BASE: u32 = 0x7f40_0000;
 /// Bytes of socket buffer asked for.
 const BUFFER: usize = 1 << 20;
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
+/// Messages handed in with one call: all that the router takes in its turn (`UDP_MAX_SEGMENTS` is 64 before Linux 6.9).
+const RUN_MAX: usize = 64;
+/// Their bytes: with its headers a run is an IP packet.
+const RUN_BYTES: usize = 65_535 - 28;
 /// `IPPROTO_RAW`: packets with their own IP header; nothing is received.
 const RAW: i32 = 255;
 const UDP: u8 = 17;
@@ -39,6 +45,8 @@ pub(super) struct Loopback {
     wireguard: u16,
     raw4: Socket,
     raw6: Option<Socket>,
+    /// The kernel cuts several messages out of one call (`UDP_SEGMENT`, Linux 4.18).
+    joins: AtomicBool,
 }
 
 impl Loopback {
@@ -55,7 +63,8 @@ impl Loopback {
         let port = socket.local_addr()?.port();
         let raw4 = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW)))?;
         let raw6 = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::from(RAW))).ok();
-        Ok(Self { socket, port, wireguard, raw4, raw6 })
+        let joins = AtomicBool::new(setsockopt(&socket, sockopt::UdpGsoSegment, &0).is_ok());
+        Ok(Self { socket, port, wireguard, raw4, raw6, joins })
     }
 
     /// The address that stands for a peer.
@@ -88,16 +97,46 @@ impl Loopback {
         Some((message.bytes, Self::index(SocketAddr::new(to.into(), 0))?))
     }
 
-    /// Hands a message to WireGuard as from the peer's own loopback address.
-    pub(super) fn send(&self, index: u32, bytes: &[u8]) -> io::Result<()> {
+    /// Hands messages to WireGuard as from the peer's own loopback address. Those of one length go in one call: they
+    /// take the way through the kernel's network layers together.
+    pub(super) fn send_all(&self, index: u32, packets: &[&[u8]]) -> io::Result<()> {
+        let mut result = Ok(());
+        for run in runs(packets) {
+            let sent = match run {
+                [first, _, ..] if self.joins.load(Ordering::Relaxed) => match self.send_run(index, run, first.len()) {
+                    // This kernel cannot cut.
+                    Err(error) if [Errno::EIO, Errno::EINVAL].contains(&error) => {
+                        self.joins.store(false, Ordering::Relaxed);
+                        self.one_by_one(index, run)
+                    }
+                    other => other,
+                },
+                _ => self.one_by_one(index, run),
+            };
+            result = result.and(sent);
+        }
+        Ok(result?)
+    }
+
+    fn one_by_one(&self, index: u32, packets: &[&[u8]]) -> nix::Result<()> {
+        packets.iter().fold(Ok(()), |result, bytes| self.send_run(index, &[bytes], 0).and(result))
+    }
+
+    /// One call; `size` is the length of all messages but the last, 0 for a single one.
+    fn send_run(&self, index: u32, packets: &[&[u8]], size: usize) -> nix::Result<()> {
         let info = in_pktinfo {
             ipi_ifindex: 0,
             ipi_spec_dst: in_addr { s_addr: u32::from(loopback(index)).to_be() },
             ipi_addr: in_addr { s_addr: 0 },
         };
         let to = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.wireguard));
-        let control = [ControlMessage::Ipv4PacketInfo(&info)];
-        sendmsg(self.socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, MsgFlags::empty(), Some(&to))?;
+        let mut parts = [IoSlice::new(&[]); RUN_MAX];
+        parts.iter_mut().zip(packets).for_each(|(part, packet)| *part = IoSlice::new(packet));
+        let parts = parts.get(..packets.len()).ok_or(Errno::EMSGSIZE)?;
+        let segment = u16::try_from(size).map_err(|_| Errno::EMSGSIZE)?;
+        let control = [ControlMessage::Ipv4PacketInfo(&info), ControlMessage::UdpGsoSegments(&segment)];
+        let control = if size == 0 { &control[..1] } else { &control };
+        sendmsg(self.socket.as_raw_fd(), parts, control, MsgFlags::empty(), Some(&to))?;
         Ok(())
     }
 
@@ -130,6 +169,27 @@ impl Loopback {
         }
         Ok(())
     }
+}
+
+/// Cuts a list into what can go in one call: messages of one length, of which the last may be shorter.
+fn runs<'a>(mut packets: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [&'a [u8]]> {
+    std::iter::from_fn(move || {
+        let size = packets.first()?.len();
+        let (mut count, mut bytes) = (0, 0);
+        for packet in packets {
+            if count == RUN_MAX || bytes + packet.len() > RUN_BYTES || (count > 0 && packet.len() > size) {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + packet.len());
+            if packet.len() < size {
+                break;
+            }
+        }
+        // One that is longer than any datagram goes alone, and the kernel says so.
+        let (run, rest) = packets.split_at(count.max(1));
+        packets = rest;
+        Some(run)
+    })
 }
 
 fn loopback(index: u32) -> Ipv4Addr {
@@ -183,7 +243,7 @@ fn checksum(parts: &[&[u8]]) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Loopback, checksum, loopback};
+    use super::{Loopback, RUN_BYTES, RUN_MAX, checksum, loopback, runs};
 
     #[test]
     fn addresses_name_peers() {
@@ -193,6 +253,43 @@ mod tests {
         }
         for other in ["127.0.0.1:9", "127.128.0.0:9", "[::1]:9"] {
             assert_eq!(Loopback::index(other.parse().expect("address")), None, "{other}");
+        }
+    }
+
+    fn cut(lengths: &[usize]) -> Vec<Vec<usize>> {
+        let bytes = vec![0; 70_000];
+        let packets: Vec<&[u8]> = lengths.iter().map(|length| &bytes[..*length]).collect();
+        runs(&packets).map(|run| run.iter().map(|packet| packet.len()).collect()).collect()
+    }
+
+    #[test]
+    fn a_run_is_of_one_length_and_only_its_last_is_shorter() {
+        assert!(cut(&[]).is_empty());
+        assert_eq!(cut(&[96]), [[96]]);
+        assert_eq!(cut(&[1312, 1312, 96, 96, 1312]), [vec![1312, 1312, 96], vec![96], vec![1312]]);
+        assert_eq!(cut(&[96, 148, 148, 148]), [vec![96], vec![148; 3]]);
+        assert_eq!(cut(&[0, 0, 32]), [vec![0, 0], vec![32]]);
+    }
+
+    #[test]
+    fn a_run_is_no_longer_than_the_kernel_takes_and_nothing_is_lost() {
+        assert_eq!(cut(&[100; 130]).iter().map(Vec::len).collect::<Vec<_>>(), [RUN_MAX, RUN_MAX, 2]);
+        assert_eq!(cut(&[30_000; 5]).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+        assert_eq!(cut(&[70_000, 5]), [[70_000], [5]], "the first fails alone");
+        let mut seed = 1_u32;
+        for count in 0..200 {
+            let mut length = || {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                [96, 148, 1312, 1312, 60_000][(seed >> 16) as usize % 5]
+            };
+            let lengths: Vec<usize> = (0..count).map(|_| length()).collect();
+            let runs = cut(&lengths);
+            assert_eq!(runs.concat(), lengths);
+            for run in runs {
+                let (last, others) = run.split_last().expect("a run has something");
+                assert!(others.iter().all(|length| *length == run[0]) && *last <= run[0], "{run:?}");
+                assert!(run.len() <= RUN_MAX && run.iter().sum::<usize>() <= RUN_BYTES, "{run:?}");
+            }
         }
     }
 

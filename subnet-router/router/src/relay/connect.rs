@@ -149,14 +149,42 @@ async fn head(io: &mut Stream) -> Result<u16, RelayError> {
 ///
 /// # Errors
 /// The connection ended, or the frame is longer than any may be.
-pub async fn read_frame<R: AsyncRead + Unpin>(io: &mut R) -> Result<(u8, Vec<u8>), RelayError> {
+pub async fn read_frame<R: AsyncRead + Unpin>(stream: &mut R) -> Result<(u8, Vec<u8>), RelayError> {
     let mut head = [0; FRAME_HEADER];
-    io.read_exact(&mut head).await?;
+    stream.read_exact(&mut head).await?;
     let (kind, len) = parse_header(&head)
         .map_err(|_| RelayError::Protocol("a frame that is too long"))?
         .ok_or(RelayError::Protocol("no frame"))?;
     let mut payload = buffer::take(len);
-    payload.resize(len, 0);
-    io.read_exact(&mut payload).await?;
+    // Not by `read_exact`, which wants its room zeroed first.
+    while payload.len() < len {
+        let rest = (len - payload.len()) as u64;
+        if stream.take(rest).read_buf(&mut payload).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+    }
     Ok((kind, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_that_comes_in_pieces_is_whole_and_what_follows_is_left() {
+        let long = vec![7; 5000];
+        let (mut near, mut far) = tokio::io::duplex(100);
+        let both = [frame(FrameType::RecvPacket, &long), frame(FrameType::KeepAlive, &[])].concat();
+        let write = async {
+            far.write_all(&both).await.expect("room");
+            far.write_all(&[FrameType::RecvPacket as u8, 0, 0, 0, 9, 1, 2]).await.expect("room");
+            drop(far);
+        };
+        let read = async {
+            assert_eq!(read_frame(&mut near).await.expect("whole"), (FrameType::RecvPacket as u8, long));
+            assert_eq!(read_frame(&mut near).await.expect("whole"), (FrameType::KeepAlive as u8, Vec::new()));
+            assert!(matches!(read_frame(&mut near).await, Err(RelayError::Io(_))), "it ends in the middle");
+        };
+        tokio::join!(write, read);
+    }
 }
