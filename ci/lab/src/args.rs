@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::outcome::{Failure, Outcome};
@@ -61,6 +62,17 @@ pub struct Options {
     pub lab_dir: PathBuf,
     /// Where the built clients are.
     pub clients_dir: PathBuf,
+}
+
+impl Options {
+    /// What to start: the server binary, or an emulator with the binary as its first argument.
+    pub fn program(&self) -> (&OsStr, Option<&OsStr>) {
+        let binary = self.hearthgate.as_os_str();
+        match &self.emulator {
+            Some(emulator) => (OsStr::new(emulator), Some(binary)),
+            None => (binary, None),
+        }
+    }
 }
 
 /// Reads the command line (without the program's name).

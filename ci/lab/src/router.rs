@@ -150,8 +150,9 @@ impl Router {
     }
 
     fn command(&self, words: &[&str]) -> std::process::Command {
-        let mut command = self.host.ns.command(&self.context.options.hearthgate);
-        command.args(words).arg("--socket").arg(self.dir.join("r.sock"));
+        let (program, binary) = self.context.options.program();
+        let mut command = self.host.ns.command(program);
+        command.args(binary).args(words).arg("--socket").arg(self.dir.join("r.sock"));
         command
     }
 }

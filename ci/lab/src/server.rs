@@ -1,6 +1,5 @@
 //! The server under test, and its command line.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
@@ -63,18 +62,9 @@ impl Server {
         Ok(server)
     }
 
-    /// What to start: the server binary, or an emulator with the binary as its first argument.
-    fn program(&self) -> (&OsStr, Option<&OsStr>) {
-        let binary = self.context.options.hearthgate.as_os_str();
-        match &self.context.options.emulator {
-            Some(emulator) => (OsStr::new(emulator), Some(binary)),
-            None => (binary, None),
-        }
-    }
-
     /// Starts the program and waits until it answers.
     pub fn launch(&mut self) -> Outcome {
-        let (program, binary) = self.program();
+        let (program, binary) = self.context.options.program();
         let mut command = self.host.ns.command(program);
         command.args(binary).arg("serve").arg("--config").arg(&self.config);
         self.environment(&mut command);
@@ -133,7 +123,7 @@ impl Server {
     }
 
     fn prepare(&self, words: &[&str]) -> Command {
-        let (program, binary) = self.program();
+        let (program, binary) = self.context.options.program();
         let mut command = Command::new(program);
         command.args(binary).args(words);
         self.environment(&mut command);

@@ -134,8 +134,10 @@ fn run(lab: &mut Lab) -> Outcome {
     })?;
 
     let state = lab.context.folder("front/state")?.to_string_lossy().into_owned();
-    let program = lab.context.options.hearthgate.to_string_lossy().into_owned();
-    front.ns.run(&[&program, "front", "revoke", NAME, "--state-dir", &state], STEP)?.ok()?;
+    let (program, binary) = lab.context.options.program();
+    let mut revoke = front.ns.command(program);
+    revoke.args(binary).args(["front", "revoke", NAME, "--state-dir", &state]);
+    lab.context.run(&mut revoke, STEP)?.ok()?;
     lab.context.eventually("the box is told that it was revoked", BACK, || {
         let status = lab.running()?.json(&["front", "status"])?;
         ensure!(status["state"] == "refused", "{status}");
@@ -187,8 +189,9 @@ fn start(lab: &Lab, host: &Host) -> Outcome<Daemon> {
 
 fn start_with(lab: &Lab, host: &Host, flags: &[&str]) -> Outcome<Daemon> {
     let state = lab.context.folder("front/state")?;
-    let mut command = host.ns.command(&lab.context.options.hearthgate);
-    command.args(["front", "--hostname", &host.address, "--public-networks", INTERNET, "--state-dir"]);
+    let (program, binary) = lab.context.options.program();
+    let mut command = host.ns.command(program);
+    command.args(binary).args(["front", "--hostname", &host.address, "--public-networks", INTERNET, "--state-dir"]);
     command.arg(state).args(flags);
     let mut daemon = host.ns.spawn("front", &mut command)?;
     lab.context.eventually("the front listens", STEP, || {

@@ -86,8 +86,9 @@ fn refuse(host: &Host, relay: &Host) -> Outcome {
 /// Starts a relay; answers its pin too.
 fn relay(lab: &mut Lab, host: &Host, other: &Host, name: &str, key_file: &str) -> Outcome<(Daemon, String)> {
     let state = lab.context.folder(&format!("mesh/{name}"))?;
-    let mut command = host.ns.command(&lab.context.options.hearthgate);
-    command.args(["derp", "--hostname", &host.address, "--listen-addr", &format!("0.0.0.0:{DERP}")]);
+    let (program, binary) = lab.context.options.program();
+    let mut command = host.ns.command(program);
+    command.args(binary).args(["derp", "--hostname", &host.address, "--listen-addr", &format!("0.0.0.0:{DERP}")]);
     command.args(["--stun-listen-addr", "", "--mesh-key-file", key_file]);
     command.args(["--mesh-with", &format!("http://{}:{DERP}", other.address)]);
     command.args(["--verify-client-url", &format!("http://{SERVER}:{PORT}/verify")]).arg("--state-dir").arg(&state);
