@@ -219,6 +219,14 @@ impl Fetch {
         timeout(CONNECT_WITHIN, self.way.connect(&addresses)).await.map_err(slow)?.map_err(unreachable)
     }
 
+    /// Connects to the first of these addresses that answers, as requests do. The last one has all the time there is.
+    ///
+    /// # Errors
+    /// None can be reached.
+    pub async fn tcp_to(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+        self.way.connect(addresses).await
+    }
+
     /// The TLS configuration: what is trusted, for connections that are more than one request.
     ///
     /// # Errors

@@ -7,13 +7,12 @@ use hearthgate_derp_frame::{
 };
 use hearthgate_fetch::Fetch;
 use hearthgate_keys::{BOX_NONCE_LEN, KEY_LEN, NodePrivate, NodePublic};
-use hearthgate_plane::{BYPASS_MARK, buffer};
+use hearthgate_plane::buffer;
 use hearthgate_tailcfg::DerpNode;
-use socket2::SockRef;
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream, lookup_host},
+    net::{TcpStream, lookup_host},
     time::{Instant, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -30,7 +29,7 @@ const HEAD_MAX: usize = 8 * 1024;
 /// A TLS connection to a relay.
 pub type Stream = TlsStream<TcpStream>;
 
-/// Connects to a relay with TLS.
+/// Connects to a relay with TLS, by connections of `fetch`, which go past the tunnel.
 ///
 /// # Errors
 /// It cannot be reached, or shows a certificate that is not trusted.
@@ -38,23 +37,12 @@ pub async fn open(node: &DerpNode, fetch: &Fetch) -> Result<Stream, RelayError> 
     let (config, name) = trust(node, fetch)?;
     let port = u16::try_from(node.derp_port).ok().filter(|&port| port != 0).unwrap_or(HTTPS);
     let whole = async {
-        let tcp = tcp(node, port).await?;
+        // Past the tunnel: the way to a relay must not lead through what needs the relay.
+        let tcp = fetch.tcp_to(&addresses(node, port).await?).await?;
         tcp.set_nodelay(true)?;
         Ok(TlsConnector::from(config).connect(name, tcp).await?)
     };
     timeout(CONNECT, whole).await.unwrap_or(Err(RelayError::Silent))
-}
-
-/// Tries the relay's addresses in turn.
-async fn tcp(node: &DerpNode, port: u16) -> Result<TcpStream, RelayError> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{} has no address", node.host_name));
-    for addr in addresses(node, port).await? {
-        match dial(addr).await {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => last = error,
-        }
-    }
-    Err(last.into())
 }
 
 /// The addresses of a relay: those of the map, or what DNS says.
@@ -69,16 +57,6 @@ pub async fn addresses(node: &DerpNode, port: u16) -> io::Result<Vec<SocketAddr>
     }
     let found = lookup_host((node.host_name.trim_matches(['[', ']']), port)).await?;
     Ok(found.filter(|addr| if addr.is_ipv4() { node.ipv4 != "none" } else { node.ipv6 != "none" }).collect())
-}
-
-/// Connects past the tunnel: the way to a relay must not lead through what needs the relay.
-async fn dial(addr: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Err(error) = SockRef::from(&socket).set_mark(BYPASS_MARK) {
-        // Not allowed to without CAP_NET_ADMIN, as in tests: there is no tunnel to pass either.
-        tracing::debug!(%error, "mark of a relay's socket");
-    }
-    socket.connect(addr).await
 }
 
 /// Upgrades to DERP and introduces us. Answers what was read beyond the introduction.
